@@ -1,0 +1,119 @@
+"""Files under any fsspec URL: the few operations that runs, journals and checkpoints need."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder under an fsspec URL; plain paths mean the local file system.
+
+    Writes are atomic: locally by a synced temporary file that is renamed, on object stores by
+    the store's own put. Instances are cheap, hashable and can be sent to other processes.
+    """
+
+    url: str
+
+    @cached_property
+    def fs(self) -> Any:
+        """The fsspec file system that serves the URL."""
+        return fsspec.core.url_to_fs(self.url)[0]
+
+    @cached_property
+    def path(self) -> str:
+        """The folder's path inside its file system, without the protocol."""
+        return str(fsspec.core.url_to_fs(self.url)[1]).rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ordinary file calls (append, rename, memory maps) reach it."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def local_path(self) -> Path:
+        """The folder as a ``Path``.
+
+        Raises:
+            ValueError: the folder is not on the local file system.
+        """
+        if not self.is_local:
+            raise ValueError(f"{self.url} is not a local folder")
+        return Path(self.path)
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.url.rstrip('/')}/{name}")
+
+    def join(self, name: str) -> str:
+        """The path of ``name`` inside the file system."""
+        return posixpath.join(self.path, name)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write one file whole or not at all, creating folders as needed."""
+        target = self.join(name)
+        if not self.is_local:
+            self.fs.makedirs(posixpath.dirname(target), exist_ok=True)
+            self.fs.pipe_file(target, content)
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        temporary = f"{target}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``value`` as indented JSON, atomically."""
+        self.write_bytes(name, (json.dumps(value, indent=2) + "\n").encode())
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        content: bytes = self.fs.cat_file(self.join(name))
+        return content
+
+    def read_json(self, name: str) -> Any:
+        """Read one JSON file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            json.JSONDecodeError: the content is not JSON.
+        """
+        return json.loads(self.read_bytes(name))
+
+    def exists(self, name: str = "") -> bool:
+        """Whether ``name`` (or the folder itself) exists."""
+        self.fs.invalidate_cache()
+        return bool(self.fs.exists(self.join(name) if name else self.path))
+
+    def names(self, name: str = "") -> list[str]:
+        """The sorted base names directly inside ``name``; empty when it does not exist."""
+        self.fs.invalidate_cache()
+        try:
+            listing = self.fs.ls(self.join(name) if name else self.path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(posixpath.basename(str(path).rstrip("/")) for path in listing)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder with all it holds; nothing happens when it is not there."""
+        target = self.join(name)
+        if self.fs.exists(target):
+            self.fs.rm(target, recursive=True)

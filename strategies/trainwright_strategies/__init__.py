@@ -1,0 +1,1 @@
+"""Methods that change how training proceeds, as strategies of the platform."""
