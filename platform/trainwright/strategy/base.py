@@ -1,0 +1,230 @@
+"""The strategy protocol: the hooks by which a method changes how training proceeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from trainwright.strategy.declares import Declares
+
+if TYPE_CHECKING:
+    from trainwright.strategy.context import Context
+
+Batch = Mapping[str, Tensor]
+"""Named columns of one micro-batch; every tensor has the samples along dimension 0."""
+
+Outputs = Mapping[str, Tensor]
+"""Named outputs of the model for one micro-batch."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of one micro-batch.
+
+    Attributes:
+        value: scalar tensor, the mean over the micro-batch; what is differentiated.
+        logged: further named scalars (terms of a sum, diagnostics), recorded, not optimised.
+    """
+
+    value: Tensor
+    logged: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def plus(self, penalty: Tensor, name: str) -> Loss:
+        """This loss with a scalar ``penalty`` added and recorded as ``name``."""
+        return replace(
+            self, value=self.value + penalty, logged={**self.logged, name: penalty.detach()}
+        )
+
+    @staticmethod
+    def mean(losses: Sequence[Loss]) -> Loss:
+        """The average of several losses, recorded scalars included."""
+        count = len(losses)
+        names = losses[0].logged.keys()
+        total = losses[0].value
+        for loss in losses[1:]:
+            total = total + loss.value
+        logged = {name: sum(loss.logged[name] for loss in losses) / count for name in names}
+        return Loss(total / count, logged)  # type: ignore[arg-type]
+
+
+class Compute(Protocol):
+    """The loss of a micro-batch as the next layer sees it: the objective, or the next strategy."""
+
+    def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:
+        """The loss of ``batch``; with ``outputs`` given, no forward pass is run for them."""
+        ...
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The model's named outputs for ``batch``, in training mode."""
+        ...
+
+    def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
+        """The objective for each sample alone, shape (B,); inner strategies do not take part."""
+        ...
+
+    @property
+    def couples(self) -> str:
+        """Which samples the objective lets interact: ``sample``, ``group`` or ``batch``."""
+        ...
+
+
+class Gradients(Protocol):
+    """The global gradient after reduction over workers and micro-batches, before clipping."""
+
+    def names(self) -> Sequence[str]:
+        """Names of the trainable parameters, as in ``named_parameters``."""
+        ...
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The full gradient of one parameter in float32 (a copy); zeros when it got none."""
+        ...
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        """Replace the gradient of one parameter on all workers."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and full gradient of each trainable parameter in turn."""
+        ...
+
+
+@dataclass
+class Step:
+    """One update of the weights, as the ``step``, ``gradients`` and ``updated`` hooks see it.
+
+    Attributes:
+        index: number of this update, from 0 over the whole training.
+        epoch: the epoch it belongs to, from 0.
+        batches: this worker's micro-batches.
+        learning_rates: the rate of each parameter group in this update.
+        gradients: the global gradient; only inside the ``gradients`` hook.
+        model: the model in training (do not move its weights here; that is the engine's task).
+    """
+
+    index: int
+    epoch: int
+    batches: Sequence[Batch]
+    learning_rates: Sequence[float]
+    model: nn.Module
+    gradients: Gradients | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The quantities of training that a strategy may change before it starts.
+
+    Attributes:
+        epochs: passes over the data; None when the job counts updates.
+        steps: updates; None when the job counts epochs.
+        batch_size: global batch, samples per update.
+        max_grad_norm: L2 norm to which the global gradient is clipped; None for no clipping.
+        optimizer: options of the optimizer, ``lr`` among them.
+        schedule: options of the schedule.
+    """
+
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    max_grad_norm: float | None
+    optimizer: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+
+
+ParameterGroup = dict[str, Any]
+"""``{"params": [(name, parameter), ...], **optimizer options}`` as torch optimizers take them."""
+
+
+class Strategy:
+    """Base of all strategies: override the hooks you need; each does nothing by default.
+
+    The loop, with every hook in its place::
+
+        plan = strategies.plan(plan)                     # epochs, batch, rate, schedule
+        model = strategies.model(model, context)         # surgery, before the engine exists
+        objective = strategies.objective(objective)
+        groups = strategies.parameters(groups)           # optimizer parameter groups
+        engine = Engine(model, objective, groups)
+        strategies.begin(context)
+        for epoch in epochs:
+            for update in order(seed, epoch):            # the same on any number of workers
+                def take():                              # innermost part of ``step``
+                    for batch in update.micro_batches:
+                        loss = strategies.loss(batch, compute)   # first in the job is outermost
+                        engine.backward(loss)            # reduced over the workers, unscaled
+                    strategies.gradients(step)           # may read and replace the gradient
+                    engine.update()                      # clip, then move the weights
+                strategies.step(step, take)              # first in the job is outermost
+                strategies.updated(step)
+                if evaluation is due:
+                    metrics = evaluate()
+                    strategies.evaluated(metrics)        # True asks to stop training
+            strategies.epoch_end(epoch)
+            checkpoint holds strategies.state_dict()
+
+    A strategy's constructor is the schema of its options: give every parameter a type, a default
+    where one is sane, and raise ``ValueError`` for what cannot work. The same strategy object is
+    built on every worker; hooks run on all of them in the same order, and must do the same
+    collectives everywhere. State that must survive a restart goes into ``state_dict``: tensors
+    and plain values, equal on all workers.
+    """
+
+    declares: ClassVar[Declares] = Declares()
+
+    def plan(self, plan: Plan) -> Plan:
+        """Change the length, batch, rate or schedule of training; returns the plan to use."""
+        return plan
+
+    def model(self, model: nn.Module, context: Context) -> nn.Module:
+        """Replace or wrap parts of the model before the engine exists; returns the model to use.
+
+        Raises:
+            ValueError: the model lacks what the strategy needs (named in the message).
+        """
+        return model
+
+    def objective(self, objective: nn.Module) -> nn.Module:
+        """Replace or wrap the objective; called as ``objective(outputs, batch)``."""
+        return objective
+
+    def parameters(self, groups: list[ParameterGroup]) -> list[ParameterGroup]:
+        """Change the optimizer's parameter groups; returns the groups to use."""
+        return groups
+
+    def begin(self, context: Context) -> None:
+        """Called once before the first update, after a resume has restored the state."""
+
+    def step(self, step: Step, take: Callable[[], None]) -> None:
+        """Around one update; call ``take()`` to run the micro-batches and move the weights."""
+        take()
+
+    def loss(self, batch: Batch, compute: Compute) -> Loss:
+        """Around the loss of one micro-batch; ``compute(batch)`` is everything further in."""
+        return compute(batch)
+
+    def gradients(self, step: Step) -> None:
+        """Read or replace the global gradient (``step.gradients``) before it is clipped."""
+
+    def updated(self, step: Step) -> None:
+        """After the weights have moved."""
+
+    def evaluated(self, metrics: Mapping[str, float]) -> bool:
+        """After an evaluation, with its metrics; return True to ask that training stops here."""
+        return False
+
+    def epoch_end(self, epoch: int) -> None:
+        """After the last update of an epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a resumed run needs: tensors and plain values only."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+
+
+def overrides(strategy: Strategy, hook: str) -> bool:
+    """Whether ``strategy`` overrides ``hook``, so that unused hooks cost nothing in the loop."""
+    return getattr(type(strategy), hook) is not getattr(Strategy, hook)
