@@ -1,0 +1,191 @@
+"""Samples in memory: named, typed columns of equal length."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+Kind = Literal["image", "vector", "value", "class", "tokens", "mask", "id"]
+
+SAMPLE_ID = "sample_id"
+"""The reserved column: each sample's row number in its source, before any split."""
+
+_DTYPES: dict[str, torch.dtype] = {
+    "image": torch.float32,
+    "vector": torch.float32,
+    "value": torch.float32,
+    "class": torch.int64,
+    "tokens": torch.int64,
+    "mask": torch.bool,
+    "id": torch.int64,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Attributes:
+        kind: image (channels, height, width), vector, value (numbers to predict), class (index),
+            tokens (indices, padded), mask (True where something counts) or id.
+        shape: shape of one sample, without the batch dimension.
+        dtype: of the tensors that :meth:`Table.take` gives.
+        num_classes: of a class column; size of the vocabulary of a tokens column.
+        labels: what the class indices stand for in the source, in index order.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    num_classes: int | None = None
+    labels: tuple[str | int, ...] | None = None
+
+
+class Table:
+    """Immutable columns of samples on the CPU; always with an int64 column ``sample_id``.
+
+    Images may be stored as bytes (uint8); :meth:`take` gives them as float32 in [0, 1].
+
+    Attributes:
+        columns: name -> what it holds.
+        tensors: name -> contiguous tensor of shape ``(len(table), *shape)``.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over ``tensors``, which must not be changed afterwards.
+
+        Args:
+            columns: description of every tensor; ``sample_id`` may be left out.
+            tensors: the values; ``sample_id`` is 0, 1, 2... when left out.
+
+        Raises:
+            ValueError: names, lengths, shapes, types or class indices do not fit together.
+        """
+        if columns.keys() ^ tensors.keys():
+            raise ValueError(f"columns {sorted(columns)} but tensors {sorted(tensors)}")
+        lengths = {name: tensor.shape[0] if tensor.ndim else 0 for name, tensor in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns must have equal lengths and at least one must be: {lengths}")
+        self.columns = dict(columns)
+        self.tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        if SAMPLE_ID not in columns:
+            self.columns[SAMPLE_ID] = Column("id", (), torch.int64)
+            self.tensors[SAMPLE_ID] = torch.arange(next(iter(lengths.values())))
+        for name, column in self.columns.items():
+            _check(name, column, self.tensors[name])
+        self._bytes = [name for name, tensor in self.tensors.items() if tensor.dtype == torch.uint8]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, torch.Tensor | np.ndarray[Any, Any]],
+        kinds: Mapping[str, Kind],
+        labels: Mapping[str, Sequence[str | int]] | None = None,
+    ) -> Table:
+        """Build a table from arrays, deriving shapes and numbers of classes.
+
+        Args:
+            arrays: name -> values, first dimension = samples. Numbers become float32 (images of
+                bytes stay bytes), classes and tokens int64, masks bool. A one-dimensional value
+                column gets shape (1,), so that it fits a model's one output.
+            kinds: name -> kind, for every array.
+            labels: class names in index order, for class columns that have any.
+
+        Raises:
+            ValueError: an array without a kind, an unknown kind, or as for the constructor.
+        """
+        labels = labels or {}
+        columns, tensors = {}, {}
+        if missing := sorted(arrays.keys() ^ kinds.keys()):
+            raise ValueError(f"arrays and kinds must have the same names; only in one: {missing}")
+        for name, array in arrays.items():
+            if kinds[name] not in get_args(Kind):
+                raise ValueError(f"column {name}: kind {kinds[name]!r} is none of {get_args(Kind)}")
+            tensors[name] = _tensor_of(kinds[name], torch.as_tensor(array))
+            columns[name] = _column_of(kinds[name], tensors[name], labels.get(name))
+        return cls(columns, tensors)
+
+    def __len__(self) -> int:
+        return int(self.tensors[SAMPLE_ID].shape[0])
+
+    def __repr__(self) -> str:
+        parts = (f"{n}: {c.kind}{list(c.shape)}" for n, c in self.columns.items() if c.kind != "id")
+        return f"Table({len(self)} samples; {', '.join(parts)})"
+
+    def take(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The samples at ``indices`` (int64, one-dimensional), as fresh tensors.
+
+        Returns:
+            name -> tensor of shape ``(len(indices), *shape)``; free to be changed in place.
+        """
+        batch = {n: tensor.index_select(0, indices) for n, tensor in self.tensors.items()}
+        for name in self._bytes:
+            batch[name] = batch[name].to(torch.float32).div_(255.0)
+        return batch
+
+    def subset(self, indices: torch.Tensor) -> Table:
+        """A table of the samples at ``indices``; they keep their ``sample_id``."""
+        return Table(
+            self.columns, {n: tensor.index_select(0, indices) for n, tensor in self.tensors.items()}
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of the content: 32 hexadecimal digits, equal for equal columns on any machine."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name in sorted(self.columns):
+            tensor = self.tensors[name]
+            digest.update(f"{name}|{self.columns[name]}|{tuple(tensor.shape)}|".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:32]
+
+
+def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
+    stored_as_bytes = column.kind == "image" and tensor.dtype == torch.uint8
+    if tensor.dtype != column.dtype and not stored_as_bytes:
+        raise ValueError(f"column {name}: declared {column.dtype}, got {tensor.dtype}")
+    if column.dtype != _DTYPES[column.kind]:
+        raise ValueError(f"column {name}: {column.kind} must be {_DTYPES[column.kind]}")
+    if tuple(tensor.shape[1:]) != column.shape:
+        raise ValueError(f"column {name}: declared {column.shape}, got {tuple(tensor.shape[1:])}")
+    if tensor.device.type != "cpu":
+        raise ValueError(f"column {name}: tables live on the CPU, got {tensor.device}")
+    if column.kind == "class" and column.num_classes is None:
+        raise ValueError(f"column {name}: a class column needs num_classes")
+    if column.num_classes is not None and len(tensor):
+        low, high = (int(limit) for limit in torch.aminmax(tensor))
+        if low < 0 or high >= column.num_classes:
+            raise ValueError(
+                f"column {name}: {column.num_classes} classes allow indices 0 to "
+                f"{column.num_classes - 1}, got {low} to {high}"
+            )
+
+
+def _tensor_of(kind: Kind, tensor: torch.Tensor) -> torch.Tensor:
+    if kind == "value" and tensor.ndim == 1:
+        tensor = tensor.unsqueeze(1)
+    if kind == "image" and tensor.dtype == torch.uint8:
+        return tensor
+    return tensor.to(_DTYPES[kind])
+
+
+def _column_of(kind: Kind, tensor: torch.Tensor, labels: Sequence[str | int] | None) -> Column:
+    num_classes = None
+    if kind in ("class", "tokens"):
+        num_classes = len(labels) if labels else (int(tensor.max()) + 1 if tensor.numel() else 1)
+    return Column(
+        kind=kind,
+        shape=tuple(tensor.shape[1:]),
+        dtype=_DTYPES[kind],
+        num_classes=num_classes,
+        labels=tuple(labels) if labels else None,
+    )
