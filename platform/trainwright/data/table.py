@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -79,7 +79,6 @@ class Table:
             self.tensors[SAMPLE_ID] = torch.arange(next(iter(lengths.values())))
         for name, column in self.columns.items():
             _check(name, column, self.tensors[name])
-        self._bytes = [name for name, tensor in self.tensors.items() if tensor.dtype == torch.uint8]
 
     @classmethod
     def from_arrays(
@@ -124,10 +123,17 @@ class Table:
         Returns:
             name -> tensor of shape ``(len(indices), *shape)``; free to be changed in place.
         """
-        batch = {n: tensor.index_select(0, indices) for n, tensor in self.tensors.items()}
-        for name in self._bytes:
-            batch[name] = batch[name].to(torch.float32).div_(255.0)
-        return batch
+        return {name: self.take_column(name, indices) for name in self.tensors}
+
+    def take_column(self, name: str, indices: torch.Tensor) -> torch.Tensor:
+        """One column of :meth:`take`."""
+        rows = self.tensors[name].index_select(0, indices)
+        return rows.to(torch.float32).div_(255.0) if rows.dtype == torch.uint8 else rows
+
+    def chunks(self, size: int = 4096) -> Iterator[torch.Tensor]:
+        """Indices of all samples in their order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield torch.arange(start, min(start + size, len(self)))
 
     def subset(self, indices: torch.Tensor) -> Table:
         """A table of the samples at ``indices``; they keep their ``sample_id``."""
@@ -157,11 +163,13 @@ def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
         raise ValueError(f"column {name}: {column.kind} must be {_DTYPES[column.kind]}")
     if tuple(tensor.shape[1:]) != column.shape:
         raise ValueError(f"column {name}: declared {column.shape}, got {tuple(tensor.shape[1:])}")
+    if column.kind == "image" and len(column.shape) != 3:
+        raise ValueError(f"column {name}: images are (channels, height, width), got {column.shape}")
     if tensor.device.type != "cpu":
         raise ValueError(f"column {name}: tables live on the CPU, got {tensor.device}")
     if column.kind == "class" and column.num_classes is None:
         raise ValueError(f"column {name}: a class column needs num_classes")
-    if column.num_classes is not None and len(tensor):
+    if column.num_classes is not None and column.kind in ("class", "tokens") and len(tensor):
         low, high = (int(limit) for limit in torch.aminmax(tensor))
         if low < 0 or high >= column.num_classes:
             raise ValueError(

@@ -1,0 +1,59 @@
+"""Real data sets that come with scikit-learn: no network, no download."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import datasets
+
+from trainwright.data.table import Table
+
+
+def digits() -> Table:
+    """1797 images of handwritten digits, 1 x 8 x 8 in [0, 1], in 10 classes.
+
+    Columns ``image`` and ``target``. Test part of the UCI "Optical Recognition of Handwritten
+    Digits" data (Alpaydin and Kaynak, 1998, doi:10.24432/C50P49).
+    """
+    data = datasets.load_digits()
+    images = (data.images[:, None] / 16.0).astype(np.float32)
+    return Table.from_arrays(
+        {"image": images, "target": data.target}, {"image": "image", "target": "class"}
+    )
+
+
+def breast_cancer() -> Table:
+    """569 tumours described by 30 features; the class is malignant or benign.
+
+    Columns ``features`` (as measured: standardize them) and ``target``. UCI "Breast Cancer
+    Wisconsin (Diagnostic)" (Wolberg and others, 1995, doi:10.24432/C5DW2B).
+    """
+    return _classes(datasets.load_breast_cancer())
+
+
+def wine() -> Table:
+    """178 wines described by 13 chemical features, from 3 growers.
+
+    Columns ``features`` (as measured: standardize them) and ``target``. UCI "Wine" (Aeberhard
+    and Forina, 1991, doi:10.24432/C5PC7J).
+    """
+    return _classes(datasets.load_wine())
+
+
+def diabetes() -> Table:
+    """442 patients described by 10 features; the value is the disease's progress in a year.
+
+    Columns ``features`` (centred and scaled by scikit-learn) and ``target`` (25 to 346, shape
+    (1,)). From Efron, Hastie, Johnstone and Tibshirani, "Least Angle Regression", 2004.
+    """
+    data = datasets.load_diabetes()
+    return Table.from_arrays(
+        {"features": data.data, "target": data.target}, {"features": "vector", "target": "value"}
+    )
+
+
+def _classes(data: datasets.utils.Bunch) -> Table:  # type: ignore[name-defined, unused-ignore]
+    return Table.from_arrays(
+        {"features": data.data, "target": data.target},
+        {"features": "vector", "target": "class"},
+        labels={"target": [str(name) for name in data.target_names]},
+    )

@@ -1,0 +1,31 @@
+"""Transforms of batches, and the chain that applies them."""
+
+from __future__ import annotations
+
+from trainwright.data.transforms.chain import TransformChain
+from trainwright.data.transforms.flatten import Flatten
+from trainwright.data.transforms.gaussian_noise import GaussianNoise
+from trainwright.data.transforms.one_hot import OneHot
+from trainwright.data.transforms.protocol import Batch, Transform, TransformContext
+from trainwright.data.transforms.random_crop import RandomCrop
+from trainwright.data.transforms.random_flip import RandomFlip
+from trainwright.data.transforms.reshape import Reshape
+from trainwright.data.transforms.scale import Scale
+from trainwright.data.transforms.selection import ColumnTransform
+from trainwright.data.transforms.standardize import Standardize
+
+__all__ = [
+    "Batch",
+    "ColumnTransform",
+    "Flatten",
+    "GaussianNoise",
+    "OneHot",
+    "RandomCrop",
+    "RandomFlip",
+    "Reshape",
+    "Scale",
+    "Standardize",
+    "Transform",
+    "TransformChain",
+    "TransformContext",
+]
