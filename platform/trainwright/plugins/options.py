@@ -1,0 +1,227 @@
+"""Options of plugins, checked against the typed signature of the constructor."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import ErrorDetails
+
+from trainwright.errors import MISSING, InputError, PluginError, Problem
+from trainwright.plugins.describe import describe, is_tensor, union_members
+from trainwright.plugins.groups import Plugin
+from trainwright.plugins.signature import Parameter, Signature
+from trainwright.suggest import nearest, one_of
+
+
+def check_options(
+    plugin: Plugin,
+    options: Mapping[str, Any],
+    path: str,
+    derived: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Check ``options`` against the plugin's signature and bring them to its types.
+
+    Whole numbers stand for numbers, lists for tuples, sets and tensors. A truth value is no
+    number and a text is no number. A parameter without annotation takes anything.
+
+    Args:
+        plugin: what the options are for.
+        options: as written in the job.
+        path: dotted path of the plugin in the job, for messages.
+        derived: values that the data gives (``num_classes``...), used for parameters of that
+            name that ``options`` leaves out; further names are ignored.
+
+    Returns:
+        The keyword arguments for the constructor, without those left at their defaults, and
+        every problem found.
+    """
+    signature = Signature.of(plugin)
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in _with_derived(signature, options, derived or {}):
+        place = _join(path, name)
+        parameter = signature.parameters.get(name)
+        if parameter is not None:
+            values[name], wrong = _checked(parameter.annotation, value, place)
+            problems += wrong
+        elif signature.open:
+            values[name] = value
+        else:
+            problems.append(_unknown(plugin, signature, name, place))
+    problems += [
+        _missing(plugin, parameter, _join(path, parameter.name))
+        for parameter in signature.parameters.values()
+        if parameter.required and parameter.name not in values
+    ]
+    return values, problems
+
+
+def construct(plugin: Plugin, options: Mapping[str, Any], path: str = "") -> Any:
+    """Make the plugin's object from checked options.
+
+    Raises:
+        PluginError: the constructor refuses the options.
+    """
+    try:
+        return plugin.factory(**options)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise PluginError(
+            Problem(
+                path=path,
+                message=f"{plugin.name} refuses its options: {error}",
+                got=dict(options),
+                mend=f"see `trainwright show {plugin.name}`",
+            )
+        ) from error
+
+
+def _with_derived(
+    signature: Signature, options: Mapping[str, Any], derived: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    yield from options.items()
+    for name in signature.parameters:
+        if name in derived and name not in options:
+            yield name, derived[name]
+
+
+def _checked(annotation: Any, value: Any, path: str) -> tuple[Any, list[Problem]]:
+    adapter = _adapter(annotation)
+    if adapter is None:
+        return value, []
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):  # given from Python: a tensor, a function, an object
+        text = None
+    try:
+        if text is None:
+            return adapter.validate_python(value), []
+        return adapter.validate_json(text, strict=True), []
+    except ValidationError as error:
+        return value, _problems(annotation, error, value, path)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    """The checker of a type; None where anything is accepted."""
+    if annotation is Any:
+        return None
+    kind = _with_tensors(annotation)
+    try:
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError as error:
+        if error.code == "type-adapter-config-unused":  # a model that brings its own settings
+            return TypeAdapter(kind)
+        return None  # a type that pydantic cannot check, such as one not resolvable at run time
+
+
+def _with_tensors(annotation: Any) -> Any:
+    """The type with every ``torch.Tensor`` in it replaced by one that also takes numbers."""
+    if is_tensor(annotation):
+        return Annotated[Any, PlainValidator(_to_tensor)]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if not arguments or origin is Literal or not any(map(_mentions_tensor, arguments)):
+        return annotation
+    replaced = tuple(_with_tensors(part) for part in arguments)
+    if origin is Annotated:
+        return Annotated[(replaced[0], *annotation.__metadata__)]
+    if origin in (list, tuple, dict, set):
+        return origin[replaced]
+    return Union[replaced]  # noqa: UP007
+
+
+def _mentions_tensor(annotation: Any) -> bool:
+    return is_tensor(annotation) or any(map(_mentions_tensor, get_args(annotation)))
+
+
+def _to_tensor(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value
+    if not _is_numbers(value):
+        raise ValueError("not a list of numbers")
+    return torch.tensor(value, dtype=torch.get_default_dtype())
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_numbers, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _problems(annotation: Any, error: ValidationError, value: Any, path: str) -> list[Problem]:
+    members = [part for part in union_members(annotation) if part is not type(None)]
+    if len(members) > 1:
+        return [_wrong(annotation, value, path, "is none of the types that are allowed here")]
+    return [_problem(annotation, detail, value, path) for detail in error.errors()]
+
+
+def _problem(annotation: Any, detail: ErrorDetails, value: Any, path: str) -> Problem:
+    place = ".".join([path, *(str(part) for part in detail["loc"])]) if detail["loc"] else path
+    got = detail["input"] if detail["type"] != "missing" else value
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    if detail["type"] == "missing":
+        message = "has too few entries"
+    message = message.removeprefix("value error, ").replace("input should", "should")
+    return _wrong(annotation, got, place, message)
+
+
+def _wrong(annotation: Any, got: Any, path: str, message: str) -> Problem:
+    return Problem(
+        path=path,
+        message=message,
+        got=got,
+        allowed=describe(annotation),
+        nearest=nearest(got, _spellings(annotation)),
+        mend=_mend(annotation, got),
+    )
+
+
+def _spellings(annotation: Any) -> list[str]:
+    """Every text that the type lists as allowed."""
+    if get_origin(annotation) is Literal:
+        return [value for value in get_args(annotation) if isinstance(value, str)]
+    if inspect.isclass(annotation) and issubclass(annotation, enum.Enum):
+        return [item.value for item in annotation if isinstance(item.value, str)]
+    return [word for part in get_args(annotation) for word in _spellings(part)]
+
+
+def _mend(annotation: Any, got: Any) -> str | None:
+    """YAML reads ``1e-3`` as text; say how it is written as a number."""
+    if not isinstance(got, str) or "number" not in describe(annotation):
+        return None
+    try:
+        number = float(got)
+    except ValueError:
+        return None
+    return f"write the number {number!r} without quotes and, before an exponent, with a point"
+
+
+def _unknown(plugin: Plugin, signature: Signature, name: str, path: str) -> Problem:
+    names = list(signature.parameters)
+    return Problem(
+        path=path,
+        message=f"{plugin.name} has no option {name!r}",
+        allowed=one_of(names) if names else "no options",
+        nearest=nearest(name, names),
+    )
+
+
+def _missing(plugin: Plugin, parameter: Parameter, path: str) -> Problem:
+    return Problem(
+        path=path,
+        message=f"{plugin.name} needs the option {parameter.name!r}",
+        got=MISSING,
+        allowed=describe(parameter.annotation),
+    )
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
