@@ -1,0 +1,1 @@
+"""Modules that strategies put in place of a model's own."""
