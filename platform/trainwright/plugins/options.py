@@ -157,10 +157,29 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _problems(annotation: Any, error: ValidationError, value: Any, path: str) -> list[Problem]:
+    within = [
+        problem
+        for index, (kind, part) in enumerate(_entries(annotation, value))
+        for problem in _checked(kind, part, f"{path}.{index}")[1]
+    ]
+    if within:
+        return within
     members = [part for part in union_members(annotation) if part is not type(None)]
     if len(members) > 1:
         return [_wrong(annotation, value, path, "is none of the types that are allowed here")]
     return [_problem(annotation, detail, value, path) for detail in error.errors()]
+
+
+def _entries(annotation: Any, value: Any) -> list[tuple[Any, Any]]:
+    """Each entry of a list with the type it must have; empty for what is no list."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    kinds = get_args(annotation)
+    if not isinstance(value, (list, tuple)) or get_origin(annotation) not in (list, tuple, set):
+        return []
+    if get_origin(annotation) is tuple and kinds[-1] is not ...:
+        return list(zip(kinds, value, strict=False))
+    return [(kinds[0], part) for part in value]
 
 
 def _problem(annotation: Any, detail: ErrorDetails, value: Any, path: str) -> Problem:
