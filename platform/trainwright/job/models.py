@@ -27,7 +27,8 @@ class PluginSpec(BaseModel):
 
     ``name`` is a short name from ``trainwright list``, an import path (``package.module.Class``)
     or a file beside the job (``losses.py:MyLoss``). Every key that is not listed here is an
-    option of the plugin and is checked against its constructor.
+    option of the plugin and is checked against its constructor. An option whose name is also a
+    key of the job (the ``weight`` of a torch loss, say) goes under ``options``.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -41,8 +42,10 @@ class PluginSpec(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The constructor options: all keys that are not fields of the specification."""
-        return dict(self.model_extra or {})
+        """The constructor options: all keys that are not fields, and those under ``options``."""
+        extra = dict(self.model_extra or {})
+        nested = extra.pop("options", {})
+        return {**extra, **nested} if isinstance(nested, dict) else {**extra, "options": nested}
 
 
 class ObjectiveSpec(PluginSpec):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from trainwright.strategy.declares import Declares
@@ -20,9 +21,8 @@ Outputs = Mapping[str, Tensor]
 """Named outputs of the model for one micro-batch."""
 
 
-@dataclass(frozen=True)
-class Loss:
-    """The loss of one micro-batch.
+class Loss(NamedTuple):
+    """The loss of one micro-batch; a named tuple, so that DeepSpeed's hooks see its tensors.
 
     Attributes:
         value: scalar tensor, the mean over the micro-batch; what is differentiated.
@@ -30,24 +30,21 @@ class Loss:
     """
 
     value: Tensor
-    logged: Mapping[str, Tensor] = field(default_factory=dict)
+    logged: Mapping[str, Tensor] = {}
 
     def plus(self, penalty: Tensor, name: str) -> Loss:
         """This loss with a scalar ``penalty`` added and recorded as ``name``."""
-        return replace(
-            self, value=self.value + penalty, logged={**self.logged, name: penalty.detach()}
-        )
+        return Loss(self.value + penalty, {**self.logged, name: penalty.detach()})
 
     @staticmethod
     def mean(losses: Sequence[Loss]) -> Loss:
         """The average of several losses, recorded scalars included."""
-        count = len(losses)
+        values = torch.stack([loss.value for loss in losses])
         names = losses[0].logged.keys()
-        total = losses[0].value
-        for loss in losses[1:]:
-            total = total + loss.value
-        logged = {name: sum(loss.logged[name] for loss in losses) / count for name in names}
-        return Loss(total / count, logged)  # type: ignore[arg-type]
+        logged = {
+            name: torch.stack([loss.logged[name] for loss in losses]).mean() for name in names
+        }
+        return Loss(values.mean(), logged)
 
 
 class Compute(Protocol):
@@ -186,7 +183,11 @@ class Strategy:
         return model
 
     def objective(self, objective: nn.Module) -> nn.Module:
-        """Replace or wrap the objective; called as ``objective(outputs, batch)``."""
+        """Replace or wrap the objective.
+
+        It is called as ``objective(outputs, batch, share)`` and returns a :class:`Loss`; ``share``
+        says how much of the global batch the micro-batch is: a wrapper passes it on.
+        """
         return objective
 
     def parameters(self, groups: list[ParameterGroup]) -> list[ParameterGroup]:

@@ -1,0 +1,192 @@
+"""DeepSpeed, ZeRO stages 0 to 3: many workers, one module, one optimizer.
+
+DeepSpeed's accumulation is set to 1 and the loop owns boundaries and scaling. Its own files
+are never read or written: weights and state go through :mod:`trainwright.engine.fragments`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.checkpoint import Checkpoint, Piece
+from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
+from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
+from trainwright.engine.module import TrainModule
+from trainwright.engine.zero_layout import fragments_of, refresh_module_copy
+
+
+class DeepSpeedEngine(Engine):
+    """Training under ``deepspeed.initialize``; needs an initialised process group.
+
+    Args:
+        module: model and objective, equal on all workers.
+        optimizer: a torch optimizer over the module's parameters.
+        settings: precision, clipping, device, world size and the job's DeepSpeed section.
+    """
+
+    name = "deepspeed"
+
+    def __init__(
+        self, module: TrainModule, optimizer: torch.optim.Optimizer, settings: EngineSettings
+    ) -> None:
+        deepspeed = _import_deepspeed(settings.device)
+        self.settings = settings
+        self.module = module
+        self.stage = int((settings.deepspeed or {}).get("zero_optimization", {}).get("stage", 0))
+        numel = sum(p.numel() for p in module.parameters())
+        self._deepspeed, *_ = deepspeed.initialize(
+            model=module,
+            optimizer=optimizer,
+            config=deepspeed_config(settings, numel),
+            dist_init_required=False,
+        )
+        self._clips_itself = self.stage == 0 and settings.precision == "fp32"
+        self._norm: Tensor | None = None
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        wrapped = self._deepspeed.optimizer
+        inner = getattr(wrapped, "optimizer", wrapped)
+        assert isinstance(inner, torch.optim.Optimizer)
+        return inner
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        groups: list[dict[str, Any]] = self._deepspeed.optimizer.param_groups
+        return groups
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        return PRECISIONS[self.settings.precision]
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        if self.stage > 0:
+            # What DeepSpeed's own forward does, which the loop does not call: it makes stage 3
+            # add this gradient to those of earlier micro-batches instead of replacing them.
+            self._deepspeed.optimizer.clear_backward_seen_flag()
+        self._deepspeed.set_gradient_accumulation_boundary(last)
+        self._deepspeed.backward(loss, scale_wrt_gas=False)
+
+    def update(self) -> None:
+        limit = self.settings.max_grad_norm
+        if self._clips_itself and limit is not None:
+            self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
+        self._deepspeed.step()
+
+    def gradient_norm(self) -> Tensor | float | None:
+        if self._clips_itself:
+            return self._norm
+        norm: Tensor | float | None = self._deepspeed.get_global_grad_norm()
+        return norm
+
+    def gradient(self, name: str) -> Tensor:
+        from deepspeed.utils import safe_get_full_grad
+
+        parameter = self._parameters[name]
+        value = safe_get_full_grad(parameter)
+        if value is None:
+            shape = getattr(parameter, "ds_shape", parameter.shape)
+            return torch.zeros(shape, dtype=torch.float32, device=self.settings.device)
+        return value.detach().float().reshape(self.shape_of(name)).clone() / self._loss_scale
+
+    def set_gradient(self, name: str, value: Tensor) -> None:
+        from deepspeed.utils import safe_set_full_grad
+
+        parameter = self._parameters[name]
+        scaled = value.detach().float().reshape(self.shape_of(name)) * self._loss_scale
+        safe_set_full_grad(parameter, scaled.contiguous())
+
+    def shape_of(self, name: str) -> torch.Size:
+        """The whole parameter's shape, also where only a part of it is held here."""
+        parameter = self._parameters[name]
+        return torch.Size(getattr(parameter, "ds_shape", parameter.shape))
+
+    @property
+    def _loss_scale(self) -> float:
+        if self.settings.precision != "fp16":
+            return 1.0
+        return float(self._deepspeed.optimizer.loss_scale)
+
+    def _fragments(self) -> list[Fragment]:
+        return fragments_of(self._deepspeed, self._parameters, self.settings.rank)
+
+    def pieces(self) -> Iterator[Piece]:
+        if self.stage > 0:
+            return pieces_of(self._fragments(), self.optimizer)
+        # Replicated weights: the workers share the writing, each parameter by one of them.
+        world, rank = self.settings.world_size, self.settings.rank
+        mine = [part for i, part in enumerate(self._fragments()) if i % world == rank]
+        return pieces_of(mine, self.optimizer)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        with torch.no_grad():
+            load_fragments(self._fragments(), self.optimizer, checkpoint)
+            refresh_module_copy(self._parameters, checkpoint, self.settings.rank)
+
+    def extra_state(self) -> dict[str, Any]:
+        if self.settings.precision != "fp16":
+            return {}
+        return {"loss_scale": self._loss_scale}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        if "loss_scale" not in state:
+            return
+        wrapped = self._deepspeed.optimizer
+        scaler = getattr(wrapped, "loss_scaler", None)
+        target = scaler if scaler is not None else wrapped
+        target.cur_scale = state["loss_scale"]
+
+
+_BUCKETS = {
+    1: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
+    2: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
+    3: {"reduce_bucket_size": 500_000_000, "stage3_prefetch_bucket_size": 50_000_000},
+}
+
+
+def deepspeed_config(settings: EngineSettings, numel: int) -> dict[str, Any]:
+    """The configuration given to DeepSpeed: the job's own section and what the loop decides.
+
+    Bucket sizes that the job leaves open are cut to the model's size; DeepSpeed's defaults
+    reserve two gigabytes for a model of any size.
+    """
+    config: dict[str, Any] = copy.deepcopy(dict(settings.deepspeed or {}))
+    zero = config.setdefault("zero_optimization", {})
+    stage = zero.setdefault("stage", 0)
+    whole_model = -(-max(numel, 1) // 1024) * 1024
+    for key, limit in _BUCKETS.get(stage, {}).items():
+        zero.setdefault(key, min(limit, whole_model))
+    config.update(
+        train_micro_batch_size_per_gpu=1,
+        gradient_accumulation_steps=1,
+        gradient_clipping=settings.max_grad_norm or 0.0,
+        zero_allow_untested_optimizer=True,
+        steps_per_print=None,
+    )
+    config.setdefault("wall_clock_breakdown", False)
+    if settings.precision != "fp32":
+        config[settings.precision] = {"enabled": True}
+        if stage > 1:
+            # Micro-batches are added up in float32; the weights' own format loses digits. At
+            # stage 1 this would choose another optimizer, which adds them up wrongly.
+            config.setdefault("data_types", {"grad_accum_dtype": "fp32"})
+    return config
+
+
+def _import_deepspeed(device: torch.device) -> Any:
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    if device.type == "cpu":
+        import deepspeed.ops
+
+        # Its shared-memory collective would be compiled on first use (half a minute, needs g++).
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

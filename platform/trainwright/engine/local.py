@@ -1,0 +1,95 @@
+"""Plain PyTorch in one process: small models, tests, simulated clients, machines without Linux."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.checkpoint import Checkpoint, Piece
+from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
+from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
+from trainwright.engine.module import TrainModule
+
+
+class LocalEngine(Engine):
+    """One process, one device; bf16 and fp16 by autocast with float32 weights.
+
+    Args:
+        module: model and objective.
+        optimizer: built over the module's parameters.
+        settings: precision, clipping and device; ``world_size`` must be 1.
+    """
+
+    name = "local"
+
+    def __init__(
+        self, module: TrainModule, optimizer: torch.optim.Optimizer, settings: EngineSettings
+    ) -> None:
+        if settings.world_size != 1:
+            raise ValueError("the local engine is one process; use engine: deepspeed for more")
+        self.settings = settings
+        self.module = module.to(settings.device)
+        self._optimizer = optimizer
+        self._dtype = PRECISIONS[settings.precision]
+        self._scaler = torch.amp.GradScaler(
+            settings.device.type, enabled=settings.precision == "fp16"
+        )
+        self._norm: Tensor | None = None
+        if self._dtype != torch.float32:
+            # The module's own forward is what the loop calls; autocast belongs around it.
+            module.forward = torch.autocast(settings.device.type, self._dtype)(module.forward)  # type: ignore[method-assign]
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self._optimizer
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if last and self._scaler.is_enabled():
+            self._scaler.unscale_(self._optimizer)
+
+    def update(self) -> None:
+        limit = self.settings.max_grad_norm
+        if limit is not None:
+            self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
+        if self._scaler.is_enabled():
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        else:
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def gradient_norm(self) -> Tensor | float | None:
+        return self._norm
+
+    def gradient(self, name: str) -> Tensor:
+        parameter = self._parameters[name]
+        if parameter.grad is None:
+            return torch.zeros_like(parameter, dtype=torch.float32)
+        return parameter.grad.detach().float().clone()
+
+    def set_gradient(self, name: str, value: Tensor) -> None:
+        parameter = self._parameters[name]
+        parameter.grad = value.detach().to(parameter).reshape(parameter.shape).clone()
+
+    def _fragments(self) -> Iterator[Fragment]:
+        for name, parameter in self._parameters.items():
+            yield Fragment(
+                name, tuple(parameter.shape), 0, parameter.data.view(-1), parameter, 0
+            )
+
+    def pieces(self) -> Iterator[Piece]:
+        return pieces_of(self._fragments(), self._optimizer)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        load_fragments(self._fragments(), self._optimizer, checkpoint)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"scaler": self._scaler.state_dict()} if self._scaler.is_enabled() else {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        if "scaler" in state:
+            self._scaler.load_state_dict(dict(state["scaler"]))

@@ -1,0 +1,142 @@
+"""Everything that can be wrong with a job, found before any cluster starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from trainwright.data.loading import load_splits
+from trainwright.engine import engine_name
+from trainwright.errors import InputError, JobError, Problem
+from trainwright.job import Job
+from trainwright.job.check import check_plugins
+from trainwright.job.identity import run_name
+from trainwright.job.models import TrainJob
+from trainwright.optimizers import is_elementwise
+from trainwright.plugins import find, plugin_files
+from trainwright.strategy import Context
+from trainwright.strategy.checks import Setting, check_strategies
+from trainwright.tracking import check_uri
+from trainwright.training.assembly import Assembly, assemble
+from trainwright.training.dry_run import dry_run
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that will run.
+
+    Attributes:
+        job: the job.
+        name: the run's name.
+        plugin_files: the user's plugin files, relative path -> content.
+        total_steps: updates planned.
+        summary: what will be trained on what, one line each.
+        remarks: what depends on the number of workers.
+    """
+
+    job: Job
+    name: str
+    plugin_files: dict[str, bytes]
+    total_steps: int
+    summary: list[str]
+    remarks: list[str]
+
+
+def prepare(job: Job) -> Prepared:
+    """Check a job whole: plugins, options, data, declarations, a pass over real samples.
+
+    Raises:
+        InputError: with every problem found, each with its place in the job file.
+    """
+    spec = job.spec
+    with located(job):
+        _refuse(check_plugins(job))
+        _refuse(check_uri(spec.tracking.uri) if spec.tracking.enabled else [])
+        workers = max(spec.cluster.workers, 1)
+        splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
+        context = Context(seed=spec.seed, world_size=workers)
+        assembly = assemble(spec, job.base, splits, context)
+        _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly, workers)])
+        remarks = dry_run(assembly, job.base)
+    files = plugin_files(job.base)
+    name = run_name(job, data_fingerprint=splits.fingerprint, plugin_files=files)
+    total = assembly.timetable.total_steps
+    return Prepared(job, name, files, total, _summary(assembly), remarks)
+
+
+@contextmanager
+def located(job: Job) -> Iterator[None]:
+    """Give every problem raised inside its file and line."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)([job.locate(problem) for problem in error.problems]) from error
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise JobError(problems)
+
+
+def zero_stage(spec: TrainJob) -> int:
+    """The ZeRO stage of a job, 0 when it names none."""
+    return int(spec.deepspeed.get("zero_optimization", {}).get("stage", 0))
+
+
+def _declared(assembly: Assembly) -> list[Problem]:
+    spec = assembly.job
+    setting = Setting(
+        engine_name(spec),
+        zero_stage(spec),
+        spec.training.precision,
+        all(hasattr(term.objective, "reduction") for term in assembly.terms),
+    )
+    return check_strategies(assembly.strategies, setting)
+
+
+def _optimizer(job: Job) -> list[Problem]:
+    spec = job.spec
+    factory = find("optimizers", spec.optimizer.name, job.base).factory
+    if engine_name(spec) != "deepspeed" or zero_stage(spec) == 0 or is_elementwise(factory):
+        return []
+    return [
+        Problem(
+            path="optimizer.name",
+            message="needs whole parameters, which ZeRO stages 1 to 3 cut into flat pieces",
+            got=spec.optimizer.name,
+            mend="set deepspeed.zero_optimization.stage: 0, or engine: local",
+        )
+    ]
+
+
+def _coupling(assembly: Assembly, workers: int) -> list[Problem]:
+    micro = assembly.job.training.micro_batch_size
+    share = -(-assembly.plan.batch_size // workers)
+    if assembly.terms.couples != "batch" or micro is None or micro >= share:
+        return []
+    return [
+        Problem(
+            path="training.micro_batch_size",
+            message="the objective compares the samples of a batch with each other, "
+            "and micro-batches would hide them from one another",
+            got=micro,
+            allowed=f"at least {share} (a worker's whole share), or leave it out",
+        )
+    ]
+
+
+def _summary(assembly: Assembly) -> list[str]:
+    splits, table = assembly.splits, assembly.timetable
+    held = [
+        f"{len(part)} {name}"
+        for name, part in (("validation", splits.validation), ("test", splits.test))
+        if part is not None
+    ]
+    weights = sum(p.numel() for p in assembly.module.parameters() if p.requires_grad)
+    return [
+        f"data: {', '.join([f'{len(splits.train)} training', *held])} samples",
+        f"model: {assembly.job.model.name}, {weights:,} trainable weights",
+        f"training: {table.total_steps} updates of {assembly.plan.batch_size} samples, "
+        f"{table.steps_per_epoch} in an epoch",
+    ]

@@ -1,0 +1,147 @@
+"""Runs as they lie in storage: one folder each, with a record of what became of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from trainwright.errors import InputError, Problem
+from trainwright.storage import Folder
+from trainwright.suggest import nearest, one_of
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+RECORD = "run.json"
+JOB = "job.yaml"
+RESOLVED = "resolved.json"
+
+
+@dataclass
+class RunRecord:
+    """What ``run.json`` holds.
+
+    Attributes:
+        name: the run's name, which is its folder's name.
+        status: ``running`` until the driver says otherwise; a dead driver leaves it so.
+        started: seconds since 1970 of the first start.
+        finished: seconds since 1970 of the end of the newest attempt.
+        seconds: training time over all attempts.
+        steps: updates finished.
+        total_steps: updates planned.
+        metrics: newest value of each evaluated metric, and the last training loss.
+        mlflow: ``uri``, ``experiment`` and ``run_id``, as far as known.
+        driver: ``host`` and ``pid`` of the process that runs it.
+        error: why it failed.
+        resumed_from: ``RUN@STEP`` when training was continued from another run.
+    """
+
+    name: str
+    status: Status = "running"
+    started: float = field(default_factory=time.time)
+    finished: float | None = None
+    seconds: float = 0.0
+    steps: int = 0
+    total_steps: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    mlflow: dict[str, str | None] = field(default_factory=dict)
+    driver: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    resumed_from: str | None = None
+
+    def claim(self) -> None:
+        """Mark the run as run by this process."""
+        self.status, self.finished, self.error = "running", None, None
+        self.driver = {"host": socket.gethostname(), "pid": os.getpid()}
+
+    @property
+    def true_status(self) -> Status:
+        """The status, with a driver that died on this machine told as ``interrupted``."""
+        if self.status == "running" and self.driver_is_known_dead:
+            return "interrupted"
+        return self.status
+
+    @property
+    def driver_is_known_dead(self) -> bool:
+        """Whether the driver was a process of this machine that is no more."""
+        if self.driver.get("host") != socket.gethostname():
+            return False
+        try:
+            os.kill(int(self.driver["pid"]), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+    def save(self, folder: Folder) -> None:
+        """Write the record into its run folder."""
+        folder.write_json(RECORD, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Folder) -> RunRecord | None:
+        """The record of a run folder; None when there is none yet.
+
+        Fields written by a newer version are left out.
+        """
+        try:
+            values = folder.read_json(RECORD)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+        return cls(**known)
+
+
+def run_folder(storage: Folder, name: str, fresh: bool = False) -> Folder:
+    """The folder of a run: the newest generation of ``name``, or with ``fresh`` the next one.
+
+    Generations are ``name``, ``name.2``, ``name.3``...; earlier ones are kept as they are.
+    """
+    pattern = re.compile(re.escape(name) + r"(?:\.(\d+))?$")
+    numbers = [
+        int(match.group(1) or 1) for entry in storage.names() if (match := pattern.match(entry))
+    ]
+    newest = max(numbers, default=0)
+    number = newest + 1 if fresh else max(newest, 1)
+    return storage / (name if number == 1 else f"{name}.{number}")
+
+
+def list_runs(storage: Folder) -> Iterator[tuple[Folder, RunRecord]]:
+    """All runs under ``storage``, newest first."""
+    found = []
+    for name in storage.names():
+        folder = storage / name
+        record = RunRecord.load(folder)
+        if record is not None:
+            found.append((folder, record))
+    yield from sorted(found, key=lambda item: item[1].started, reverse=True)
+
+
+def find_run(storage: Folder, name: str) -> tuple[Folder, RunRecord]:
+    """A run by its name, or by a beginning of it that only one run has.
+
+    Raises:
+        InputError: no such run, or several begin so.
+    """
+    names = [folder.url.rstrip("/").rsplit("/", 1)[-1] for folder, _ in list_runs(storage)]
+    matches = [name] if name in names else [entry for entry in names if entry.startswith(name)]
+    if len(matches) == 1:
+        folder = storage / matches[0]
+        record = RunRecord.load(folder)
+        assert record is not None
+        return folder, record
+    raise InputError(
+        Problem(
+            path="RUN",
+            message="several runs begin so" if matches else f"there is no such run in {storage.url}",
+            got=name,
+            allowed=one_of(matches or names) or "nothing has run here yet",
+            nearest=nearest(name, names),
+            mend="`trainwright runs` lists them; --storage looks elsewhere",
+        )
+    )

@@ -1,0 +1,251 @@
+"""From a job to the objects that train: data, model, objective, strategies, optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from trainwright.data.facts import data_facts, input_column
+from trainwright.data.loading import Splits
+from trainwright.engine.module import NamedModel, TrainModule, public_name
+from trainwright.errors import JobError, PluginError, Problem
+from trainwright.job.models import PluginSpec, TrainJob
+from trainwright.objective import Argument, Term, WeightedSum, arguments_of
+from trainwright.plugins import check_options, construct, find
+from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
+from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
+from trainwright.training.randomness import seed_all
+from trainwright.training.timetable import Timetable
+
+
+@dataclass
+class Assembly:
+    """Everything of a job that training needs, before an engine owns it.
+
+    Attributes:
+        job: what was asked for.
+        splits: tables and fitted transforms.
+        context: what strategies may know.
+        strategies: short name -> strategy, in job order.
+        plan: quantities of training after all strategies have changed them.
+        timetable: when things happen.
+        terms: the objective's terms, unwrapped.
+        module: model and objective as one module.
+        optimizer: over the module's trainable parameters.
+        factor: update -> factor of the base learning rate.
+    """
+
+    job: TrainJob
+    splits: Splits
+    context: Context
+    strategies: dict[str, Strategy]
+    plan: Plan
+    timetable: Timetable
+    terms: WeightedSum
+    module: TrainModule
+    optimizer: torch.optim.Optimizer
+    factor: Callable[[int], float]
+
+
+def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Assembly:
+    """Build all objects of a job; equal on every worker, from the job's seed.
+
+    Args:
+        job: the validated job.
+        base: folder against which plugin files are found.
+        splits: the loaded data.
+        context: seed, rank, world size and device; the rest is filled in here.
+
+    Raises:
+        InputError: a plugin refuses its options, or parts do not fit together.
+    """
+    strategies = _strategies(job, base)
+    hooks = list(strategies.values())
+    plan = apply_plan(hooks, _plan(job))
+    timetable = _timetable(plan, job, splits, context.world_size)
+    context.facts = data_facts(splits.columns, job.model.inputs)
+    context.batch_size = plan.batch_size
+    context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
+    seed_all(job.seed, "init")
+    model = NamedModel(*_model(job, base, splits, context.facts))
+    for index, (name, strategy) in enumerate(strategies.items()):
+        with _refusals(f"strategies.{index}", name):
+            model.model = apply_model([strategy], model.model, context)
+    terms = WeightedSum(
+        [
+            Term(_objective(spec, base, context.facts, path), name, spec.weight, spec.bind)
+            for spec, name, path in _named_objectives(job)
+        ]
+    )
+    module = TrainModule(model, apply_objective(hooks, terms))
+    optimizer = _optimizer(job, base, plan, apply_parameters(hooks, _groups(module)))
+    factor = _schedule(job, base, plan, timetable)
+    return Assembly(
+        job, splits, context, strategies, plan, timetable, terms, module, optimizer, factor
+    )
+
+
+def build_plugin(
+    group: str, spec: PluginSpec, base: Path, path: str, derived: Mapping[str, Any] | None = None
+) -> Any:
+    """Find, check and construct one plugin of a job.
+
+    Raises:
+        PluginError: unknown, or its options are wrong.
+    """
+    plugin = find(group, spec.name, base)
+    options, problems = check_options(plugin, spec.options, path, derived or {})
+    if problems:
+        raise PluginError(problems)
+    return construct(plugin, options, path)
+
+
+def _strategies(job: TrainJob, base: Path) -> dict[str, Strategy]:
+    found: dict[str, Strategy] = {}
+    for index, spec in enumerate(job.strategies):
+        strategy = build_plugin("strategies", spec, base, f"strategies.{index}")
+        if not isinstance(strategy, Strategy):
+            raise PluginError(
+                Problem(
+                    path=f"strategies.{index}.name",
+                    message="is not a strategy: it does not derive from trainwright.Strategy",
+                    got=spec.name,
+                )
+            )
+        found[spec.name] = strategy
+    return found
+
+
+def _plan(job: TrainJob) -> Plan:
+    training = job.training
+    return Plan(
+        epochs=None if training.steps is not None else training.epochs or 1,
+        steps=training.steps,
+        batch_size=job.data.batch_size,
+        max_grad_norm=training.max_grad_norm,
+        optimizer=job.optimizer.options,
+        schedule=job.schedule.options,
+    )
+
+
+def _timetable(plan: Plan, job: TrainJob, splits: Splits, world_size: int) -> Timetable:
+    try:
+        return Timetable.of(plan, job.training, len(splits.train), world_size)
+    except ValueError as error:
+        raise JobError(Problem(path="data.batch_size", message=str(error))) from None
+
+
+def _model(
+    job: TrainJob, base: Path, splits: Splits, facts: Mapping[str, Any]
+) -> tuple[nn.Module, dict[str, str], Sequence[str] | None]:
+    model = build_plugin("models", job.model, base, "model", facts)
+    if not isinstance(model, nn.Module):
+        raise PluginError(
+            Problem(path="model.name", message="does not give a torch.nn.Module", got=type(model))
+        )
+    arguments = arguments_of(model.forward)
+    return model, _inputs(job, arguments, splits), job.model.outputs
+
+
+def _inputs(job: TrainJob, arguments: Sequence[Argument], splits: Splits) -> dict[str, str]:
+    """The job's bindings, and the one input column for the one argument that has no match."""
+    bind = dict(job.model.inputs)
+    columns = splits.columns
+    open_arguments = [
+        a.name for a in arguments if not a.optional and a.name not in bind and a.name not in columns
+    ]
+    guess = input_column(columns)
+    if len(open_arguments) == 1 and guess is not None:
+        bind[open_arguments[0]] = guess
+    return bind
+
+
+@contextmanager
+def _refusals(path: str, name: str) -> Iterator[None]:
+    """Tell a strategy's ``ValueError`` as the user's mistake, with its place in the job."""
+    try:
+        yield
+    except ValueError as error:
+        raise JobError(Problem(path=path, message=f"{name}: {error}")) from error
+
+
+def _named_objectives(job: TrainJob) -> list[tuple[Any, str, str]]:
+    """(spec, unique name, path) of each objective."""
+    many = isinstance(job.objective, list)
+    named = []
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(job.objectives):
+        name = spec.name.rsplit(":", 1)[-1].rsplit(".", 1)[-1]
+        seen[name] = seen.get(name, 0) + 1
+        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        named.append((spec, unique, f"objective.{index}" if many else "objective"))
+    return named
+
+
+def _objective(spec: PluginSpec, base: Path, facts: Mapping[str, Any], path: str) -> nn.Module:
+    objective = build_plugin("objectives", spec, base, path, facts)
+    if not isinstance(objective, nn.Module):
+        raise PluginError(
+            Problem(path=f"{path}.name", message="does not give a torch.nn.Module", got=spec.name)
+        )
+    if getattr(objective, "reduction", "mean") == "none":
+        raise PluginError(
+            Problem(
+                path=f"{path}.reduction",
+                message="an objective must give one number per batch",
+                got="none",
+                allowed="mean, sum",
+            )
+        )
+    return objective
+
+
+def _groups(module: TrainModule) -> list[ParameterGroup]:
+    named = [
+        (public_name(name), parameter)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    ]
+    if not named:
+        raise JobError(Problem(path="model.name", message="the model has nothing to train"))
+    scalars = [name for name, parameter in named if parameter.dim() == 0]
+    if scalars:
+        raise JobError(
+            Problem(
+                path="model.name",
+                message=f"parameters of shape () cannot be sharded: {', '.join(scalars)}",
+                mend="give them shape (1,)",
+            )
+        )
+    return [{"params": named}]
+
+
+def _optimizer(
+    job: TrainJob, base: Path, plan: Plan, groups: list[ParameterGroup]
+) -> torch.optim.Optimizer:
+    plugin = find("optimizers", job.optimizer.name, base)
+    options, problems = check_options(plugin, plan.optimizer, "optimizer", {})
+    if problems:
+        raise PluginError(problems)
+    bare = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
+    try:
+        return cast(torch.optim.Optimizer, plugin.factory(bare, **options))
+    except (TypeError, ValueError) as error:
+        problem = Problem(path="optimizer", message=str(error), got=dict(plan.optimizer))
+        raise PluginError(problem) from error
+
+
+def _schedule(
+    job: TrainJob, base: Path, plan: Plan, timetable: Timetable
+) -> Callable[[int], float]:
+    spec = PluginSpec.model_validate({"name": job.schedule.name, **plan.schedule})
+    schedule = build_plugin("schedules", spec, base, "schedule")
+    bound = schedule.bind(timetable.total_steps, timetable.steps_per_epoch)
+    return cast("Callable[[int], float]", bound)
+

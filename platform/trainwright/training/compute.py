@@ -1,0 +1,36 @@
+"""The innermost loss of a micro-batch: forward pass and objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from torch import Tensor
+
+from trainwright.engine.module import TrainModule
+from trainwright.objective import Share, WeightedSum
+from trainwright.strategy import Batch, Loss, Outputs
+
+
+class ObjectiveCompute:
+    """Computes the loss of a batch by the model and the objective of one module.
+
+    Attributes:
+        share: the micro-batch's share of the global batch; set by the loop before each call.
+    """
+
+    def __init__(self, module: TrainModule, terms: WeightedSum) -> None:
+        self._module = module
+        self._terms = terms
+        self.couples = terms.couples
+        self.share: Share | None = None
+
+    def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:
+        outputs = self.forward(batch) if outputs is None else outputs
+        return cast(Loss, self._module.objective(outputs, batch, self.share))
+
+    def forward(self, batch: Batch) -> Outputs:
+        return cast("Mapping[str, Tensor]", self._module.model(batch))
+
+    def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
+        return self._terms.per_sample(self.forward(batch) if outputs is None else outputs, batch)

@@ -1,0 +1,188 @@
+"""A forward pass over a handful of samples, before any cluster starts: do the parts fit?"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from trainwright.errors import JobError, Problem
+from trainwright.objective import Missing, Term
+from trainwright.strategy.compose import wrap_loss
+from trainwright.suggest import one_of
+from trainwright.training.assembly import Assembly
+from trainwright.training.compute import ObjectiveCompute
+from trainwright.training.metrics import build_metrics
+
+SAMPLES = 8
+
+
+def dry_run(assembly: Assembly, base: Path) -> list[str]:
+    """Run model, objective, strategies and metrics once, on the CPU, in float32.
+
+    Returns:
+        Remarks for ``validate``: what will depend on the number of workers.
+
+    Raises:
+        JobError: something that the objective, the model or a metric needs is missing, or one of
+            them fails on real samples.
+    """
+    rows = torch.arange(min(SAMPLES, len(assembly.splits.train)))
+    splits = assembly.splits
+    batch = splits.transforms(splits.train.take(rows), 0, training=True)
+    outputs = _forward(assembly, batch)
+    problems = [
+        problem
+        for index, term in enumerate(assembly.terms)
+        for problem in _term_problems(assembly, index, term, outputs, batch)
+    ]
+    if problems:
+        raise JobError(problems)
+    _loss(assembly, batch)
+    for metric in build_metrics(assembly.job, base, splits, torch.device("cpu")):
+        _metric(metric, outputs, batch)
+    return world_size_dependence(assembly)
+
+
+def _forward(assembly: Assembly, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    model = assembly.module.model
+    missing = model.binding.missing([], list(batch))
+    if missing or model.binding.unknown:
+        raise JobError(
+            [
+                *(_missing_problem("model", "inputs", "the model's forward", m) for m in missing),
+                *(_unknown_bind("model.inputs", a, model.binding) for a in model.binding.unknown),
+            ]
+        )
+    model.eval()
+    try:
+        with torch.no_grad():
+            return model(batch)  # type: ignore[no-any-return]
+    except Exception as error:  # the model is the user's code and may raise anything
+        raise JobError(_failure("model", "the model fails on the first samples", error)) from error
+    finally:
+        model.train()
+
+
+def _term_problems(
+    assembly: Assembly,
+    index: int,
+    term: Term,
+    outputs: Mapping[str, Tensor],
+    batch: Mapping[str, Tensor],
+) -> list[Problem]:
+    path = f"objective.{index}" if isinstance(assembly.job.objective, list) else "objective"
+    missing = term.missing(list(outputs), list(batch))
+    problems = [_missing_problem(path, "bind", f"objective {term.name}", item) for item in missing]
+    problems += [_unknown_bind(f"{path}.bind", name, term.binding) for name in term.binding.unknown]
+    if problems:
+        return problems
+    try:
+        with warnings.catch_warnings():
+            # A target that broadcasts against the output trains on nonsense without an error.
+            warnings.filterwarnings("error", message="Using a target size")
+            loss = term(outputs, batch)
+    except Exception as error:  # the objective is the user's code and may raise anything
+        message = f"objective {term.name} fails on the first samples"
+        return [_failure(path, message, error, _shapes(outputs, batch))]
+    if not isinstance(loss.value, Tensor) or loss.value.numel() != 1:
+        got = tuple(loss.value.shape) if isinstance(loss.value, Tensor) else loss.value
+        return [Problem(path, f"objective {term.name} must return one number", got=got)]
+    return []
+
+
+def _loss(assembly: Assembly, batch: Mapping[str, Tensor]) -> None:
+    compute = wrap_loss(
+        list(assembly.strategies.values()), ObjectiveCompute(assembly.module, assembly.terms)
+    )
+    buffers = {name: b.clone() for name, b in assembly.module.named_buffers()}
+    try:
+        value = compute(batch).value
+    except Exception as error:  # strategies are the user's code and may raise anything
+        message = "the loss fails on the first samples once the strategies take part"
+        raise JobError(_failure("strategies", message, error)) from error
+    finally:
+        with torch.no_grad():
+            for name, buffer in assembly.module.named_buffers():
+                buffer.copy_(buffers[name])
+    if not value.requires_grad:
+        raise JobError(
+            Problem("objective", "the loss does not depend on anything that can be trained")
+        )
+
+
+def _metric(metric: Any, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a value over a handful of samples may well be undefined
+        try:
+            metric.update(outputs, batch)
+        except JobError:
+            raise
+        except Exception as error:  # metrics can be the user's code and may raise anything
+            message = f"metric {metric.name} fails on the first samples"
+            problem = _failure("metrics", message, error, _shapes(outputs, batch))
+            raise JobError(problem) from error
+
+
+def world_size_dependence(assembly: Assembly) -> list[str]:
+    """What makes the losses of this job depend on the number of workers, in words."""
+    remarks = []
+    modules: list[nn.Module] = list(assembly.module.modules())
+    if any(isinstance(m, _BatchNorm) for m in modules):
+        remarks.append("batch normalisation: its statistics are those of each worker's own share")
+    if any(isinstance(m, _DropoutNd) and m.p > 0 for m in modules):
+        remarks.append("dropout: each worker draws its own masks")
+    if assembly.terms.couples != "sample":
+        remarks.append("the objective couples the samples of one worker's micro-batch")
+    remarks += [
+        f"strategy {name}: its numbers change with the number of workers"
+        for name, strategy in assembly.strategies.items()
+        if strategy.declares.world_size_dependent
+    ]
+    return remarks
+
+
+def _missing_problem(path: str, section: str, who: str, missing: Missing) -> Problem:
+    have = one_of([*missing.outputs, *missing.columns])
+    nearest = missing.nearest
+    return Problem(
+        path=f"{path}.{section}",
+        message=f"{who} needs '{missing.wanted}', which neither the model nor the data gives"
+        if missing.outputs
+        else f"{who} needs '{missing.wanted}', which is not a column of the data",
+        allowed=have,
+        nearest=nearest,
+        mend=f"bind it by name, e.g. {path}: {{{section}: "
+        f"{{{missing.argument}: {nearest or (missing.outputs + missing.columns)[0]}}}}}",
+    )
+
+
+def _unknown_bind(path: str, name: str, binding: Any) -> Problem:
+    from trainwright.suggest import nearest
+
+    names = [argument.name for argument in binding.arguments]
+    return Problem(
+        path=f"{path}.{name}",
+        message="there is no such argument to bind",
+        got=name,
+        allowed=one_of(names),
+        nearest=nearest(name, names),
+    )
+
+
+def _shapes(*named: Mapping[str, Tensor]) -> str:
+    shown = [f"{name} {list(v.shape)}" for values in named for name, v in values.items()]
+    return "it was given from: " + ", ".join(shown)
+
+
+def _failure(path: str, message: str, error: Exception, mend: str | None = None) -> Problem:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return Problem(path, f"{message}: {type(error).__name__}: {error} ({where})", mend=mend)

@@ -1,0 +1,116 @@
+"""Evaluation of a table, shared by the workers, independent of their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trainwright.data.order import share
+from trainwright.data.table import Table
+from trainwright.data.transforms import TransformChain
+from trainwright.engine.base import Engine
+from trainwright.objective import Term, WeightedSum
+from trainwright.training.collectives import shared_statistics, sum_over_workers
+
+
+class Metric(Protocol):
+    """A metric bound to outputs and columns by name."""
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> None:
+        """Take one batch into account."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """The value over all workers (a collective)."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+class Evaluator:
+    """Evaluates the engine's module in evaluation mode, leaving training untouched.
+
+    Args:
+        engine: whose module is evaluated.
+        terms: the objective's terms, for the loss.
+        metrics: computed beside the loss.
+        transforms: applied in evaluation mode.
+        batch_size: most samples per forward and worker.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        terms: WeightedSum,
+        metrics: Sequence[Metric],
+        transforms: TransformChain,
+        batch_size: int,
+    ) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._metrics = metrics
+        self._transforms = transforms
+        self._batch_size = batch_size
+
+    @torch.no_grad()
+    def __call__(self, table: Table, prefix: str) -> dict[str, float]:
+        """Loss, its terms and all metrics on ``table``, named ``<prefix>/<name>``."""
+        module, settings = self._engine.module, self._engine.settings
+        was_training = module.training
+        for metric in self._metrics:
+            metric.reset()
+        sums = torch.zeros(len(self._terms.terms), 2, dtype=torch.float64)
+        module.eval()
+        try:
+            with shared_statistics(module, settings.device):
+                for raw, counts in self._batches(table):
+                    batch = self._engine.place(raw)
+                    outputs = module(module.model, batch)
+                    if counts:
+                        self._add(outputs, batch, sums)
+        finally:
+            module.train(was_training)
+            self._engine.finish_forward()
+        return self._result(sums, prefix)
+
+    def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
+        """This worker's batches; the same number on each, extra ones marked as not counting."""
+        settings = self._engine.settings
+        low, high = share(0, len(table), settings.rank, settings.world_size)
+        largest = -(-len(table) // settings.world_size)
+        for start in range(0, largest, self._batch_size):
+            rows = torch.arange(low + start, min(low + start + self._batch_size, high))
+            counts = len(rows) > 0
+            batch = table.take(rows if counts else torch.zeros(1, dtype=torch.int64))
+            yield self._transforms(batch, 0, training=False), counts
+
+    def _add(
+        self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], sums: Tensor
+    ) -> None:
+        denominators = self._terms.count(batch)
+        for position, term in enumerate(self._terms.terms):
+            assert isinstance(term, Term)
+            if denominators[position] > 0:
+                value = term(outputs, batch).value.double().cpu()
+                weight = 1.0 if term.sums else denominators[position]
+                sums[position, 0] += value * weight
+                sums[position, 1] += denominators[position]
+        for metric in self._metrics:
+            metric.update(outputs, batch)
+
+    def _result(self, sums: Tensor, prefix: str) -> dict[str, float]:
+        totals = sum_over_workers(sums, self._engine.settings.device)
+        result: dict[str, float] = {f"{prefix}/loss": 0.0}
+        for term, (value, count) in zip(self._terms, totals.tolist(), strict=True):
+            mean = value if term.sums else value / count if count else float("nan")
+            result[f"{prefix}/loss"] += term.weight * mean
+            if len(self._terms.terms) > 1:
+                result[f"{prefix}/{term.name}"] = mean
+        for metric in self._metrics:
+            result.update({f"{prefix}/{n}": v for n, v in metric.compute().items()})
+        return result

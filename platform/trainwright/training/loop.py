@@ -1,0 +1,170 @@
+"""The loop: updates, evaluations and checkpoints in their fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainwright.data.loading import Splits
+from trainwright.engine.base import Engine
+from trainwright.strategy import Context, Strategy
+from trainwright.strategy.compose import using
+from trainwright.training.evaluate import Evaluator
+from trainwright.training.feed import Feed
+from trainwright.training.monitored import Best
+from trainwright.training.randomness import seed_all
+from trainwright.training.recorder import Recorder
+from trainwright.training.timetable import Timetable
+from trainwright.training.update import Updater
+
+
+@dataclass
+class Progress:
+    """How far a run is: what a checkpoint keeps of the loop itself.
+
+    Attributes:
+        finished: updates done.
+        best: the best value of the monitored metric so far.
+        metrics: newest value of each evaluated metric.
+        stopped_early: whether a strategy ended training.
+    """
+
+    finished: int = 0
+    best: Best = field(default_factory=Best)
+    metrics: dict[str, float] = field(default_factory=dict)
+    stopped_early: bool = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "finished": self.finished,
+            "best": self.best.state_dict(),
+            "metrics": dict(self.metrics),
+            "stopped_early": self.stopped_early,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back ``state_dict``."""
+        self.finished = int(state["finished"])
+        self.best.load_state_dict(state["best"])
+        self.metrics = dict(state["metrics"])
+        self.stopped_early = bool(state["stopped_early"])
+
+
+@dataclass
+class Loop:
+    """Trains to the end of the timetable, or until somebody asks to stop.
+
+    Attributes:
+        engine: what is trained.
+        feed: gives the updates.
+        updater: runs them.
+        evaluator: evaluates the validation and test tables of ``splits``.
+        schedule: update -> factor of each group's base rate.
+        save: writes a checkpoint of the present state; told whether it is the best so far.
+    """
+
+    engine: Engine
+    feed: Feed
+    updater: Updater
+    evaluator: Evaluator
+    recorder: Recorder
+    strategies: Sequence[Strategy]
+    context: Context
+    timetable: Timetable
+    splits: Splits
+    schedule: Callable[[int], float]
+    progress: Progress
+    record_samples: bool = False
+    save: Callable[[bool], None] = lambda improved: None
+
+    def run(self) -> bool:
+        """Train.
+
+        Returns:
+            True when training is complete, False when it was asked to stop before.
+        """
+        self.engine.module.train()
+        rates = [group["lr"] for group in self.engine.param_groups]
+        ended_epoch = using(self.strategies, "epoch_end")
+        last = self.timetable.steps_per_epoch - 1
+        while not self._is_over:
+            index = self.progress.finished
+            epoch, place = self.timetable.place_of(index)
+            self._update(index, epoch, rates)
+            improved = self._evaluate_if_due()
+            if place == last:
+                for strategy in ended_epoch:
+                    strategy.epoch_end(epoch)
+            if self.recorder.is_due:
+                self.recorder.flush()
+            if self._is_over:
+                self._finish_tests()
+            stopping = self.recorder.stop_requested and not self._is_over
+            if improved or stopping or self._is_over or self._checkpoint_is_due:
+                self._checkpoint(improved)
+            if stopping:
+                return False
+        return True
+
+    @property
+    def _is_over(self) -> bool:
+        done = self.progress.finished >= self.timetable.total_steps
+        return done or self.progress.stopped_early
+
+    @property
+    def _checkpoint_is_due(self) -> bool:
+        return self.timetable.checkpoint_is_due(self.progress.finished)
+
+    def _update(self, index: int, epoch: int, rates: Sequence[float]) -> None:
+        self.context.update, self.context.epoch = index, epoch
+        factor = self.schedule(index)
+        now = [rate * factor for rate in rates]
+        for group, rate in zip(self.engine.param_groups, now, strict=True):
+            group["lr"] = rate
+        update = self.feed[index]
+        seed_all(self.context.seed, "update", index, self.context.rank)
+        summed = self.updater(update, now)
+        norm = self.engine.gradient_norm()
+        for name, value in self.context.take_logged().items():
+            summed[name] = value / self.context.world_size
+        self.recorder.note(
+            index + 1,
+            summed,
+            {"train/lr": now[0], "train/epoch": (index + 1) / self.timetable.steps_per_epoch},
+            {} if norm is None else {"train/grad_norm": norm},
+            update.size,
+        )
+        self.progress.finished = index + 1
+        if self.record_samples and self.recorder.journal is not None:
+            self.recorder.journal.samples(index + 1, self.feed.sample_ids(update))
+
+    def _evaluate_if_due(self) -> bool:
+        """Evaluate when it is time; whether the monitored metric improved."""
+        table = self.splits.validation
+        if table is None or not self.timetable.evaluation_is_due(self.progress.finished):
+            return False
+        self.recorder.flush()
+        metrics = self.evaluator(table, "validation")
+        self._record(metrics)
+        asked = [s.evaluated(metrics) for s in using(self.strategies, "evaluated")]
+        self.progress.stopped_early = any(asked)
+        self.recorder.pause()
+        return self.progress.best.improves(metrics, self.progress.finished)
+
+    def _finish_tests(self) -> None:
+        if self.splits.test is not None:
+            self._record(self.evaluator(self.splits.test, "test"))
+
+    def _record(self, metrics: Mapping[str, float]) -> None:
+        self.progress.metrics.update(metrics)
+        if self.recorder.journal is not None:
+            self.recorder.journal.metrics(self.progress.finished, metrics)
+        if self.recorder.monitor is not None:
+            self.recorder.monitor.show({"metrics": dict(metrics)})
+
+    def _checkpoint(self, improved: bool) -> None:
+        self.recorder.flush()
+        self.save(improved)
+        self.recorder.pause()

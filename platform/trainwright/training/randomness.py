@@ -1,0 +1,31 @@
+"""Seeds: every random number of training is a function of (seed, purpose, update, worker)."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+from trainwright.data.random import key
+
+
+def seed_all(*parts: int | str) -> None:
+    """Seed torch (all devices), numpy and random from ``parts``.
+
+    Called before each update with (seed, "update", index, rank), so that no generator state has
+    to be saved: a resumed run draws what an undisturbed one would have drawn.
+    """
+    number = key(*parts) & (2**63 - 1)
+    torch.manual_seed(number)
+    np.random.seed(number & (2**32 - 1))
+    random.seed(number)
+
+
+def make_deterministic() -> None:
+    """Allow only deterministic kernels; an operation without one raises an error by its name."""
+    import os
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,279 @@
+"""One worker of a run, from an empty process to the end of training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
+from trainwright.data.loading import load_splits
+from trainwright.engine import Engine, EngineSettings, make_engine
+from trainwright.job.models import TrainJob
+from trainwright.plugins import install_plugin_files
+from trainwright.storage import Folder
+from trainwright.strategy import Context
+from trainwright.tracking import JournalWriter
+from trainwright.tracking.system import SystemSampler
+from trainwright.training.assembly import Assembly, assemble
+from trainwright.training.collectives import from_rank_zero
+from trainwright.training.evaluate import Evaluator, Metric
+from trainwright.training.feed import Feed
+from trainwright.training.loop import Loop, Progress
+from trainwright.training.metrics import build_metrics, monitored
+from trainwright.training.randomness import make_deterministic
+from trainwright.training.recorder import Monitor, Recorder
+from trainwright.training.saving import Saver, restore
+from trainwright.training.update import Updater
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What the driver tells every worker; plain values that travel to other machines.
+
+    Attributes:
+        job: the resolved job as JSON values.
+        base: folder of the job file on the driver's machine.
+        run_url: the run's folder.
+        plugin_files: path relative to ``base`` -> content of the user's plugin files.
+        start_from: URL of another run's folder to continue from, and the checkpoint's name.
+        min_attempt: number of the first attempt this driver may use.
+    """
+
+    job: dict[str, Any]
+    base: str
+    run_url: str
+    plugin_files: dict[str, bytes] = field(default_factory=dict)
+    start_from: tuple[str, str] | None = None
+    min_attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What worker 0 tells the driver at the end.
+
+    Attributes:
+        complete: False when training was asked to stop before its end.
+        steps: updates finished.
+        total_steps: updates planned.
+        metrics: newest value of each evaluated metric and of the training loss.
+        attempt: number of the attempt that came to the end.
+        warnings: remarks for the user (a damaged checkpoint that was passed over).
+    """
+
+    complete: bool
+    steps: int
+    total_steps: int
+    metrics: dict[str, float]
+    attempt: int
+    warnings: list[str]
+
+
+def work(order: WorkOrder, monitor: Monitor | None) -> Outcome:
+    """Train one run on this worker; every worker calls it, worker 0 with a monitor."""
+    rank, world_size = _place()
+    job = TrainJob.model_validate(order.job)
+    base = install_plugin_files(order.plugin_files, Path(order.base))
+    if job.training.deterministic:
+        make_deterministic()
+    device = _device(job)
+    context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
+    splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
+    assembly = assemble(job, base, splits, context)
+    settings = EngineSettings(
+        precision=job.training.precision,
+        max_grad_norm=assembly.plan.max_grad_norm,
+        device=device,
+        rank=rank,
+        world_size=world_size,
+        deepspeed=job.deepspeed,
+    )
+    engine = make_engine(job, assembly.module, assembly.optimizer, settings)
+    folder = Folder(order.run_url)
+    start = _starting_point(order, folder)
+    with _attempt(folder, start, rank, world_size, job) as journal:
+        return _train(order, assembly, engine, base, start, journal, monitor)
+
+
+@dataclass(frozen=True)
+class _Start:
+    attempt: int
+    checkpoint: Checkpoint | None
+    lineage: list[list[int]]
+    warnings: list[str]
+
+
+def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
+    """Worker 0 chooses attempt and checkpoint; the others follow."""
+    store = CheckpointStore(folder)
+    chosen: tuple[int, str | None, list[str]] | None = None
+    if _place()[0] == 0:
+        newest = store.latest()
+        chosen = (
+            max(order.min_attempt, _last_attempt(folder) + 1),
+            newest.name if newest else None,
+            list(store.warnings),
+        )
+    attempt, name, warnings = from_rank_zero(chosen)
+    if name is not None:
+        checkpoint = store.at(name)
+        return _Start(attempt, checkpoint, list(checkpoint.info["lineage"]), warnings)
+    if order.start_from is not None:
+        url, other = order.start_from
+        return _Start(attempt, CheckpointStore(Folder(url)).at(other), [], warnings)
+    return _Start(attempt, None, [], warnings)
+
+
+def _last_attempt(folder: Folder) -> int:
+    """The highest attempt that left a journal or a checkpoint."""
+    journals = [name.split(".")[0].split("-")[1] for name in folder.names("journal")]
+    checkpoints = [name.rsplit("-a", 1)[-1] for name in folder.names("checkpoints")]
+    return max((int(n) for n in [*journals, *checkpoints] if n.isdigit()), default=0)
+
+
+@contextmanager
+def _attempt(
+    folder: Folder, start: _Start, rank: int, world_size: int, job: TrainJob
+) -> Iterator[JournalWriter | None]:
+    """Worker 0's journal and system sampler for one attempt."""
+    if rank != 0:
+        yield None
+        return
+    journal = JournalWriter(folder, start.attempt, start.lineage, world_size)
+    sampler = SystemSampler(journal) if job.tracking.system_metrics else None
+    try:
+        for warning in start.warnings:
+            journal.event(warning)
+        yield journal
+    finally:
+        if sampler is not None:
+            sampler.close()
+        journal.close()
+
+
+def _train(
+    order: WorkOrder,
+    assembly: Assembly,
+    engine: Engine,
+    base: Path,
+    start: _Start,
+    journal: JournalWriter | None,
+    monitor: Monitor | None,
+) -> Outcome:
+    job, settings = assembly.job, engine.settings
+    metrics = build_metrics(job, base, assembly.splits, settings.device)
+    progress = Progress(best=monitored(job, metrics))
+    if start.checkpoint is not None:
+        restore(start.checkpoint, engine, assembly.strategies, progress)
+    for strategy in assembly.strategies.values():
+        strategy.begin(assembly.context)
+    total = assembly.timetable.total_steps
+    recorder = Recorder(settings.device, settings.world_size, total, journal, monitor)
+    keep = job.training.keep
+    writer = CheckpointWriter(
+        Folder(order.run_url),
+        settings.rank,
+        settings.world_size,
+        keep_last=keep.last,
+        keep_best=keep.best,
+    )
+    loop = _loop(assembly, engine, metrics, recorder, progress)
+    loop.save = _saving(assembly, engine, writer, progress, start, journal)
+    complete = loop.run()
+    writer.wait()
+    loss = {"train/loss": recorder.last["train/loss"]} if recorder.last else {}
+    newest = {**progress.metrics, **loss}
+    return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
+
+
+def _loop(
+    assembly: Assembly,
+    engine: Engine,
+    metrics: Sequence[Metric],
+    recorder: Recorder,
+    progress: Progress,
+) -> Loop:
+    job, settings, splits = assembly.job, engine.settings, assembly.splits
+    hooks = list(assembly.strategies.values())
+    micro = job.training.micro_batch_size
+    share = -(-assembly.plan.batch_size // settings.world_size)
+    feed = Feed(
+        splits.train,
+        splits.transforms,
+        assembly.timetable,
+        seed=job.seed,
+        shuffle=job.data.shuffle,
+        rank=settings.rank,
+        world_size=settings.world_size,
+        micro_batch_size=micro,
+    )
+    evaluation_size = job.training.evaluation_batch_size or micro or share
+    evaluator = Evaluator(engine, assembly.terms, metrics, splits.transforms, evaluation_size)
+    return Loop(
+        engine=engine,
+        feed=feed,
+        updater=Updater(engine, assembly.terms, hooks),
+        evaluator=evaluator,
+        recorder=recorder,
+        strategies=hooks,
+        context=assembly.context,
+        timetable=assembly.timetable,
+        splits=splits,
+        schedule=assembly.factor,
+        progress=progress,
+        record_samples=job.training.record_samples,
+    )
+
+
+def _saving(
+    assembly: Assembly,
+    engine: Engine,
+    writer: CheckpointWriter,
+    progress: Progress,
+    start: _Start,
+    journal: JournalWriter | None,
+) -> Callable[[bool], None]:
+    fixed = {
+        "transforms": assembly.splits.transforms.state_dict(),
+        "fingerprint": assembly.splits.fingerprint,
+    }
+    saver = Saver(
+        writer,
+        engine,
+        assembly.strategies,
+        progress,
+        assembly.job,
+        fixed,
+        start.attempt,
+        start.lineage,
+    )
+
+    def save(improved: bool) -> None:
+        # Rows up to a checkpoint must outlive it: a resumed run does not write them again.
+        if journal is not None:
+            journal.flush()
+        saver(improved)
+
+    return save
+
+
+def _place() -> tuple[int, int]:
+    """Rank and number of workers of this process."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _device(job: TrainJob) -> torch.device:
+    if job.cluster.gpus_per_worker > 0:
+        if not torch.cuda.is_available():
+            raise RuntimeError("the job asks for GPUs, but CUDA is not available on this worker")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
