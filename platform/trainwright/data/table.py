@@ -46,6 +46,10 @@ class Column:
     num_classes: int | None = None
     labels: tuple[str | int, ...] | None = None
 
+    def __str__(self) -> str:
+        classes = f" of {self.num_classes} classes" if self.kind == "class" else ""
+        return f"{self.kind} {list(self.shape)}{classes}"
+
 
 class Table:
     """Immutable columns of samples on the CPU; always with an int64 column ``sample_id``.
@@ -114,7 +118,7 @@ class Table:
         return int(self.tensors[SAMPLE_ID].shape[0])
 
     def __repr__(self) -> str:
-        parts = (f"{n}: {c.kind}{list(c.shape)}" for n, c in self.columns.items() if c.kind != "id")
+        parts = (f"{n}: {c}" for n, c in self.columns.items() if c.kind != "id")
         return f"Table({len(self)} samples; {', '.join(parts)})"
 
     def take(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -150,7 +154,7 @@ class Table:
         digest = hashlib.sha256()
         for name in sorted(self.columns):
             tensor = self.tensors[name]
-            digest.update(f"{name}|{self.columns[name]}|{tuple(tensor.shape)}|".encode())
+            digest.update(f"{name}|{self.columns[name]!r}|{tuple(tensor.shape)}|".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()[:32]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainwright.data.transforms.build import build_chain
 from trainwright.data.transforms.chain import TransformChain
 from trainwright.data.transforms.flatten import Flatten
 from trainwright.data.transforms.gaussian_noise import GaussianNoise
@@ -28,4 +29,5 @@ __all__ = [
     "Transform",
     "TransformChain",
     "TransformContext",
+    "build_chain",
 ]

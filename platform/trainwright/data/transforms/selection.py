@@ -64,8 +64,4 @@ def require_column(name: str, columns: Mapping[str, Column], kinds: Sequence[Kin
 
 def describe(columns: Mapping[str, Column]) -> str:
     """The columns with kind and shape, in words."""
-    return one_of(
-        f"{name} ({column.kind} {list(column.shape)})"
-        for name, column in columns.items()
-        if column.kind != "id"
-    )
+    return one_of(f"{name} ({column})" for name, column in columns.items() if column.kind != "id")

@@ -1,0 +1,198 @@
+"""Finding the files behind a path or URL."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from trainwright.errors import DataError, JobError, Problem
+from trainwright.suggest import nearest, one_of
+
+Format = Literal["parquet", "arrow", "csv"]
+
+ENDINGS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".csv": "csv",
+}
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source.
+
+    Attributes:
+        fs: fsspec file system.
+        path: inside the file system.
+        format: how to read it.
+        size: bytes.
+        info: what the file system says about it.
+    """
+
+    fs: Any
+    path: str
+    format: Format
+    size: int
+    info: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    def __str__(self) -> str:
+        if isinstance(self.fs, LocalFileSystem):
+            return self.path
+        return str(self.fs.unstrip_protocol(self.path))
+
+
+def is_file_source(source: str, format: str = "auto") -> bool:
+    """Whether ``source`` is a path or URL rather than the name of a dataset plugin.
+
+    It is one with a protocol, a known file ending, a glob sign, or a path that starts with ``./``,
+    ``../``, ``/`` or ``~`` or ends with ``/``; or when the job says the format.
+    """
+    if ".py:" in source:
+        return False
+    return (
+        format != "auto"
+        or "://" in source
+        or "::" in source
+        or any(sign in source for sign in "*?")
+        or source.startswith(("./", "../", "/", "~"))
+        or source.endswith(("/", *ENDINGS))
+    )
+
+
+def find_files(source: str, format: str, base: Path, path: str, workers: int = 0) -> list[DataFile]:
+    """The files of a source, sorted by path; that is the order of their rows.
+
+    Args:
+        source: a file, a folder (searched in depth, names starting with ``.`` or ``_`` left out)
+            or a glob; any fsspec URL, or a path relative to ``base``.
+        format: ``auto`` goes by the ending of each file.
+        base: folder of the job file.
+        path: dotted path in the job, for error messages.
+        workers: number of training processes; with any, the source must be visible to them.
+
+    Raises:
+        DataError: nothing there, unknown protocol, ending or access.
+        JobError: ``memory://`` with workers.
+    """
+    fs, root = _open(source, base, path)
+    if workers and "memory" in _protocols(fs):
+        raise JobError(
+            Problem(
+                path=path,
+                message="memory:// is seen by one process only, but cluster.workers is not 0",
+                got=source,
+                allowed="memory:// with cluster.workers: 0; with workers a shared folder "
+                "(file://) or an object store (s3://)",
+            )
+        )
+    try:
+        found = _listing(fs, root)
+    except Exception as error:  # each file system raises errors of its own library
+        raise _unreachable(source, path, error) from error
+    if not found:
+        raise _nothing_there(source, fs, root, path)
+    chosen = {name: _format(name, format) for name in found}
+    files = [
+        DataFile(fs, name, kind, int(found[name].get("size") or 0), found[name])
+        for name, kind in sorted(chosen.items())
+        if kind is not None
+    ]
+    if not files:
+        raise DataError(
+            Problem(
+                path=path,
+                message=f"no file of a known format in {source}; "
+                f"it has {one_of(posixpath.basename(name) for name in sorted(found))}",
+                allowed=f"files ending in {one_of(ENDINGS)}",
+                mend="set data.format (parquet, arrow, csv) if the endings are others",
+            )
+        )
+    return files
+
+
+def _open(source: str, base: Path, path: str) -> tuple[Any, str]:
+    url = source
+    if "://" not in source and "::" not in source:
+        url = str(base.absolute() / Path(source).expanduser())
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+    except ValueError as error:
+        protocol = source.split("://")[0]
+        raise DataError(
+            Problem(
+                path=path,
+                message=f"cannot open {source}: {error}",
+                got=protocol,
+                allowed="a path, or a URL of a protocol that fsspec knows (file, s3, gs, https...)",
+                nearest=nearest(protocol, fsspec.available_protocols()),
+            )
+        ) from error
+    except Exception as error:  # missing packages, bad options: whatever the protocol raises
+        raise _unreachable(source, path, error) from error
+    fs.invalidate_cache()
+    return fs, str(root)
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _listing(fs: Any, root: str) -> dict[str, dict[str, Any]]:
+    """Path -> information for every file; empty when there is none."""
+    if not fs.exists(root):
+        found = fs.glob(root, detail=True) if fsspec.core.has_magic(root) else {}
+    elif fs.isfile(root):
+        return {root: fs.info(root)}
+    else:
+        found = {
+            name: info
+            for name, info in fs.find(root, detail=True).items()
+            if not any(p.startswith((".", "_")) for p in name[len(root) :].split("/"))
+        }
+    return {name: info for name, info in found.items() if info.get("type") == "file"}
+
+
+def _format(name: str, format: str) -> Format | None:
+    if format != "auto":
+        return cast(Format, format)
+    return ENDINGS.get(posixpath.splitext(name)[1].lower())
+
+
+def _nothing_there(source: str, fs: Any, root: str, path: str) -> DataError:
+    folder, name = posixpath.split(root.rstrip("/"))
+    try:
+        beside = [posixpath.basename(str(p).rstrip("/")) for p in fs.ls(folder, detail=False)]
+    except Exception:  # only for a better message: a missing folder has no neighbours to show
+        beside = []
+    is_glob = fsspec.core.has_magic(root)
+    what = "no file matches" if is_glob else "there is no file or folder"
+    return DataError(
+        Problem(
+            path=path,
+            message=f"{what} {source}",
+            got=source,
+            allowed=f"beside it: {one_of(sorted(beside))}" if beside else None,
+            nearest=None if is_glob else nearest(name, beside),
+        )
+    )
+
+
+def _unreachable(source: str, path: str, error: Exception) -> DataError:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    mend = None
+    if isinstance(error, ImportError):
+        mend = "install the package, for s3:// by: pip install 'trainwright[s3]'"
+    elif source.startswith("s3"):
+        mend = (
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a store "
+            "that is not Amazon's"
+        )
+    return DataError(Problem(path=path, message=f"cannot read {source}: {text}", mend=mend))

@@ -1,0 +1,152 @@
+"""From the data section of a job to tables that are ready to train and evaluate on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainwright.data.facts import target_column
+from trainwright.data.files.arrays import Array
+from trainwright.data.heldout import held_out, rounded
+from trainwright.data.source import Source, load_source
+from trainwright.data.table import Column, Table
+from trainwright.data.transforms import TransformChain, build_chain
+from trainwright.errors import DataError, Problem
+from trainwright.job.models import DataSpec, HeldOut
+
+_NAMES = ("test", "validation")  # the test split is taken first: it does not move with validation
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a job.
+
+    Attributes:
+        train: training samples; ``sample_id`` is the row number in their source.
+        validation: samples evaluated during training, if any.
+        test: samples evaluated at the end, if any.
+        fingerprint: identifies the content of all sources.
+        transforms: fitted on ``train``; to be applied to every batch of every split.
+    """
+
+    train: Table
+    validation: Table | None
+    test: Table | None
+    fingerprint: str
+    transforms: TransformChain
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """What the columns of a batch hold after the transforms."""
+        return self.transforms.columns
+
+
+def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> Splits:
+    """Read all sources, split them and fit the transforms; the same on every worker.
+
+    Args:
+        spec: the job's data section.
+        base: folder of the job file, against which relative paths stand.
+        workers: number of training processes; 0 trains in this one.
+        seed: the job's seed, for the random numbers of transforms.
+
+    Raises:
+        DataError: a source cannot be read as declared, or a split or a transform does not fit it.
+        PluginError: there is no such dataset or transform, or its options are wrong.
+        JobError: a source in memory with workers.
+    """
+    _check_held_out(spec)
+    chain = build_chain(spec.transforms, base=base, seed=seed)
+    source = load_source(spec.source, spec, base, "data.source", workers)
+    train, held = _split(source.table, spec)
+    prints = [source.fingerprint]
+    for name in _NAMES:
+        wanted = getattr(spec, name)
+        if wanted is not None and wanted.source is not None:
+            other = _load_other(wanted, spec, base, name, workers, train)
+            held[name] = other.table
+            prints.append(f"{name}={other.fingerprint}")
+    chain.fit(train)
+    fingerprint = hashlib.sha256("|".join(prints).encode()).hexdigest()[:32]
+    return Splits(train, held.get("validation"), held.get("test"), fingerprint, chain)
+
+
+def _load_other(
+    wanted: HeldOut, spec: DataSpec, base: Path, name: str, workers: int, train: Table
+) -> Source:
+    assert wanted.source is not None
+    return load_source(wanted.source, spec, base, f"data.{name}.source", workers, like=train)
+
+
+def _check_held_out(spec: DataSpec) -> None:
+    problems = []
+    for name in _NAMES:
+        wanted: HeldOut | None = getattr(spec, name)
+        if wanted is not None and (wanted.fraction is None) == (wanted.source is None):
+            both = "both" if wanted.source is not None else "neither"
+            problems.append(
+                Problem(
+                    path=f"data.{name}",
+                    message=f"has {both} of fraction and source",
+                    allowed="a fraction of the training source, or a source of its own",
+                )
+            )
+    fractions = [getattr(spec, name).fraction or 0.0 for name in _NAMES if getattr(spec, name)]
+    if sum(fractions) >= 1:
+        problems.append(
+            Problem(
+                path="data.validation.fraction",
+                message="validation and test together leave nothing for training",
+                got=sum(fractions),
+                allowed="a sum below 1",
+            )
+        )
+    if problems:
+        raise DataError(problems)
+
+
+def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:
+    """The training split and the splits held out of the same source."""
+    rows = np.arange(len(table))
+    held: dict[str, Table] = {}
+    for name in _NAMES:
+        wanted: HeldOut | None = getattr(spec, name)
+        if wanted is None or wanted.fraction is None:
+            continue
+        classes = _classes(table, wanted, name)
+        size = rounded(len(table), wanted.fraction)
+        try:
+            chosen = held_out(rows, size, wanted.seed, None if classes is None else classes[rows])
+        except ValueError as error:
+            path = f"data.{name}.fraction"
+            raise DataError(
+                Problem(path=path, message=f"would hold out {error}", got=wanted.fraction)
+            ) from error
+        held[name] = table.subset(torch.from_numpy(chosen))
+        rows = np.setdiff1d(rows, chosen, assume_unique=True)
+    return (table.subset(torch.from_numpy(rows)) if held else table), held
+
+
+def _classes(table: Table, wanted: HeldOut, name: str) -> Array | None:
+    """The class of each row, if the split keeps class proportions."""
+    if wanted.stratify is False:
+        return None
+    target = target_column(table.columns)
+    if target is not None and table.columns[target].kind == "class":
+        classes: Array = table.tensors[target].numpy()
+        return classes
+    if wanted.stratify:
+        raise DataError(
+            Problem(
+                path=f"data.{name}.stratify",
+                message="keeping class proportions needs a target of type class",
+                got=True,
+                allowed="a class column named target, or only one class column; or false",
+            )
+        )
+    return None

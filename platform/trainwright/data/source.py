@@ -1,0 +1,135 @@
+"""One source of samples: a dataset plugin, or files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainwright import plugins
+from trainwright.data.files import (
+    check_columns,
+    find_files,
+    fingerprint_files,
+    is_file_source,
+    load_table,
+)
+from trainwright.data.table import Column, Table
+from trainwright.errors import MISSING, DataError, InputError, PluginError, Problem
+from trainwright.job.models import DataSpec, PluginSpec
+from trainwright.plugins.causes import import_cause
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples as they were read, before any split.
+
+    Attributes:
+        table: all of them.
+        fingerprint: identifies the content.
+    """
+
+    table: Table
+    fingerprint: str
+
+
+def load_source(
+    source: str | PluginSpec,
+    spec: DataSpec,
+    base: Path,
+    path: str,
+    workers: int = 0,
+    like: Table | None = None,
+) -> Source:
+    """Read a source whole.
+
+    Args:
+        source: path, URL, or dataset plugin with its options.
+        spec: the job's data section, for format and columns.
+        base: folder of the job file.
+        path: dotted path of the source in the job, for error messages.
+        workers: number of training processes.
+        like: the training split, when this is another source: it must have the same columns.
+
+    Raises:
+        DataError: it cannot be read as declared, or differs from ``like``.
+        PluginError: there is no such plugin, or its options are wrong.
+        JobError: a source in memory with workers.
+    """
+    plugin = PluginSpec(name=source) if isinstance(source, str) else source
+    if not is_file_source(plugin.name, spec.format):
+        return _from_plugin(plugin, base, path, like)
+    if plugin.options:
+        raise DataError(
+            Problem(
+                path=path,
+                message=f"{plugin.name} is read from files, which have no options",
+                got=sorted(plugin.options),
+            )
+        )
+    if problems := check_columns(spec.columns):
+        raise DataError(problems)
+    files = find_files(plugin.name, spec.format, base, path, workers)
+    return Source(load_table(files, spec.columns, path, like), fingerprint_files(files))
+
+
+def _from_plugin(spec: PluginSpec, base: Path, path: str, like: Table | None) -> Source:
+    try:
+        plugin = plugins.find("datasets", spec.name, base, path=path)
+    except PluginError as error:
+        if (base / spec.name).exists():
+            hint = f"for the file or folder of that name write ./{spec.name}"
+            raise PluginError([replace(p, mend=hint) for p in error.problems]) from error
+        raise
+    options, problems = plugins.check_options(plugin, spec.options, path)
+    if problems:
+        raise PluginError(problems)
+    try:
+        table = plugins.construct(plugin, options, path)
+    except InputError:
+        raise
+    except Exception as error:  # a dataset is the user's code and may raise anything
+        message = f"the dataset {spec.name} failed: {import_cause(error)}"
+        raise DataError(Problem(path=path, message=message)) from error
+    if not isinstance(table, Table):
+        raise DataError(
+            Problem(
+                path=path,
+                message=f"the dataset {spec.name} does not return a table",
+                got=type(table).__name__,
+                allowed="a trainwright.data.Table, for example from Table.from_arrays(...)",
+            )
+        )
+    if len(table) == 0:
+        raise DataError(Problem(path=path, message=f"the dataset {spec.name} has no samples"))
+    fingerprint = table.fingerprint()
+    return Source(table if like is None else _as(like, table, path), fingerprint)
+
+
+def _as(like: Table, table: Table, path: str) -> Table:
+    """``table`` with the class numbers of the training split.
+
+    Raises:
+        DataError: it does not have the training split's columns.
+    """
+    columns, problems = dict(table.columns), []
+    for name, wanted in like.columns.items():
+        have = table.columns.get(name)
+        if have is None or not _fits(have, wanted):
+            problems.append(
+                Problem(
+                    path=path,
+                    message=f"column {name!r} is not as in the training data",
+                    got=MISSING if have is None else str(have),
+                    allowed=str(wanted),
+                )
+            )
+            continue
+        columns[name] = wanted
+    if problems:
+        raise DataError(problems)
+    return Table(columns, table.tensors)
+
+
+def _fits(have: Column, wanted: Column) -> bool:
+    same = (have.kind, have.shape, have.labels) == (wanted.kind, wanted.shape, wanted.labels)
+    return same and (have.num_classes or 0) <= (wanted.num_classes or 0)
