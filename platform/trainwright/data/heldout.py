@@ -58,9 +58,10 @@ def quotas(counts: Array, size: int) -> Array:
         raise ValueError(f"{size} of {total} samples and with them {rest}")
     quota: Array = np.minimum(counts * size // total, limit)
     while (missing := size - int(quota.sum())) > 0:
-        remainder = np.where(quota < limit, counts * size - quota * total, -total)
-        most = np.argsort(-remainder, kind="stable")[:missing]
-        quota[most[quota[most] < limit[most]]] += 1
+        shortfall = counts * size - quota * total
+        able = np.flatnonzero(quota < limit)
+        most = able[np.argsort(-shortfall[able], kind="stable")[:missing]]
+        quota[most] += 1
     return quota
 
 

@@ -130,11 +130,11 @@ def _apply(transform: Transform, table: Table, context: TransformContext) -> Tab
 
 
 def _describe(before: Column | None, tensor: torch.Tensor) -> Column:
-    """What a transformed column holds; a new one is told by the type of its numbers."""
+    """What a transformed column holds; the kind of a new one follows from its type of numbers."""
     shape, dtype = tuple(tensor.shape[1:]), tensor.dtype
+    new = Column(_KINDS.get(dtype, "vector"), shape, dtype)
     if before is None:
-        before = Column("vector", shape, dtype)
+        return new
     if before.dtype != dtype or (before.kind == "image" and len(shape) != 3):
-        kind = _KINDS.get(dtype, "vector")
-        return Column(kind, shape, dtype, before.num_classes, before.labels)
+        return replace(new, num_classes=before.num_classes, labels=before.labels)
     return replace(before, shape=shape)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+import torch
+
+from trainwright.data import Table, sources
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a bundled data set must not open connections")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "column", "shape", "classes"),
+    [
+        ("digits", 1797, "image", (1, 8, 8), 10),
+        ("breast_cancer", 569, "features", (30,), 2),
+        ("wine", 178, "features", (13,), 3),
+        ("diabetes", 442, "features", (10,), None),
+    ],
+)
+def test_bundled(
+    name: str, size: int, column: str, shape: tuple[int, ...], classes: int | None
+) -> None:
+    table = getattr(sources, name)()
+    assert len(table) == size
+    assert set(table.columns) == {column, "target", "sample_id"}
+    assert table.columns[column].shape == shape
+    assert table.columns["target"].num_classes == classes
+    assert table.columns["target"].kind == ("class" if classes else "value")
+    assert torch.isfinite(table.tensors[column]).all()
+
+
+def test_digits_are_scaled_and_classes_are_named() -> None:
+    image = sources.digits().tensors["image"]
+    assert image.min() == 0
+    assert image.max() == 1
+    assert sources.breast_cancer().columns["target"].labels == ("malignant", "benign")
+    assert sources.diabetes().tensors["target"].shape == (442, 1)
+
+
+SYNTHETIC = [
+    sources.synthetic_classification,
+    sources.synthetic_regression,
+    sources.synthetic_images,
+]
+
+
+@pytest.mark.parametrize("make", SYNTHETIC)
+def test_synthetic_data_is_a_function_of_its_options(make) -> None:
+    first: Table = make(num_samples=50)
+    assert len(first) == 50
+    assert first.fingerprint() == make(num_samples=50).fingerprint()
+    assert first.fingerprint() != make(num_samples=50, seed=1).fingerprint()
+    longer = make(num_samples=60)
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, longer.tensors[name][:50])
+
+
+def test_synthetic_classification_is_separable_by_its_centres() -> None:
+    table = sources.synthetic_classification(2000, num_features=20, num_classes=4, noise=0.5)
+    x, y = table.tensors["features"], table.tensors["target"]
+    centres = torch.stack([x[y == c].mean(0) for c in range(4)])
+    assert (torch.cdist(x, centres).argmin(1) == y).float().mean() > 0.99
+    spread = (x - centres[y]).std()
+    assert abs(spread - 0.5) < 0.02
+
+
+def test_synthetic_regression_has_the_stated_noise() -> None:
+    table = sources.synthetic_regression(3000, num_features=8, num_outputs=2, noise=0.3)
+    x, y = table.tensors["features"], table.tensors["target"]
+    assert y.shape == (3000, 2)
+    residual = y - x @ torch.linalg.lstsq(x, y).solution
+    assert abs(residual.std() - 0.3) < 0.02
+    assert 0.5 < (y.var() - 0.09) < 2
+
+
+def test_synthetic_images_are_shifted_patterns() -> None:
+    table = sources.synthetic_images(200, image_size=8, channels=2, num_classes=5, noise=0.0)
+    images, target = table.tensors["image"], table.tensors["target"]
+    assert images.shape == (200, 2, 8, 8)
+    assert target.bincount().tolist() == [40] * 5
+    spectrum = torch.fft.fft2(images).abs()  # a shift does not change it
+    torch.testing.assert_close(
+        spectrum[0::5], spectrum[:1].expand(40, -1, -1, -1), rtol=1e-3, atol=1e-3
+    )
+    assert not torch.equal(images[0], images[5])
+    assert (spectrum[0] - spectrum[1]).abs().max() > 1
