@@ -138,7 +138,9 @@ def find_run(storage: Folder, name: str) -> tuple[Folder, RunRecord]:
     raise InputError(
         Problem(
             path="RUN",
-            message="several runs begin so" if matches else f"there is no such run in {storage.url}",
+            message="several runs begin so"
+            if matches
+            else f"there is no such run in {storage.url}",
             got=name,
             allowed=one_of(matches or names) or "nothing has run here yet",
             nearest=nearest(name, names),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ class EngineSettings:
 
     precision: str = "fp32"
     max_grad_norm: float | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
     world_size: int = 1
     deepspeed: Mapping[str, Any] | None = None
@@ -89,11 +90,8 @@ class Engine(ABC):
         """Further plain state to keep in a checkpoint (loss scale)."""
         return {}
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Take back ``extra_state``."""
-
-    def finish_forward(self) -> None:
-        """Called after a pass without backward (evaluation)."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -106,13 +104,17 @@ class Engine(ABC):
 
     @property
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
-        if not hasattr(self, "_cached_parameters"):
-            self._cached_parameters = {
-                public_name(name): parameter
-                for name, parameter in self.module.named_parameters()
-                if parameter.requires_grad
-            }
-        return self._cached_parameters
+        """Trainable parameters by public name."""
+        return {name: p for name, p in self._all_parameters.items() if p.requires_grad}
+
+    @property
+    def _frozen(self) -> dict[str, torch.nn.Parameter]:
+        """The other parameters by public name."""
+        return {name: p for name, p in self._all_parameters.items() if not p.requires_grad}
+
+    @cached_property
+    def _all_parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {public_name(name): p for name, p in self.module.named_parameters()}
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A batch on the engine's device, with the model's floating inputs in its precision."""

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
 from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
 from trainwright.engine.module import TrainModule
-from trainwright.engine.zero_layout import fragments_of, refresh_module_copy
+from trainwright.engine.zero_layout import fragments_of, frozen_fragments, refresh_module_copy
 
 
 class DeepSpeedEngine(Engine):
@@ -49,6 +50,7 @@ class DeepSpeedEngine(Engine):
         self._clips_itself = self.stage == 0 and settings.precision == "fp32"
         self._norm: Tensor | None = None
 
+    @override
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         wrapped = self._deepspeed.optimizer
@@ -56,15 +58,18 @@ class DeepSpeedEngine(Engine):
         assert isinstance(inner, torch.optim.Optimizer)
         return inner
 
+    @override
     @property
     def param_groups(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = self._deepspeed.optimizer.param_groups
         return groups
 
+    @override
     @property
     def input_dtype(self) -> torch.dtype:
         return PRECISIONS[self.settings.precision]
 
+    @override
     def backward(self, loss: Tensor, last: bool) -> None:
         if self.stage > 0:
             # What DeepSpeed's own forward does, which the loop does not call: it makes stage 3
@@ -73,18 +78,21 @@ class DeepSpeedEngine(Engine):
         self._deepspeed.set_gradient_accumulation_boundary(last)
         self._deepspeed.backward(loss, scale_wrt_gas=False)
 
+    @override
     def update(self) -> None:
         limit = self.settings.max_grad_norm
         if self._clips_itself and limit is not None:
             self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
         self._deepspeed.step()
 
+    @override
     def gradient_norm(self) -> Tensor | float | None:
         if self._clips_itself:
             return self._norm
         norm: Tensor | float | None = self._deepspeed.get_global_grad_norm()
         return norm
 
+    @override
     def gradient(self, name: str) -> Tensor:
         from deepspeed.utils import safe_get_full_grad
 
@@ -93,8 +101,10 @@ class DeepSpeedEngine(Engine):
         if value is None:
             shape = getattr(parameter, "ds_shape", parameter.shape)
             return torch.zeros(shape, dtype=torch.float32, device=self.settings.device)
-        return value.detach().float().reshape(self.shape_of(name)).clone() / self._loss_scale
+        full: Tensor = value.detach().float().reshape(self.shape_of(name))
+        return full.clone() / self._loss_scale
 
+    @override
     def set_gradient(self, name: str, value: Tensor) -> None:
         from deepspeed.utils import safe_set_full_grad
 
@@ -116,24 +126,33 @@ class DeepSpeedEngine(Engine):
     def _fragments(self) -> list[Fragment]:
         return fragments_of(self._deepspeed, self._parameters, self.settings.rank)
 
-    def pieces(self) -> Iterator[Piece]:
-        if self.stage > 0:
-            return pieces_of(self._fragments(), self.optimizer)
-        # Replicated weights: the workers share the writing, each parameter by one of them.
-        world, rank = self.settings.world_size, self.settings.rank
-        mine = [part for i, part in enumerate(self._fragments()) if i % world == rank]
-        return pieces_of(mine, self.optimizer)
+    def _frozen_fragments(self) -> list[Fragment]:
+        return frozen_fragments(self._frozen, self.settings.rank)
 
+    def pieces(self) -> Iterator[Piece]:
+        """What is replicated is written once: each whole parameter by one of the workers."""
+        world, rank = self.settings.world_size, self.settings.rank
+        trained, frozen = self._fragments(), self._frozen_fragments()
+        if self.stage == 0:
+            trained = [part for i, part in enumerate(trained) if i % world == rank]
+        if self.stage < 3:
+            frozen = [part for i, part in enumerate(frozen) if i % world == rank]
+        return pieces_of([*trained, *frozen], self.optimizer)
+
+    @override
     def load(self, checkpoint: Checkpoint) -> None:
+        fragments = [*self._fragments(), *self._frozen_fragments()]
         with torch.no_grad():
-            load_fragments(self._fragments(), self.optimizer, checkpoint)
+            load_fragments(fragments, self.optimizer, checkpoint)
             refresh_module_copy(self._parameters, checkpoint, self.settings.rank)
 
+    @override
     def extra_state(self) -> dict[str, Any]:
         if self.settings.precision != "fp16":
             return {}
         return {"loss_scale": self._loss_scale}
 
+    @override
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         if "loss_scale" not in state:
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.errors import CheckpointError
@@ -40,9 +40,13 @@ class Fragment:
     offset: int
 
 
-def pieces_of(
-    fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer, scalars: bool = True
-) -> Iterator[Piece]:
+def whole(name: str, parameter: nn.Parameter, master: Tensor, owner: Any = None) -> Fragment:
+    """A parameter that this worker holds undivided."""
+    shape = tuple(parameter.shape)
+    return Fragment(name, shape, 0, master.view(-1), parameter if owner is None else owner, 0)
+
+
+def pieces_of(fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer) -> Iterator[Piece]:
     """The fragments with their optimizer state, as a checkpoint takes them.
 
     State that has one value per parameter rather than one per element (Adam's step count) is
@@ -54,7 +58,7 @@ def pieces_of(
             if _is_elementwise(value, part.owner):
                 flat = value.detach().reshape(-1).narrow(0, part.offset, part.master.numel())
                 yield Piece(kind, part.name, part.shape, part.start, flat)
-            elif value is not None and part.start == 0 and scalars:
+            elif value is not None and part.start == 0:
                 yield Piece(kind, part.name, (), 0, torch.as_tensor(value).reshape(-1))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
-from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
+from trainwright.engine.fragments import Fragment, load_fragments, pieces_of, whole
 from trainwright.engine.module import TrainModule
 
 
@@ -42,15 +43,18 @@ class LocalEngine(Engine):
             # The module's own forward is what the loop calls; autocast belongs around it.
             module.forward = torch.autocast(settings.device.type, self._dtype)(module.forward)  # type: ignore[method-assign]
 
+    @override
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         return self._optimizer
 
+    @override
     def backward(self, loss: Tensor, last: bool) -> None:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if last and self._scaler.is_enabled():
             self._scaler.unscale_(self._optimizer)
 
+    @override
     def update(self) -> None:
         limit = self.settings.max_grad_norm
         if limit is not None:
@@ -62,34 +66,39 @@ class LocalEngine(Engine):
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
+    @override
     def gradient_norm(self) -> Tensor | float | None:
         return self._norm
 
+    @override
     def gradient(self, name: str) -> Tensor:
         parameter = self._parameters[name]
         if parameter.grad is None:
             return torch.zeros_like(parameter, dtype=torch.float32)
         return parameter.grad.detach().float().clone()
 
+    @override
     def set_gradient(self, name: str, value: Tensor) -> None:
         parameter = self._parameters[name]
         parameter.grad = value.detach().to(parameter).reshape(parameter.shape).clone()
 
-    def _fragments(self) -> Iterator[Fragment]:
-        for name, parameter in self._parameters.items():
-            yield Fragment(
-                name, tuple(parameter.shape), 0, parameter.data.view(-1), parameter, 0
-            )
+    def _fragments(self) -> list[Fragment]:
+        return [whole(name, p, p.data) for name, p in self._all_parameters.items()]
 
+    @override
     def pieces(self) -> Iterator[Piece]:
         return pieces_of(self._fragments(), self._optimizer)
 
+    @override
     def load(self, checkpoint: Checkpoint) -> None:
-        load_fragments(self._fragments(), self._optimizer, checkpoint)
+        with torch.no_grad():
+            load_fragments(self._fragments(), self._optimizer, checkpoint)
 
+    @override
     def extra_state(self) -> dict[str, Any]:
         return {"scaler": self._scaler.state_dict()} if self._scaler.is_enabled() else {}
 
+    @override
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         if "scaler" in state:
             self._scaler.load_state_dict(dict(state["scaler"]))

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainwright.checkpoint import Checkpoint
-from trainwright.engine.fragments import PARAMETER, Fragment
+from trainwright.engine.fragments import PARAMETER, Fragment, whole
 
 Parameters = Mapping[str, nn.Parameter]
 
@@ -28,18 +27,7 @@ def fragments_of(engine: Any, parameters: Parameters, rank: int) -> list[Fragmen
         return list(_sharded_flat(wrapped, parameters))
     if hasattr(wrapped, "fp32_groups"):
         return list(_half_with_master(wrapped, parameters))
-    return [_whole(name, p, p.data) for name, p in parameters.items()]
-
-
-def _whole(name: str, parameter: nn.Parameter, master: Tensor, owner: Any = None) -> Fragment:
-    return Fragment(
-        name,
-        tuple(parameter.shape),
-        0,
-        master.view(-1),
-        parameter if owner is None else owner,
-        0,
-    )
+    return [whole(name, p, p.data) for name, p in parameters.items()]
 
 
 def _half_with_master(wrapped: Any, parameters: Parameters) -> Iterator[Fragment]:
@@ -50,7 +38,7 @@ def _half_with_master(wrapped: Any, parameters: Parameters) -> Iterator[Fragment
     }
     for name, parameter in parameters.items():
         master = masters[id(parameter)]
-        yield _whole(name, parameter, master.data, master)
+        yield whole(name, parameter, master.data, master)
 
 
 def _sharded_flat(wrapped: Any, parameters: Parameters) -> Iterator[Fragment]:
@@ -88,7 +76,7 @@ def refresh_module_copy(parameters: Parameters, checkpoint: Checkpoint, rank: in
             full = checkpoint.full(PARAMETER, name).reshape(parameter.shape)
             parameter.data.copy_(full)
             continue
-        held = parameter.ds_tensor
+        held = parameter.ds_tensor  # type: ignore[attr-defined]
         start = min(rank * held.numel(), int(parameter.ds_numel))  # type: ignore[attr-defined]
         length = min(held.numel(), int(parameter.ds_numel) - start)  # type: ignore[attr-defined]
         held.data.view(-1)[:length].copy_(checkpoint.read(PARAMETER, name, start, length))
@@ -97,10 +85,17 @@ def refresh_module_copy(parameters: Parameters, checkpoint: Checkpoint, rank: in
             parameter.data.copy_(full)
 
 
-def full_weights(engine: Any, parameters: Parameters) -> Iterator[tuple[str, Tensor]]:
-    """Name and whole float32 weight of each parameter, gathered one at a time (a collective)."""
-    from deepspeed.utils import safe_get_full_fp32_param
-
-    for name, parameter in parameters.items():
-        value = safe_get_full_fp32_param(parameter)
-        yield name, (parameter.detach().float() if value is None else torch.as_tensor(value))
+def frozen_fragments(frozen: Parameters, rank: int) -> list[Fragment]:
+    """Parameters that are not trained: whole on every worker, or at stage 3 cut like the others."""
+    found = []
+    for name, parameter in frozen.items():
+        if not hasattr(parameter, "ds_id"):
+            found.append(whole(name, parameter, parameter.data))
+            continue
+        held = parameter.ds_tensor  # type: ignore[attr-defined]
+        total = int(parameter.ds_numel)  # type: ignore[attr-defined]
+        start = min(rank * held.numel(), total)
+        part = held.data.view(-1)[: min(held.numel(), total - start)]
+        shape = tuple(parameter.ds_shape)  # type: ignore[attr-defined]
+        found.append(Fragment(name, shape, start, part, held, 0))
+    return found

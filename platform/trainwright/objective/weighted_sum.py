@@ -109,7 +109,7 @@ class WeightedSum(nn.Module):
     @property
     def couples(self) -> str:
         """The strongest coupling among the terms."""
-        return max((t.couples for t in self), key=_COUPLINGS.index)
+        return max((str(t.couples) for t in self), key=_COUPLINGS.index)
 
     @property
     def needs_counts(self) -> bool:
@@ -142,7 +142,7 @@ class WeightedSum(nn.Module):
         for position, term in enumerate(self.terms):
             assert isinstance(term, Term)
             if _is_empty(term, position, share):
-                loss = Loss(sum(value.sum() for value in outputs.values()) * 0.0)
+                loss = Loss(torch.stack([value.sum() for value in outputs.values()]).sum() * 0.0)
             else:
                 loss = term(outputs, batch)
             value = loss.value * _correction(term, position, share)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from trainwright.job.check import check_plugins
+from trainwright.job.identity import run_name
+
 from trainwright.data.loading import load_splits
 from trainwright.engine import engine_name
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
-from trainwright.job.check import check_plugins
-from trainwright.job.identity import run_name
 from trainwright.job.models import TrainJob
 from trainwright.optimizers import is_elementwise
 from trainwright.plugins import find, plugin_files

@@ -31,7 +31,7 @@ class Context:
     seed: int
     rank: int = 0
     world_size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 0
     steps_per_epoch: int = 0

@@ -248,4 +248,3 @@ def _schedule(
     schedule = build_plugin("schedules", spec, base, "schedule")
     bound = schedule.bind(timetable.total_steps, timetable.steps_per_epoch)
     return cast("Callable[[int], float]", bound)
-

@@ -54,7 +54,7 @@ def averaged_statistics(module: nn.Module, device: torch.device) -> dict[str, Te
         return {name: value.clone() for name, value in local.items()}
     flat = torch.cat([value.reshape(-1).double() for value in local.values()])
     mean = sum_over_workers(flat, device) / dist.get_world_size()
-    parts = mean.split([value.numel() for value in local.values()])
+    parts = torch.split(mean, [value.numel() for value in local.values()])
     return {
         name: part.reshape(value.shape).to(value)
         for (name, value), part in zip(local.items(), parts, strict=True)

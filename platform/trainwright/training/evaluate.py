@@ -75,7 +75,6 @@ class Evaluator:
                         self._add(outputs, batch, sums)
         finally:
             module.train(was_training)
-            self._engine.finish_forward()
         return self._result(sums, prefix)
 
     def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:

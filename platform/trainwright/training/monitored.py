@@ -33,7 +33,9 @@ class Best:
         new = metrics[self.metric]
         if math.isnan(new):
             return False
-        if self.value is not None and (new <= self.value if self.higher_is_better else new >= self.value):
+        if self.value is not None and (
+            new <= self.value if self.higher_is_better else new >= self.value
+        ):
             return False
         self.value, self.step = new, step
         return True

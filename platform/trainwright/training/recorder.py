@@ -111,13 +111,17 @@ class Recorder:
         names = sorted({name for row in self._rows for name in row.summed})
         table = [[_number(row.summed.get(name, 0.0)) for name in names] for row in self._rows]
         elapsed = max(time.perf_counter() - self._flushed_at, 1e-9)
-        wish = self._interval if not self._rows else len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
+        wish = (
+            self._interval
+            if not self._rows
+            else len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
+        )
         asked = self.monitor is not None and self.monitor.stop_requested
         control = [float(asked), wish if self.monitor is not None else 0.0]
         flat = torch.tensor([*control, *(x for row in table for x in row)], dtype=torch.float64)
         flat = sum_over_workers(flat, self.device)
         self.stop_requested = self.stop_requested or bool(flat[0] > 0)
-        self._interval = int(min(max(flat[1], 1), MOST_UPDATES_BETWEEN_FLUSHES))
+        self._interval = min(max(int(flat[1]), 1), MOST_UPDATES_BETWEEN_FLUSHES)
         self._write(names, flat[2:].reshape(len(self._rows), len(names)).tolist(), elapsed)
         self._rows.clear()
         self._samples = 0

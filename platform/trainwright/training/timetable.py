@@ -28,9 +28,7 @@ class Timetable:
     checkpoint_every: int
 
     @classmethod
-    def of(
-        cls, plan: Plan, training: TrainingSpec, num_samples: int, world_size: int
-    ) -> Timetable:
+    def of(cls, plan: Plan, training: TrainingSpec, num_samples: int, world_size: int) -> Timetable:
         """The timetable of a plan over ``num_samples`` training samples.
 
         Raises:

@@ -46,9 +46,7 @@ class Updater:
         strategies: in job order.
     """
 
-    def __init__(
-        self, engine: Engine, terms: WeightedSum, strategies: Sequence[Strategy]
-    ) -> None:
+    def __init__(self, engine: Engine, terms: WeightedSum, strategies: Sequence[Strategy]) -> None:
         self._engine = engine
         self._terms = terms
         self._strategies = strategies

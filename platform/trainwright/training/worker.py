@@ -19,14 +19,14 @@ from trainwright.job.models import TrainJob
 from trainwright.plugins import install_plugin_files
 from trainwright.storage import Folder
 from trainwright.strategy import Context
-from trainwright.tracking import JournalWriter
+from trainwright.tracking import JournalWriter, next_attempt
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembly import Assembly, assemble
 from trainwright.training.collectives import from_rank_zero
 from trainwright.training.evaluate import Evaluator, Metric
 from trainwright.training.feed import Feed
 from trainwright.training.loop import Loop, Progress
-from trainwright.training.metrics import build_metrics, monitored
+from trainwright.training.metrics import build_metrics, metric_names, monitored
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
 from trainwright.training.saving import Saver, restore
@@ -43,7 +43,6 @@ class WorkOrder:
         run_url: the run's folder.
         plugin_files: path relative to ``base`` -> content of the user's plugin files.
         start_from: URL of another run's folder to continue from, and the checkpoint's name.
-        min_attempt: number of the first attempt this driver may use.
     """
 
     job: dict[str, Any]
@@ -51,7 +50,6 @@ class WorkOrder:
     run_url: str
     plugin_files: dict[str, bytes] = field(default_factory=dict)
     start_from: tuple[str, str] | None = None
-    min_attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def work(order: WorkOrder, monitor: Monitor | None) -> Outcome:
     engine = make_engine(job, assembly.module, assembly.optimizer, settings)
     folder = Folder(order.run_url)
     start = _starting_point(order, folder)
-    with _attempt(folder, start, rank, world_size, job) as journal:
+    with _journal(folder, start, rank, world_size) as journal:
         return _train(order, assembly, engine, base, start, journal, monitor)
 
 
@@ -116,7 +114,7 @@ def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
     if _place()[0] == 0:
         newest = store.latest()
         chosen = (
-            max(order.min_attempt, _last_attempt(folder) + 1),
+            max(next_attempt(folder), store.last_attempt() + 1),
             newest.name if newest else None,
             list(store.warnings),
         )
@@ -130,31 +128,32 @@ def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
     return _Start(attempt, None, [], warnings)
 
 
-def _last_attempt(folder: Folder) -> int:
-    """The highest attempt that left a journal or a checkpoint."""
-    journals = [name.split(".")[0].split("-")[1] for name in folder.names("journal")]
-    checkpoints = [name.rsplit("-a", 1)[-1] for name in folder.names("checkpoints")]
-    return max((int(n) for n in [*journals, *checkpoints] if n.isdigit()), default=0)
-
-
 @contextmanager
-def _attempt(
-    folder: Folder, start: _Start, rank: int, world_size: int, job: TrainJob
+def _journal(
+    folder: Folder, start: _Start, rank: int, world_size: int
 ) -> Iterator[JournalWriter | None]:
-    """Worker 0's journal and system sampler for one attempt."""
+    """Worker 0's journal of one attempt."""
     if rank != 0:
         yield None
         return
-    journal = JournalWriter(folder, start.attempt, start.lineage, world_size)
-    sampler = SystemSampler(journal) if job.tracking.system_metrics else None
-    try:
+    with JournalWriter(folder, start.attempt, start.lineage, world_size) as journal:
         for warning in start.warnings:
             journal.event(warning)
         yield journal
+
+
+@contextmanager
+def _system_metrics(
+    job: TrainJob, journal: JournalWriter | None, progress: Progress
+) -> Iterator[None]:
+    if journal is None or not job.tracking.system_metrics:
+        yield
+        return
+    sampler = SystemSampler(journal, lambda: progress.finished)
+    try:
+        yield
     finally:
-        if sampler is not None:
-            sampler.close()
-        journal.close()
+        sampler.stop()
 
 
 def _train(
@@ -168,7 +167,7 @@ def _train(
 ) -> Outcome:
     job, settings = assembly.job, engine.settings
     metrics = build_metrics(job, base, assembly.splits, settings.device)
-    progress = Progress(best=monitored(job, metrics))
+    progress = Progress(best=monitored(job, base, metric_names(assembly.terms, metrics)))
     if start.checkpoint is not None:
         restore(start.checkpoint, engine, assembly.strategies, progress)
     for strategy in assembly.strategies.values():
@@ -185,8 +184,9 @@ def _train(
     )
     loop = _loop(assembly, engine, metrics, recorder, progress)
     loop.save = _saving(assembly, engine, writer, progress, start, journal)
-    complete = loop.run()
-    writer.wait()
+    with _system_metrics(job, journal, progress):
+        complete = loop.run()
+        writer.wait()
     loss = {"train/loss": recorder.last["train/loss"]} if recorder.last else {}
     newest = {**progress.metrics, **loss}
     return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
@@ -276,4 +276,3 @@ def _device(job: TrainJob) -> torch.device:
             raise RuntimeError("the job asks for GPUs, but CUDA is not available on this worker")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
-

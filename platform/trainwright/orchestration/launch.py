@@ -1,0 +1,309 @@
+"""Running a job from beginning to end: the driver's side."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainwright.checkpoint import CheckpointStore, export_weights
+from trainwright.errors import InputError, Interrupted, Problem, RunError
+from trainwright.job import Job
+from trainwright.orchestration.monitor import LocalMonitor
+from trainwright.orchestration.prepare import Prepared, located, prepare
+from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
+from trainwright.orchestration.resuming import continued_from
+from trainwright.orchestration.signals import StopRequest, catch_signals
+from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
+from trainwright.storage import Folder
+from trainwright.tracking import ShipperProcess, default_uri, plot_run
+from trainwright.training.worker import Outcome, WorkOrder, work
+
+Show = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a run.
+
+    Attributes:
+        run: the run's name.
+        status: ``finished``, or ``interrupted`` when it was asked to stop.
+        metrics: newest value of each evaluated metric, and the last training loss.
+        storage: URL of the run's folder.
+        mlflow_run_id: where MLflow has it; None without tracking or before the server answered.
+        seconds: training time over all attempts.
+        steps: updates finished.
+        already_finished: the run had been finished before; nothing was trained now.
+        remarks: things the user should know.
+    """
+
+    run: str
+    status: str
+    metrics: dict[str, float]
+    storage: str
+    mlflow_run_id: str | None
+    seconds: float
+    steps: int
+    already_finished: bool = False
+    remarks: list[str] = field(default_factory=list)
+
+
+def run_job(
+    job: Job,
+    *,
+    fresh: bool = False,
+    resume: str | None = None,
+    show: Show | None = None,
+    checked: Callable[[Prepared], None] | None = None,
+) -> RunResult:
+    """Train a job, or continue it where an earlier run of the same job was left.
+
+    Args:
+        job: what to train.
+        fresh: start anew beside an earlier run of the same name, which is kept.
+        resume: another run to continue from under this (changed) job.
+        show: called a few times a second with the newest progress.
+        checked: called once the job has been found good, before anything starts.
+
+    Raises:
+        InputError: the job cannot run; nothing was started.
+        RunError: training failed; the record and the logs say why.
+        Interrupted: training was asked to stop; a checkpoint was written.
+    """
+    set_defaults(QUIET)
+    prepared = prepare(job)
+    storage = storage_of(job)
+    folder = run_folder(storage, prepared.name, fresh)
+    record = RunRecord.load(folder)
+    if record is not None and record.status == "finished":
+        return _result(folder, record, already_finished=True)
+    _refuse_running(record)
+    source = continued_from(job, storage, resume) if resume else None
+    if checked is not None:
+        checked(prepared)
+    record = record or RunRecord(name=prepared.name)
+    record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
+    record.total_steps = prepared.total_steps
+    record.resumed_from = source.label if source else record.resumed_from
+    record.claim()
+    _write_inputs(folder, job, record)
+    order = WorkOrder(
+        job=job.spec.model_dump(mode="json", by_alias=True),
+        base=str(job.base),
+        run_url=folder.url,
+        plugin_files=prepared.plugin_files,
+        start_from=source.place if source else None,
+    )
+    return _run(job, storage, folder, record, order, show or (lambda progress: None))
+
+
+def storage_of(job: Job) -> Folder:
+    """The storage of a job; a relative folder stands in the working directory."""
+    url = job.spec.storage
+    return Folder(url if "://" in url else str(Path(url).expanduser().absolute()))
+
+
+def _refuse_running(record: RunRecord | None) -> None:
+    if record is None or record.true_status != "running" or not record.driver:
+        return
+    raise InputError(
+        Problem(
+            path="",
+            message=f"run {record.name} is being run already, by process "
+            f"{record.driver.get('pid')} on {record.driver.get('host')}",
+            mend="wait for it or stop it; if that machine is gone, "
+            "start anew beside it with --fresh",
+        )
+    )
+
+
+def _write_inputs(folder: Folder, job: Job, record: RunRecord) -> None:
+    folder.write_bytes(JOB, job.source.encode())
+    folder.write_json(RESOLVED, job.spec.model_dump(mode="json", by_alias=True))
+    record.save(folder)
+
+
+def _run(
+    job: Job, storage: Folder, folder: Folder, record: RunRecord, order: WorkOrder, show: Show
+) -> RunResult:
+    began = time.monotonic()
+    before = record.seconds
+    with _shipping(job, storage, folder, record):
+        try:
+            with catch_signals() as stop:
+                outcome = _train(job, folder, order, show, stop)
+            record.status = "finished" if outcome.complete else "interrupted"
+            record.metrics, record.steps = outcome.metrics, outcome.steps
+        except BaseException as error:
+            record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            record.error = str(error) or type(error).__name__
+            raise
+        finally:
+            record.seconds = before + time.monotonic() - began
+            record.finished = time.time()
+            record.save(folder)
+        remarks = [*outcome.warnings, *_finish(folder, job)]
+    record.mlflow = _mlflow(folder, record)
+    record.save(folder)
+    result = _result(folder, record, remarks=remarks)
+    if not outcome.complete:
+        raise Interrupted(
+            f"stopped at step {outcome.steps} of {outcome.total_steps}; a checkpoint was written. "
+            "The same command continues from there"
+        )
+    return result
+
+
+def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopRequest) -> Outcome:
+    spec = job.spec
+    if spec.cluster.workers == 0:
+        return _train_here(folder, order, show, stop)
+    from trainwright.orchestration import on_ray
+
+    def watch(progress: Mapping[str, Any]) -> bool:
+        show(progress)
+        return stop.requested
+
+    import ray
+
+    connected = False
+    with output_to(driver_log(folder)):
+        connected = on_ray.connect(spec.cluster)
+        try:
+            with located(job):
+                on_ray.check_resources(spec.cluster)
+            return on_ray.train(spec, order, watch)
+        finally:
+            if connected:
+                ray.shutdown()
+
+
+def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest) -> Outcome:
+    """Train in this process; a thread shows progress, signals set the monitor's flag."""
+    monitor = LocalMonitor()
+    stop.on_request(monitor.request_stop)
+    with _showing(monitor, show), output_to(driver_log(folder)):
+        try:
+            return work(order, monitor)
+        except (InputError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            import traceback
+
+            raise RunError(
+                f"training failed: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+            ) from error
+
+
+@contextlib.contextmanager
+def _showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
+    import threading
+
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.2):
+            show(monitor.progress())
+        show(monitor.progress())
+
+    thread = threading.Thread(target=beat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def driver_log(folder: Folder) -> Path:
+    """Where the driver's and the libraries' output goes."""
+    if folder.is_local:
+        return folder.local_path() / "logs" / "driver.log"
+    import tempfile
+
+    return Path(tempfile.gettempdir()) / f"trainwright-{folder.url.rsplit('/', 1)[-1]}.log"
+
+
+@contextlib.contextmanager
+def _shipping(job: Job, storage: Folder, folder: Folder, record: RunRecord) -> Iterator[None]:
+    """A shipper process beside the run; it outlives a crash of this one and tells the truth."""
+    tracking = job.spec.tracking
+    if not tracking.enabled:
+        yield
+        return
+    log = driver_log(folder).with_name("shipper.log") if folder.is_local else None
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    shipper = ShipperProcess(
+        folder,
+        uri=tracking.uri or default_uri(storage),
+        experiment=tracking.experiment or job.spec.name,
+        drain_timeout_s=tracking.drain_timeout_s,
+        log=log,
+    )
+    try:
+        yield
+    finally:
+        shipper.finish()
+
+
+def _finish(folder: Folder, job: Job) -> list[str]:
+    """Plots and exported weights; a failure here is told, the training stays good."""
+    remarks = []
+    try:
+        plot_run(folder)
+        export_run(folder, best=job.spec.training.monitor is not None)
+    except Exception as error:  # a finished training must not turn into a failed one here
+        remarks.append(f"after training: {type(error).__name__}: {error}")
+    return remarks
+
+
+def export_run(folder: Folder, best: bool = False, target: Folder | None = None) -> list[str]:
+    """Write a run's weights as safetensors.
+
+    Args:
+        folder: the run's folder.
+        best: the best checkpoint instead of the last one.
+        target: where to; default: ``export`` inside the run's folder.
+
+    Raises:
+        RunError: the run has no checkpoint.
+    """
+    store = CheckpointStore(folder)
+    checkpoint = (store.best() if best else None) or store.latest()
+    if checkpoint is None:
+        raise RunError(f"{folder.url} has no checkpoint to export")
+    metadata = {"run": folder.url.rstrip("/").rsplit("/", 1)[-1], "step": str(checkpoint.step)}
+    return export_weights(checkpoint, target or folder / "export", metadata=metadata)
+
+
+def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:
+    from trainwright.tracking import read_state
+
+    state = read_state(folder)
+    if state is None:
+        return record.mlflow
+    return {"run_id": state.mlflow_run_id, "uri": state.uri, "experiment": state.experiment}
+
+
+def _result(
+    folder: Folder,
+    record: RunRecord,
+    already_finished: bool = False,
+    remarks: list[str] | None = None,
+) -> RunResult:
+    return RunResult(
+        run=record.name,
+        status=record.status,
+        metrics=record.metrics,
+        storage=folder.url,
+        mlflow_run_id=record.mlflow.get("run_id"),
+        seconds=record.seconds,
+        steps=record.steps,
+        already_finished=already_finished,
+        remarks=remarks or [],
+    )

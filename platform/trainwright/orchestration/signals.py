@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM: the first asks training to checkpoint and stop, the second ends at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether the user asked to stop, and who wants to know at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_request(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when a stop is requested."""
+        self._listeners.append(listener)
+
+    def request(self) -> None:
+        """Ask to stop."""
+        self.requested = True
+        for listener in self._listeners:
+            listener()
+
+
+@contextmanager
+def catch_signals() -> Iterator[StopRequest]:
+    """Inside, SIGINT and SIGTERM become a request; a second one raises ``KeyboardInterrupt``.
+
+    In a thread other than the main one (a notebook's, say) signals are left as they are.
+    """
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.request()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

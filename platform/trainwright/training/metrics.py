@@ -1,0 +1,91 @@
+"""The metrics of a job, and the one that marks the best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from trainwright.data.facts import data_facts
+from trainwright.data.loading import Splits
+from trainwright.errors import JobError, Problem
+from trainwright.job.models import TrainJob
+from trainwright.metrics import MetricBinding, build_metric, higher_is_better
+from trainwright.objective import WeightedSum
+from trainwright.suggest import nearest, one_of
+from trainwright.training.monitored import Best
+
+
+def build_metrics(
+    job: TrainJob, base: Path, splits: Splits, device: torch.device
+) -> list[MetricBinding]:
+    """The job's metrics on ``device``.
+
+    Raises:
+        PluginError: unknown, or its options are wrong.
+    """
+    facts = data_facts(splits.columns, job.model.inputs)
+    metrics = [
+        build_metric(
+            spec.name, spec.options, facts=facts, bind=spec.bind, base=base, path=f"metrics.{index}"
+        )
+        for index, spec in enumerate(job.metrics)
+    ]
+    for metric in metrics:
+        metric.to(device)
+    return metrics
+
+
+def metric_names(terms: WeightedSum, metrics: Sequence[MetricBinding]) -> list[str]:
+    """What an evaluation on the validation split gives, as far as known before one ran."""
+    parts = [term.name for term in terms] if len(terms.terms) > 1 else []
+    return [f"validation/{name}" for name in ["loss", *parts, *(m.name for m in metrics)]]
+
+
+def monitored(job: TrainJob, base: Path, names: Sequence[str]) -> Best:
+    """The metric that the job monitors; ``validation/loss`` when it names none.
+
+    Args:
+        job: the job.
+        base: folder of the job file.
+        names: the metrics that evaluation will give, with their prefix.
+
+    Raises:
+        JobError: the monitored metric will not be evaluated, or its direction is unknown.
+    """
+    monitor = job.training.monitor
+    if monitor is None:
+        return Best()
+    if monitor.metric not in names:
+        raise JobError(
+            Problem(
+                path="training.monitor.metric",
+                message="no evaluation gives this metric",
+                got=monitor.metric,
+                allowed=one_of(names),
+                nearest=nearest(monitor.metric, names),
+            )
+        )
+    if monitor.mode is not None:
+        return Best(monitor.metric, monitor.mode == "max")
+    return Best(monitor.metric, _direction(job, base, monitor.metric))
+
+
+def _direction(job: TrainJob, base: Path, metric: str) -> bool:
+    """Whether more of ``metric`` is better: what the metric says; objectives are minimised."""
+    short = metric.split("/", 1)[1]
+    for spec in job.metrics:
+        if short != spec.name and not short.startswith(f"{spec.name}/"):
+            continue
+        better = higher_is_better(spec.name, base)
+        if better is None:
+            raise JobError(
+                Problem(
+                    path="training.monitor.mode",
+                    message=f"{spec.name} does not say whether more of it is better",
+                    allowed="min, max",
+                )
+            )
+        return better
+    return False
