@@ -65,8 +65,8 @@ class EarlyStopping(Strategy):
         split's best value optimistic; judge by a test split.
 
     Source:
-        L. Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade, 1998
-        (the criterion UP with strips of one evaluation, counted against the best value).
+        L. Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade, 1998,
+        compares such rules; the one here counts evaluations without a new best value.
 
     Raises:
         ValueError: an option is out of range, or ``auto`` cannot tell the direction.

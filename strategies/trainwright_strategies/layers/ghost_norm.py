@@ -112,32 +112,38 @@ class GhostNorm(_BatchNorm):
         return [1.0 / (seen + turn) for turn in range(1, num_ghosts + 1)]
 
     def _in_turn(self, input: Tensor, sizes: list[int], factors: list[float]) -> Tensor:
+        """One call for each ghost batch, which moves the running statistics itself."""
+        mean, variance = _precise(self.running_mean), _precise(self.running_var)
+        weight, bias = _precise(self.weight), _precise(self.bias)
         parts = [
-            functional.batch_norm(
-                part, self.running_mean, self.running_var, self.weight, self.bias,
-                True, factor, self.eps,
-            )
+            functional.batch_norm(part, mean, variance, weight, bias, True, factor, self.eps)
             for part, factor in zip(torch.split(input, sizes), factors, strict=True)
-        ]  # fmt: skip
+        ]
+        _store(self.running_mean, mean)
+        _store(self.running_var, variance)
         return torch.cat(parts)
 
     def _in_one_call(self, input: Tensor, factors: list[float]) -> Tensor:
         """All ghost batches as channels of one batch: (K*G, C, S) -> (G, K*C, S) and back."""
         num_ghosts, channels = len(factors), input.shape[1]
         size = len(input) // num_ghosts
-        assert self.running_mean is not None
-        assert self.running_var is not None
+        mean, variance = _precise(self.running_mean), _precise(self.running_var)
+        weight, bias = _precise(self.weight), _precise(self.bias)
+        assert mean is not None
+        assert variance is not None
+        means = mean.new_zeros(num_ghosts * channels)
+        variances = torch.zeros_like(means)
         by_ghost = input.reshape(num_ghosts, size, channels, -1).transpose(0, 1)
-        means = self.running_mean.new_zeros(num_ghosts * channels)
-        variances = self.running_var.new_zeros(num_ghosts * channels)
         normalised = functional.batch_norm(
             by_ghost.reshape(size, num_ghosts * channels, -1), means, variances,
-            None if self.weight is None else self.weight.repeat(num_ghosts),
-            None if self.bias is None else self.bias.repeat(num_ghosts),
+            None if weight is None else weight.repeat(num_ghosts),
+            None if bias is None else bias.repeat(num_ghosts),
             True, 1.0, self.eps,
         )  # fmt: skip
-        fold_(self.running_mean, means.view(num_ghosts, channels), factors)
-        fold_(self.running_var, variances.view(num_ghosts, channels), factors)
+        fold_(mean, means.view(num_ghosts, channels), factors)
+        fold_(variance, variances.view(num_ghosts, channels), factors)
+        _store(self.running_mean, mean)
+        _store(self.running_var, variance)
         output = normalised.view(size, num_ghosts, channels, -1).transpose(0, 1)
         return output.reshape(input.shape)
 
@@ -161,9 +167,22 @@ def fold_(running: Tensor, statistics: Tensor, factors: list[float]) -> None:
         weights.append(kept * factor)
         kept *= 1.0 - factor
     weights.reverse()
-    precise = torch.promote_types(running.dtype, torch.float32)
-    new = torch.tensor(weights, dtype=precise, device=running.device) @ statistics.to(precise)
-    running.copy_(new.add_(running, alpha=kept))
+    running.mul_(kept).add_(running.new_tensor(weights) @ statistics)
+
+
+def _precise(tensor: Tensor | None) -> Tensor | None:
+    """``tensor`` itself, or a float32 copy of half-precision values.
+
+    With half-precision parameters torch keeps the mean of the batch in half precision too.
+    """
+    if tensor is None:
+        return None
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _store(buffer: Tensor | None, value: Tensor | None) -> None:
+    if buffer is not None and value is not None and value is not buffer:
+        buffer.copy_(value)
 
 
 def _prefers_one_call(input: Tensor, ghost_elements: int) -> bool:
