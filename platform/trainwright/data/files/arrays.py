@@ -26,6 +26,8 @@ def dense(column: Any) -> Array:
     Raises:
         ColumnError: nulls, lists of unequal lengths, or values that are no numbers.
     """
+    if is_text(column.type):
+        raise _text_error(column)
     parts = by_chunk(column, _dense_chunk)
     first, row = parts[0].shape[1:], 0
     for part in parts:
@@ -103,6 +105,11 @@ def is_list(kind: Any) -> bool:
     )
 
 
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def refuse_nulls(array: Any, per_row: int = 1) -> None:
     """Raise a ColumnError when ``array`` (with ``per_row`` elements to a row) holds a null."""
     if array.null_count:
@@ -157,8 +164,6 @@ def _ragged_chunk(array: Any) -> tuple[Array, Array]:
 
 def _numbers(array: Any, per_row: int) -> Array:
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        raise _text_error(array, per_row)
     if pa.types.is_decimal(kind):
         array = array.cast(pa.float64())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
@@ -173,15 +178,12 @@ def wrong_type(kind: Any, allowed: str) -> ColumnError:
     return ColumnError(f"is of type {kind}", allowed=allowed)
 
 
-def _text_error(array: Any, per_row: int) -> ColumnError:
-    is_number = pc.match_substring_regex(array, _NUMBER).fill_null(False)
-    wrong = np.flatnonzero(~is_number.to_numpy(zero_copy_only=False))
+def _text_error(column: Any) -> ColumnError:
+    is_number = pc.match_substring_regex(column, _NUMBER).fill_null(False)
+    wrong = np.flatnonzero(~is_number.to_numpy())
     if not len(wrong):
-        return wrong_type(array.type, "numbers; these are written as text")
-    index = int(wrong[0])
+        return wrong_type(column.type, "numbers; these are written as text")
+    row = int(wrong[0])
     return ColumnError(
-        "is text where a number is needed",
-        row=index // per_row,
-        got=array[index].as_py(),
-        allowed="numbers",
+        "is text where a number is needed", row=row, got=column[row].as_py(), allowed="numbers"
     )

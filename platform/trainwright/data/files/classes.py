@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trainwright.data.files.arrays import Array, refuse_nulls, wrong_type
+from trainwright.data.files.arrays import Array, is_text, refuse_nulls, wrong_type
 from trainwright.data.files.column_error import ColumnError
 from trainwright.suggest import nearest, one_of
 
@@ -46,12 +46,11 @@ def class_indices(column: Any, classes: int | list[str | int] | None) -> tuple[A
 
 def _plain(column: Any) -> Any:
     kind = column.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not (is_text or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         raise wrong_type(kind, "whole numbers, booleans or text")
     if column.null_count:
         refuse_nulls(column)
-    return column.cast(pa.string() if is_text else pa.int64())
+    return column.cast(pa.string() if is_text(kind) else pa.int64())
 
 
 def _numpy(values: Any) -> Array:

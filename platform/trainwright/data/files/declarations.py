@@ -61,9 +61,8 @@ def _fields(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> l
 
 
 def _sources(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> list[Problem]:
-    if not isinstance(spec.source, list):
-        return []
-    if spec.source and (len(spec.source) == 1 or spec.type in ("vector", "value")):
+    one = not isinstance(spec.source, list) or len(spec.source) == 1
+    if one or spec.type in ("vector", "value"):
         return []
     return [
         Problem(
@@ -90,8 +89,8 @@ def _values(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> l
     if isinstance(spec.classes, list):
         if spec.type == "tokens":
             message, allowed = "tokens have no labels", "the size of the vocabulary"
-        elif not spec.classes or len({str(label) for label in spec.classes}) < len(spec.classes):
-            message, allowed = "labels are missing or come twice", "distinct labels"
+        elif len({str(label) for label in spec.classes}) < len(spec.classes):
+            message, allowed = "a label comes twice", "distinct labels"
         else:
             return problems
         problems.append(
