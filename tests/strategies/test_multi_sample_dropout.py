@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional
 
 from trainwright.strategy import Loss, Strategy
-from trainwright_strategies.layers.repeating_dropout import RepeatingDropout
 from trainwright_strategies.multi_sample_dropout import MultiSampleDropout, repeat_dropout
 
 
@@ -104,17 +103,6 @@ def test_rate_zero_equals_no_dropout(training, num_samples: int) -> None:
         torch.testing.assert_close(grads[name], gradient, atol=1e-7, rtol=0)
 
 
-def test_evaluation_is_the_model_as_it_was() -> None:
-    model = Net()
-    x = batch_of()["x"]
-    expected = model.eval()(x)
-    for num_samples in (2, 8):
-        multi = repeat_dropout(copy.deepcopy(model), num_samples).eval()
-        state = torch.get_rng_state()
-        torch.testing.assert_close(multi(x), expected, atol=0, rtol=0)
-        assert torch.equal(torch.get_rng_state(), state)
-
-
 @pytest.mark.parametrize("num_samples", [2, 8])
 def test_loss_is_the_mean_over_the_dropout_samples(training, num_samples: int) -> None:
     batch = batch_of(dtype=torch.float64)
@@ -184,35 +172,6 @@ def test_logged_terms_of_a_coupling_objective_are_averaged(training) -> None:
     torch.testing.assert_close(loss.value.detach(), sum(loss.logged.values()))
 
 
-def test_rows_are_sample_major_with_independent_masks() -> None:
-    layer = RepeatingDropout(nn.Dropout(0.5), 3)
-    x = torch.arange(1.0, 9.0).view(2, 4)
-    big = layer(x.repeat(1, 500))
-    assert big.shape == (6, 2000)
-    values = big.view(3, 2, 2000)
-    kept = values != 0
-    for j in range(3):
-        assert torch.equal(values[j][kept[j]], (2 * x.repeat(1, 500))[kept[j]])
-    for a in range(6):
-        for b in range(a):
-            agreement = (kept.view(6, -1)[a] == kept.view(6, -1)[b]).float().mean()
-            assert abs(agreement - 0.5) < 0.06, (a, b)
-
-
-def test_expected_loss_of_a_linear_head() -> None:
-    """E over masks of |W (m h / (1 - r)) - y|^2 = |W h - y|^2 + r / (1 - r) sum_d |W_d|^2 h_d^2."""
-    rate, num_samples = 0.3, 4096
-    head = nn.Linear(8, 3, bias=False).double()
-    h, y = torch.randn(1, 8, dtype=torch.float64), torch.randn(1, 3, dtype=torch.float64)
-    model = repeat_dropout(nn.Sequential(nn.Dropout(rate), head), num_samples)
-    losses = (model(h) - y).square().sum(dim=1)
-    penalty = rate / (1 - rate) * (head.weight.square().sum(0) * h[0].square()).sum()
-    expected = (head(h) - y).square().sum() + penalty
-    error = losses.std() / num_samples**0.5
-    assert (losses.mean() - expected).abs() < 3 * error
-    assert penalty > 10 * error
-
-
 def test_gradient_variance_falls_as_one_over_the_number_of_samples(training) -> None:
     """Total variance over 400 draws at the digits MLP of the specification: 0.2177 / M."""
     digits = load_digits()
@@ -244,48 +203,6 @@ def test_loss_of_the_averaged_outputs_is_smaller(training) -> None:
         logits = torch.stack([o["logits"] for o in replayed(run, batch, 8)])
         of_mean = functional.cross_entropy(logits.mean(dim=0), batch["target"])
         assert of_mean <= run.compute(batch).value
-
-
-@pytest.mark.parametrize("num_samples", [1, 2, 4, 8])
-def test_units_dropped_in_all_samples(num_samples: int) -> None:
-    count = 100_000
-    model = nn.Sequential(RepeatingDropout(nn.Dropout(0.5), num_samples))
-    dropped = (model(torch.ones(1, count)) == 0).all(dim=0).float().mean().item()
-    expected = 0.5**num_samples
-    assert abs(dropped - expected) < 3 * (expected * (1 - expected) / count) ** 0.5
-
-
-def test_inplace_dropout_leaves_what_comes_before_it() -> None:
-    model = repeat_dropout(Net(inplace=True), 4)
-    x = batch_of()["x"]
-    outputs = model(x)
-    assert outputs["embedding"].shape == (5, 8)
-    assert torch.equal(outputs["embedding"], model.body(x))
-    assert outputs["logits"].shape == (20, 4)
-
-
-def test_last_dropout_is_the_default_and_others_can_be_named() -> None:
-    default = repeat_dropout(Net(), 4)
-    assert isinstance(default.dropout, RepeatingDropout)
-    assert isinstance(default.body[2], nn.Dropout)
-    named = repeat_dropout(Net(), 4, p=0.2, layer="body.2")
-    assert isinstance(named.body[2], RepeatingDropout)
-    assert named.body[2].dropout.p == 0.2
-    assert named(torch.randn(3, 6))["embedding"].shape == (12, 8)
-    assert "num_samples=4" in repr(named)
-
-
-def test_parameter_names_stay() -> None:
-    names = list(Net().state_dict())
-    assert list(repeat_dropout(Net(), 4).state_dict()) == names
-
-
-def test_rate_of_a_shared_layer_is_not_changed_elsewhere() -> None:
-    original = nn.Dropout(0.5)
-    model = nn.Sequential(nn.Linear(2, 2), original)
-    repeat_dropout(model, 2, p=0.1)
-    assert original.p == 0.5
-    assert model[1].dropout.p == 0.1
 
 
 class _Residual(nn.Module):
@@ -335,20 +252,6 @@ def test_other_failures_of_the_model_pass_through(training) -> None:
     run = training(Net(), nn.CrossEntropyLoss(), MultiSampleDropout(4))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         run.compute({"x": torch.randn(5, 7), "target": torch.zeros(5, dtype=torch.long)})
-
-
-@pytest.mark.parametrize(
-    ("model", "options", "message"),
-    [
-        (nn.Linear(2, 2), {}, r"no dropout layer.*give it an nn\.Dropout"),
-        (Net(), {"layer": "dropuot"}, r"has: body\.2, dropout; nearest: dropout"),
-        (Net(), {"layer": "head"}, "no dropout layer 'head'"),
-        (nn.Sequential(nn.Dropout2d()), {}, r"no nn\.Dropout: name the layer to repeat, one of 0"),
-    ],
-)
-def test_refused_models(model: nn.Module, options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        repeat_dropout(model, 4, **options)
 
 
 @pytest.mark.parametrize("num_samples", [0, -1, 1.5, True])
