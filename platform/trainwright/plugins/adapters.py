@@ -75,6 +75,13 @@ def adapt(group: str, found: Any) -> Factory:
 
 
 _LOSS_ARGUMENTS_LEFT_OUT = ("size_average", "reduce", "device", "dtype", "options")
+_LOSS_TYPES: dict[str, Any] = {
+    "reduction": Literal["mean", "sum", "none"],
+    "label_smoothing": Annotated[float, Field(ge=0, le=1)],
+    "beta": Annotated[float, Field(ge=0)],
+    "delta": Annotated[float, Field(gt=0)],
+    "eps": Annotated[float, Field(ge=0)],
+}
 _WEIGHTED_PER_ELEMENT = ("BCELoss", "BCEWithLogitsLoss")
 
 
@@ -89,9 +96,7 @@ def _loss(found: Any) -> Adapted:
             if found.__name__ in _WEIGHTED_PER_ELEMENT:
                 continue  # one weight per element of the batch: not a constant a job could give
             item, renamed = item.replace(name="class_weights"), {"class_weights": "weight"}
-        if item.name == "reduction":
-            item = item.replace(annotation=Literal["mean", "sum", "none"])
-        options.append(item)
+        options.append(item.replace(annotation=_LOSS_TYPES.get(item.name, item.annotation)))
     return Adapted(found, _keyword_only(options), renamed)
 
 

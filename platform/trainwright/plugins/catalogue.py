@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -252,7 +253,9 @@ def _option(plugin: Plugin, item: Parameter, document: Docstring) -> Option:
 
 def _shown(value: Any) -> Any:
     """A default as a JSON value; what JSON has no form for as text."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, (list, tuple)):
         return [_shown(item) for item in value]

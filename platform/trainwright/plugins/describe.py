@@ -69,8 +69,9 @@ def bounds(annotation: Any) -> str:
         if getattr(item, "multiple_of", None) is not None:
             found.append(f"a multiple of {item.multiple_of}")
         for attribute, word in (("min_length", "at least"), ("max_length", "at most")):
-            if getattr(item, attribute, None) is not None:
-                found.append(f"with {word} {getattr(item, attribute)} entries")
+            count = getattr(item, attribute, None)
+            if count is not None:
+                found.append(f"with {word} {count} {'entry' if count == 1 else 'entries'}")
     return " and ".join(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ def example(plugin: Plugin, signature: Signature) -> str:
         if item.name in derived_options(plugin.group) or item.default is None:
             continue
         fields.append(f"{item.name}: {_value(item)}")
-    return _PLACES[plugin.group].format("{" + ", ".join(fields) + "}")
+    short = len(fields) == 1
+    return _PLACES[plugin.group].format(plugin.name if short else "{" + ", ".join(fields) + "}")
 
 
 def _value(item: Parameter) -> str:
@@ -56,6 +58,8 @@ def _yaml(value: Any) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return {"inf": ".inf", "-inf": "-.inf"}.get(repr(value), ".nan")
     mantissa, exponent, power = repr(value).partition("e")
     if exponent and "." not in mantissa:
         mantissa += ".0"

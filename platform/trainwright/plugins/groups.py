@@ -23,8 +23,10 @@ DERIVED = ("num_classes", "in_features", "in_channels", "image_size", "out_featu
 
 
 def derived_options(group: str) -> tuple[str, ...]:
-    """The options that the data answers: :data:`DERIVED`, and for a metric its task as well."""
-    return (*DERIVED, "task") if group == "metrics" else DERIVED
+    """The options of a group's plugins that the data answers; for a metric its task as well."""
+    if group == "metrics":
+        return (*DERIVED, "task")
+    return DERIVED if group in ("models", "objectives", "strategies") else ()
 
 
 class Factory(Protocol):

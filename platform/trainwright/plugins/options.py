@@ -172,7 +172,10 @@ def _problems(annotation: Any, error: ValidationError, value: Any, path: str) ->
 
 def _entries(annotation: Any, value: Any) -> list[tuple[Any, Any]]:
     """Each entry of a list with the type it must have; empty for what is no list."""
-    while get_origin(annotation) is Annotated:
+    members = [part for part in union_members(annotation) if part is not type(None)]
+    if len(members) == 1:
+        annotation = members[0]
+    if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     kinds = get_args(annotation)
     if not isinstance(value, (list, tuple)) or get_origin(annotation) not in (list, tuple, set):
@@ -183,13 +186,14 @@ def _entries(annotation: Any, value: Any) -> list[tuple[Any, Any]]:
 
 
 def _problem(annotation: Any, detail: ErrorDetails, value: Any, path: str) -> Problem:
-    place = ".".join([path, *(str(part) for part in detail["loc"])]) if detail["loc"] else path
-    got = detail["input"] if detail["type"] != "missing" else value
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    if detail["type"] == "missing":
-        message = "has too few entries"
-    message = message.removeprefix("value error, ").replace("input should", "should")
-    return _wrong(annotation, got, place, message)
+    place = detail["loc"]
+    if detail["type"] == "missing" and isinstance(place[-1], int):
+        return _wrong(annotation, value, path, "has too few entries")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message[:1].lower() + message[1:].replace("valid array", "valid list")
+    if detail["type"] == "too_long":
+        message = "has too many entries"
+    return _wrong(annotation, detail["input"], ".".join([path, *map(str, place)]), message)
 
 
 def _wrong(annotation: Any, got: Any, path: str, message: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -128,7 +129,7 @@ def test_rises_to_one_then_never_rises_and_rests_after_the_end(schedule, total):
     peak = values.index(max(values))
     assert values[:peak] == sorted(values[:peak])
     fall = values[peak:]
-    assert all(a >= b - 1e-12 for a, b in zip(fall, fall[1:], strict=False))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(fall))
     assert len(set(values[total:])) == 1
     if total == 1000:
         assert max(values) == pytest.approx(1.0)
