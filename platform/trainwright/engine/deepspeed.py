@@ -106,11 +106,18 @@ class DeepSpeedEngine(Engine):
 
     @override
     def set_gradient(self, name: str, value: Tensor) -> None:
-        from deepspeed.utils import safe_set_full_grad
+        from deepspeed.utils import safe_set_full_grad, safe_set_local_grad
 
         parameter = self._parameters[name]
         scaled = value.detach().float().reshape(self.shape_of(name)) * self._loss_scale
-        safe_set_full_grad(parameter, scaled.contiguous())
+        if self.stage < 3:
+            safe_set_full_grad(parameter, scaled.contiguous())
+            return
+        # DeepSpeed's own way cannot set a parameter whose size the workers do not divide.
+        length = parameter.ds_tensor.numel()  # type: ignore[attr-defined]
+        padded = scaled.new_zeros(length * self.settings.world_size)
+        padded[: scaled.numel()] = scaled.reshape(-1)
+        safe_set_local_grad(parameter, padded.narrow(0, self.settings.rank * length, length))
 
     def shape_of(self, name: str) -> torch.Size:
         """The whole parameter's shape, also where only a part of it is held here."""

@@ -1,0 +1,93 @@
+"""Worker processes that share one gloo process group over many tests."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+import torch.multiprocessing as mp
+
+
+class Workers:
+    """``size`` processes in one group; ``run`` calls a function on all of them at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        context = mp.get_context("spawn")
+        self._inboxes = [context.Queue() for _ in range(size)]
+        self._outbox = context.Queue()
+        rendezvous = tempfile.mktemp(prefix="gloo-")
+        self._processes = [
+            context.Process(
+                target=_serve,
+                args=(rank, size, rendezvous, inbox, self._outbox),
+                daemon=True,
+            )
+            for rank, inbox in enumerate(self._inboxes)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def run(
+        self, function: Callable[..., Any], *arguments: Any, timeout_s: float = 120
+    ) -> list[Any]:
+        """``function(*arguments)`` on every worker; the results by rank."""
+        module = sys.modules[function.__module__]
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            call = cloudpickle.dumps((function, arguments))
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
+        for inbox in self._inboxes:
+            inbox.put(call)
+        results: dict[int, Any] = {}
+        while len(results) < self.size:
+            try:
+                rank, good, value = self._outbox.get(timeout=timeout_s)
+            except queue.Empty:
+                raise TimeoutError(f"only ranks {sorted(results)} answered") from None
+            if not good:
+                raise AssertionError(f"worker {rank} failed:\n{value}")
+            results[rank] = value
+        return [results[rank] for rank in range(self.size)]
+
+    def close(self) -> None:
+        """End the processes."""
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for process in self._processes:
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _serve(rank: int, size: int, rendezvous: str, inbox: Any, outbox: Any) -> None:
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), DS_ACCELERATOR="cpu"
+    )
+    dist.init_process_group("gloo", rank=rank, world_size=size, init_method=f"file://{rendezvous}")
+    while (call := inbox.get()) is not None:
+        try:
+            function, arguments = cloudpickle.loads(call)
+            outbox.put((rank, True, function(*arguments)))
+        except BaseException:
+            outbox.put((rank, False, traceback.format_exc()))
+    dist.destroy_process_group()
