@@ -156,7 +156,7 @@ class ZLoss(nn.Module):
         ``logits`` of shape (N, D) with D at least 3, and ``target``, class indices of shape (N,).
         Columns of padding (a vocabulary rounded up) must be cut off: they enter mean and variance.
 
-    Cost and effect:
+    Measured:
         Forward and backward take 2.2, 1.8 and 1.3 times those of torch's cross-entropy with 10,
         1,000 and 10,000 outputs (one CPU core, batches of 128 and 256). Digits, MLP 64-64-10,
         SGD, 40 epochs, 5 seeds: test accuracy 0.971 +- 0.005 against 0.966 +- 0.007 for

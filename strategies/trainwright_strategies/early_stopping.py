@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from trainwright.errors import JobError, Problem
 from trainwright.strategy import Declares, Strategy
@@ -59,7 +61,7 @@ class EarlyStopping(Strategy):
         A validation split. A value that is not a number does not improve anything, so a run that
         diverges is stopped too.
 
-    Cost and effect:
+    Measured:
         Costs nothing measurable: a comparison per evaluation. It saves the time after the metric
         has levelled off, and the choice of the stopping time by the validation split makes that
         split's best value optimistic; judge by a test split.
@@ -77,8 +79,8 @@ class EarlyStopping(Strategy):
     def __init__(
         self,
         monitor: str = "validation/loss",
-        patience: int = 10,
-        min_delta: float = 0.0,
+        patience: Annotated[int, Field(ge=1)] = 10,
+        min_delta: Annotated[float, Field(ge=0)] = 0.0,
         mode: Mode = "auto",
     ) -> None:
         if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
