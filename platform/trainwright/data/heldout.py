@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from trainwright.data.files.arrays import Array
 from trainwright.data.random import bits, key
+
+Array = npt.NDArray[Any]
 
 
 def held_out(rows: Array, size: int, seed: int, classes: Array | None = None) -> Array:

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from trainwright.data.facts import target_column
-from trainwright.data.files.arrays import Array
-from trainwright.data.heldout import held_out, rounded
+from trainwright.data.heldout import Array, held_out, rounded
 from trainwright.data.source import Source, load_source
 from trainwright.data.table import Column, Table
 from trainwright.data.transforms import TransformChain, build_chain

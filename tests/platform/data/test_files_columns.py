@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainwright.data import Column, Table
-from trainwright.data.files import arrays, find_files, load_table
+from trainwright.data.files import arrays
+from trainwright.data.files.loading import load_table
+from trainwright.data.files.location import find_files
 from trainwright.errors import DataError, Problem
 from trainwright.job.models import ColumnSpec
 

@@ -14,14 +14,11 @@ import pytest
 import yaml
 from fsspec.registry import known_implementations
 
-from trainwright.data.files import (
-    check_columns,
-    find_files,
-    fingerprint_files,
-    is_file_source,
-    load_table,
-)
 from trainwright.data.files import fingerprint as fingerprint_module
+from trainwright.data.files.declarations import check_columns
+from trainwright.data.files.fingerprint import fingerprint_files
+from trainwright.data.files.loading import load_table
+from trainwright.data.files.location import find_files, is_file_source
 from trainwright.errors import DataError, JobError
 from trainwright.job.models import ColumnSpec, DataSpec
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from trainwright.data.files import find_files, fingerprint_files
+from trainwright.data.files.fingerprint import fingerprint_files
+from trainwright.data.files.location import find_files
 from trainwright.data.loading import load_splits
 from trainwright.errors import DataError
 from trainwright.job.models import DataSpec
@@ -106,7 +107,8 @@ def test_fsspec_configuration_in_the_environment(bucket: str, endpoint: str) -> 
     environment = {k: v for k, v in os.environ.items() if k != "AWS_ENDPOINT_URL"}
     environment |= {"FSSPEC_S3_ENDPOINT_URL": endpoint}
     code = (
-        "from pathlib import Path; from trainwright.data.files import find_files; "
+        "from pathlib import Path; "
+        "from trainwright.data.files.location import find_files; "
         f"print(len(find_files('s3://{bucket}/train', 'auto', Path('.'), 'data.source')))"
     )
     out = subprocess.run(

@@ -1,9 +1,13 @@
-"""Real data sets that come with scikit-learn: no network, no download."""
+"""Real data sets that come with scikit-learn: no network, no download.
+
+scikit-learn takes a second to import, so it is imported only where one of them is loaded.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from sklearn import datasets
 
 from trainwright.data.table import Table
 
@@ -14,7 +18,9 @@ def digits() -> Table:
     Columns ``image`` and ``target``. Test part of the UCI "Optical Recognition of Handwritten
     Digits" data (Alpaydin and Kaynak, 1998, doi:10.24432/C50P49).
     """
-    data = datasets.load_digits()
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
     images = (data.images[:, None] / 16.0).astype(np.float32)
     return Table.from_arrays(
         {"image": images, "target": data.target}, {"image": "image", "target": "class"}
@@ -27,7 +33,9 @@ def breast_cancer() -> Table:
     Columns ``features`` (as measured: standardize them) and ``target``. UCI "Breast Cancer
     Wisconsin (Diagnostic)" (Wolberg and others, 1995, doi:10.24432/C5DW2B).
     """
-    return _classes(datasets.load_breast_cancer())
+    from sklearn.datasets import load_breast_cancer
+
+    return _classes(load_breast_cancer())
 
 
 def wine() -> Table:
@@ -36,7 +44,9 @@ def wine() -> Table:
     Columns ``features`` (as measured: standardize them) and ``target``. UCI "Wine" (Aeberhard
     and Forina, 1991, doi:10.24432/C5PC7J).
     """
-    return _classes(datasets.load_wine())
+    from sklearn.datasets import load_wine
+
+    return _classes(load_wine())
 
 
 def diabetes() -> Table:
@@ -45,13 +55,15 @@ def diabetes() -> Table:
     Columns ``features`` (centred and scaled by scikit-learn) and ``target`` (25 to 346, shape
     (1,)). From Efron, Hastie, Johnstone and Tibshirani, "Least Angle Regression", 2004.
     """
-    data = datasets.load_diabetes()
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes()
     return Table.from_arrays(
         {"features": data.data, "target": data.target}, {"features": "vector", "target": "value"}
     )
 
 
-def _classes(data: datasets.utils.Bunch) -> Table:  # type: ignore[name-defined, unused-ignore]
+def _classes(data: Any) -> Table:
     return Table.from_arrays(
         {"features": data.data, "target": data.target},
         {"features": "vector", "target": "class"},
