@@ -1,0 +1,100 @@
+"""The rows of a run's journal: one JSON object per line, written once and never changed."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Literal, TypeAlias, TypedDict, cast
+
+
+class AttemptRow(TypedDict):
+    """First row of an attempt: where it starts and what of earlier attempts is its past.
+
+    ``lineage`` lists ``[attempt, last_step]`` in order: the steps of that attempt up to and
+    including ``last_step`` (and after the previous entry's) belong to this attempt's history.
+    """
+
+    kind: Literal["attempt"]
+    attempt: int
+    time: int
+    lineage: list[list[int]]
+    world_size: int
+
+
+class MetricsRow(TypedDict):
+    """Scalar values of one step; ``time`` in milliseconds since 1970."""
+
+    kind: Literal["metrics"]
+    attempt: int
+    time: int
+    step: int
+    values: dict[str, float]
+
+
+class SamplesRow(TypedDict):
+    """The sample ids that one update consumed, in the order of the global batch."""
+
+    kind: Literal["samples"]
+    attempt: int
+    step: int
+    ids: list[int]
+
+
+class EventRow(TypedDict):
+    """Something worth a sentence: a restart, a damaged checkpoint, a lost driver."""
+
+    kind: Literal["event"]
+    attempt: int
+    time: int
+    step: int | None
+    message: str
+
+
+Row: TypeAlias = AttemptRow | MetricsRow | SamplesRow | EventRow
+
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "attempt": ("attempt", "time", "lineage", "world_size"),
+    "metrics": ("attempt", "time", "step", "values"),
+    "samples": ("attempt", "step", "ids"),
+    "event": ("attempt", "time", "step", "message"),
+}
+
+
+def encode(row: Row) -> bytes:
+    """One line with its line feed.
+
+    Metric values that JSON cannot hold become strings (``"nan"``, ``"inf"``, ``"-inf"``); numbers
+    of other libraries become floats.
+
+    Raises:
+        TypeError: a value is not a number.
+        ValueError: a value is not a number.
+    """
+    if row["kind"] == "metrics" and not all(map(_is_plain, row["values"].values())):
+        values = {key: _plain(value) for key, value in row["values"].items()}
+        text = json.dumps({**row, "values": values}, separators=(",", ":"))
+    else:
+        text = json.dumps(row, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def decode(line: bytes) -> Row | None:
+    """The row of one line, or None when the line is damaged or of a kind not known here."""
+    try:
+        row = json.loads(line)
+        if any(name not in row for name in _REQUIRED[row["kind"]]):
+            return None
+        if row["kind"] == "metrics":
+            row["values"] = {key: float(value) for key, value in row["values"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return cast(Row, row)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (float, int)) and math.isfinite(value)
+
+
+def _plain(value: Any) -> float | str:
+    number = float(value)
+    return number if math.isfinite(number) else str(number)

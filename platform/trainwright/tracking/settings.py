@@ -1,0 +1,65 @@
+"""Where a run is tracked: as the job says, as the run did before, or by default."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import Any
+
+from trainwright.errors import TrackingError
+from trainwright.storage import Folder
+from trainwright.tracking.state import read_state
+from trainwright.tracking.uri import absolute_uri, default_uri
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """A tracking server and an experiment on it."""
+
+    uri: str
+    experiment: str
+
+
+def read_job(folder: Folder) -> dict[str, Any]:
+    """The run's resolved job; empty when there is none or it cannot be parsed."""
+    try:
+        job = folder.read_json("resolved.json")
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return job if isinstance(job, dict) else {}
+
+
+def settings_of(
+    folder: Folder, uri: str | None = None, experiment: str | None = None
+) -> TrackingSettings:
+    """Complete what was not given from the run's tracking state, then its job, then the defaults.
+
+    Raises:
+        TrackingError: the URI used so far holds a password, which is not stored anywhere.
+    """
+    job = read_job(folder)
+    section = job.get("tracking") or {}
+    state = read_state(folder)
+    if state is not None:
+        if uri is None and not section.get("uri") and ":***@" in state.uri:
+            raise TrackingError(
+                f"the password of {state.uri} is not stored; give the tracking URI again"
+            )
+        uri = uri or (None if ":***@" in state.uri else state.uri)
+        experiment = experiment or state.experiment
+    name = run_name(folder)
+    return TrackingSettings(
+        uri=absolute_uri(uri or section.get("uri") or default_uri(storage_of(folder))),
+        experiment=experiment or section.get("experiment") or job.get("name") or name,
+    )
+
+
+def run_name(folder: Folder) -> str:
+    """The run's name: the last part of its folder."""
+    return posixpath.basename(folder.url.rstrip("/"))
+
+
+def storage_of(folder: Folder) -> Folder:
+    """The storage folder that holds a run folder."""
+    return Folder(folder.url.rstrip("/").rsplit("/", 1)[0])
