@@ -22,7 +22,7 @@ from trainwright.plugins.groups import Factory
 from trainwright.plugins.signature import EMPTY, parameters_of, takes_more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adapted:
     """A class with a reduced signature; calling it makes the object.
 

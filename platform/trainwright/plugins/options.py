@@ -34,12 +34,11 @@ def check_options(
         plugin: what the options are for.
         options: as written in the job.
         path: dotted path of the plugin in the job, for messages.
-        derived: values that the data gives (``num_classes``...), used for parameters of that
-            name that ``options`` leaves out; further names are ignored.
+        derived: values from the data (``num_classes``...) for parameters of that name that
+            ``options`` leaves out; further names are ignored.
 
     Returns:
-        The keyword arguments for the constructor, without those left at their defaults, and
-        every problem found.
+        The keyword arguments for the constructor, and every problem found.
     """
     signature = Signature.of(plugin)
     values: dict[str, Any] = {}
@@ -166,7 +165,7 @@ def _problems(annotation: Any, error: ValidationError, value: Any, path: str) ->
         return within
     members = [part for part in union_members(annotation) if part is not type(None)]
     if len(members) > 1:
-        return [_wrong(annotation, value, path, "is none of the types that are allowed here")]
+        return [_wrong(annotation, value, path, "fits none of the forms that are allowed here")]
     return [_problem(annotation, detail, value, path) for detail in error.errors()]
 
 
