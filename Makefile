@@ -1,0 +1,64 @@
+# Everything a developer types. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.PHONY: install
+install: $(STAMP)  ## create .venv and install the locked set and the package
+
+.PHONY: demo
+demo: install  ## train the main job: digits, two Ray workers, DeepSpeed ZeRO-2, MLflow
+	$(BIN)/trainwright run jobs/quickstart.yaml
+
+.PHONY: test
+test: install  ## run the tests (under 15 minutes on 2 cores)
+	$(PYTEST) -m "not slow and not gpu"
+
+.PHONY: test-all
+test-all: install  ## run all tests, the slow ones too
+	$(PYTEST) -m "not gpu"
+
+.PHONY: lint
+lint: install  ## check style, types and the arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: install  ## bring the code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
+	$(BIN)/python jobs/benchmarks/run_all.py
+
+.PHONY: docs
+docs: install  ## write a page for every plugin and the job schema to build/docs
+	$(BIN)/trainwright schema --output build/docs/job.schema.json
+	$(BIN)/trainwright list --json > build/docs/plugins.json
+
+.PHONY: lock
+lock:  ## renew constraints.txt from a fresh environment (needs the network)
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet -e ".[dev]" "torch==2.13.0"
+	build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	rm -rf build/lock
+
+.PHONY: clean
+clean:  ## remove what the targets made, but no runs
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help
+help:  ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
