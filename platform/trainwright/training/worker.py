@@ -182,7 +182,7 @@ def _train(
         keep_last=keep.last,
         keep_best=keep.best,
     )
-    loop = _loop(assembly, engine, metrics, recorder, progress)
+    loop = make_loop(assembly, engine, metrics, recorder, progress)
     loop.save = _saving(assembly, engine, writer, progress, start, journal)
     with _system_metrics(job, journal, progress):
         complete = loop.run()
@@ -192,13 +192,14 @@ def _train(
     return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
 
 
-def _loop(
+def make_loop(
     assembly: Assembly,
     engine: Engine,
     metrics: Sequence[Metric],
     recorder: Recorder,
     progress: Progress,
 ) -> Loop:
+    """The loop of one worker, from what a job was assembled to."""
     job, settings, splits = assembly.job, engine.settings, assembly.splits
     hooks = list(assembly.strategies.values())
     micro = job.training.micro_batch_size
