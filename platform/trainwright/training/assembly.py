@@ -17,6 +17,7 @@ from trainwright.engine.module import NamedModel, TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.objective import Argument, Term, WeightedSum, arguments_of
+from trainwright.optimizers import build_optimizer
 from trainwright.plugins import check_options, construct, find
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
@@ -99,7 +100,7 @@ def build_plugin(
     Raises:
         PluginError: unknown, or its options are wrong.
     """
-    plugin = find(group, spec.name, base)
+    plugin = find(group, spec.name, base, path=f"{path}.name")
     options, problems = check_options(plugin, spec.options, path, derived or {})
     if problems:
         raise PluginError(problems)
@@ -229,16 +230,9 @@ def _groups(module: TrainModule) -> list[ParameterGroup]:
 def _optimizer(
     job: TrainJob, base: Path, plan: Plan, groups: list[ParameterGroup]
 ) -> torch.optim.Optimizer:
-    plugin = find("optimizers", job.optimizer.name, base)
-    options, problems = check_options(plugin, plan.optimizer, "optimizer", {})
-    if problems:
-        raise PluginError(problems)
+    plugin = find("optimizers", job.optimizer.name, base, path="optimizer.name")
     bare = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
-    try:
-        return cast(torch.optim.Optimizer, plugin.factory(bare, **options))
-    except (TypeError, ValueError) as error:
-        problem = Problem(path="optimizer", message=str(error), got=dict(plan.optimizer))
-        raise PluginError(problem) from error
+    return build_optimizer(plugin, bare, plan.optimizer)
 
 
 def _schedule(

@@ -26,11 +26,14 @@ class ObjectiveCompute:
         self.share: Share | None = None
 
     def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:
+        """The loss of one micro-batch."""
         outputs = self.forward(batch) if outputs is None else outputs
         return cast(Loss, self._module.objective(outputs, batch, self.share))
 
     def forward(self, batch: Batch) -> Outputs:
+        """The model's named outputs."""
         return cast("Mapping[str, Tensor]", self._module.model(batch))
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
+        """The objective for each sample, shape (B,)."""
         return self._terms.per_sample(self.forward(batch) if outputs is None else outputs, batch)

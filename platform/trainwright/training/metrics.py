@@ -11,7 +11,7 @@ from trainwright.data.facts import data_facts
 from trainwright.data.loading import Splits
 from trainwright.errors import JobError, Problem
 from trainwright.job.models import TrainJob
-from trainwright.metrics import MetricBinding, build_metric, higher_is_better
+from trainwright.metrics import MetricBinding, build_metric, higher_is_better, metric_label
 from trainwright.objective import WeightedSum
 from trainwright.suggest import nearest, one_of
 from trainwright.training.monitored import Best
@@ -40,7 +40,8 @@ def build_metrics(
 def metric_names(terms: WeightedSum, metrics: Sequence[MetricBinding]) -> list[str]:
     """What an evaluation on the validation split gives, as far as known before one ran."""
     parts = [term.name for term in terms] if len(terms.terms) > 1 else []
-    return [f"validation/{name}" for name in ["loss", *parts, *(m.name for m in metrics)]]
+    labels = [metric_label(metric.name) for metric in metrics]
+    return [f"validation/{name}" for name in ["loss", *parts, *labels]]
 
 
 def monitored(job: TrainJob, base: Path, names: Sequence[str]) -> Best:
@@ -76,7 +77,8 @@ def _direction(job: TrainJob, base: Path, metric: str) -> bool:
     """Whether more of ``metric`` is better: what the metric says; objectives are minimised."""
     short = metric.split("/", 1)[1]
     for spec in job.metrics:
-        if short != spec.name and not short.startswith(f"{spec.name}/"):
+        label = metric_label(spec.name)
+        if short != label and not short.startswith(f"{label}/"):
             continue
         better = higher_is_better(spec.name, base)
         if better is None:

@@ -33,10 +33,10 @@ class Best:
         new = metrics[self.metric]
         if math.isnan(new):
             return False
-        if self.value is not None and (
-            new <= self.value if self.higher_is_better else new >= self.value
-        ):
-            return False
+        if self.value is not None:
+            gain = new - self.value if self.higher_is_better else self.value - new
+            if not gain > 0:
+                return False
         self.value, self.step = new, step
         return True
 

@@ -111,11 +111,9 @@ class Recorder:
         names = sorted({name for row in self._rows for name in row.summed})
         table = [[_number(row.summed.get(name, 0.0)) for name in names] for row in self._rows]
         elapsed = max(time.perf_counter() - self._flushed_at, 1e-9)
-        wish = (
-            self._interval
-            if not self._rows
-            else len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
-        )
+        wish = float(self._interval)
+        if self._rows:
+            wish = len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
         asked = self.monitor is not None and self.monitor.stop_requested
         control = [float(asked), wish if self.monitor is not None else 0.0]
         flat = torch.tensor([*control, *(x for row in table for x in row)], dtype=torch.float64)

@@ -24,6 +24,7 @@ class EngineGradients:
         self._engine = engine
 
     def names(self) -> Sequence[str]:
+        """Names of the trainable parameters."""
         return self._engine.trainable()
 
     def __getitem__(self, name: str) -> Tensor:
@@ -33,6 +34,7 @@ class EngineGradients:
         self._engine.set_gradient(name, value)
 
     def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and full gradient of each trainable parameter in turn."""
         for name in self.names():
             yield name, self[name]
 
