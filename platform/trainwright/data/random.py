@@ -62,9 +62,12 @@ def normal(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Te
     Box-Muller in float64, rounded to float32 at the end: another device's logarithm can change
     the last float32 digit in rare cases. Arguments as for :func:`bits`.
     """
-    pair = _shift(bits(key, ids, (2, *shape)), 11).to(torch.float64) * 2.0**-53
-    radius = torch.sqrt(-2.0 * torch.log1p(-pair[:, 0]))
-    return (radius * torch.cos(2.0 * math.pi * pair[:, 1])).to(torch.float32)
+    count = math.prod(shape)
+    pairs = bits(key, ids, ((count + 1) // 2,))  # 64 bits give two numbers: radius and angle
+    radius = _shift(pairs, 32).to(torch.float64).add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
+    angle = (pairs & 0xFFFFFFFF).to(torch.float64).mul_(2.0 * math.pi * 2.0**-32)
+    both = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).to(torch.float32)
+    return both.flatten(1)[:, :count].reshape(len(ids), *shape)
 
 
 def integers(
@@ -86,11 +89,12 @@ def integers(
 
 def _shift(x: torch.Tensor, count: int) -> torch.Tensor:
     """Logical right shift; torch's own copies the sign bit."""
-    return (x >> count) & ((1 << (64 - count)) - 1)
+    return (x >> count).bitwise_and_((1 << (64 - count)) - 1)
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
     """A bijection of 64-bit integers in which each input bit flips half of the output bits."""
-    x = (x ^ _shift(x, 30)) * _FACTOR_1
-    x = (x ^ _shift(x, 27)) * _FACTOR_2
-    return x ^ _shift(x, 31)
+    # In place after the first step: fresh memory for each step would double the time.
+    x = _shift(x, 30).bitwise_xor_(x).mul_(_FACTOR_1)
+    x = _shift(x, 27).bitwise_xor_(x).mul_(_FACTOR_2)
+    return _shift(x, 31).bitwise_xor_(x)
