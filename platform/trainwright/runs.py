@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trainwright.errors import InputError, Problem
+from trainwright.job.models import TrainJob
 from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
+from trainwright.tracking.uri import mask
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -97,6 +99,20 @@ class RunRecord:
         return cls(**known)
 
 
+def public_values(job: TrainJob) -> dict[str, Any]:
+    """The resolved job as JSON values that may be stored: passwords in URLs become stars."""
+
+    def masked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: masked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [masked(item) for item in value]
+        return mask(value) if isinstance(value, str) else value
+
+    values: dict[str, Any] = masked(job.model_dump(mode="json", by_alias=True))
+    return values
+
+
 def run_folder(storage: Folder, name: str, fresh: bool = False) -> Folder:
     """The folder of a run: the newest generation of ``name``, or with ``fresh`` the next one.
 
@@ -138,9 +154,7 @@ def find_run(storage: Folder, name: str) -> tuple[Folder, RunRecord]:
     raise InputError(
         Problem(
             path="RUN",
-            message="several runs begin so"
-            if matches
-            else f"there is no such run in {storage.url}",
+            message="several runs begin so" if matches else f"no such run in {storage.url}",
             got=name,
             allowed=one_of(matches or names) or "nothing has run here yet",
             nearest=nearest(name, names),

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainwright.checkpoint import CheckpointStore, export_weights
 from trainwright.errors import InputError, Interrupted, Problem, RunError
 from trainwright.job import Job
+from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
+from trainwright.orchestration.result import RunResult
 from trainwright.orchestration.resuming import continued_from
 from trainwright.orchestration.signals import StopRequest, catch_signals
-from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
+from trainwright.overview import open_storage, unsent_remark
+from trainwright.runs import JOB, RESOLVED, RunRecord, public_values, run_folder
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, default_uri, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
@@ -26,30 +28,20 @@ Show = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What became of a run.
+class Started:
+    """What is known once a job has been found good, before its training starts.
 
     Attributes:
-        run: the run's name.
-        status: ``finished``, or ``interrupted`` when it was asked to stop.
-        metrics: newest value of each evaluated metric, and the last training loss.
-        storage: URL of the run's folder.
-        mlflow_run_id: where MLflow has it; None without tracking or before the server answered.
-        seconds: training time over all attempts.
-        steps: updates finished.
-        already_finished: the run had been finished before; nothing was trained now.
-        remarks: things the user should know.
+        prepared: the checked job.
+        folder: the run's folder.
+        continues: whether an earlier attempt of the same run goes on.
+        resumed_from: ``RUN@STEP`` when training goes on from another run.
     """
 
-    run: str
-    status: str
-    metrics: dict[str, float]
-    storage: str
-    mlflow_run_id: str | None
-    seconds: float
-    steps: int
-    already_finished: bool = False
-    remarks: list[str] = field(default_factory=list)
+    prepared: Prepared
+    folder: Folder
+    continues: bool
+    resumed_from: str | None
 
 
 def run_job(
@@ -58,7 +50,7 @@ def run_job(
     fresh: bool = False,
     resume: str | None = None,
     show: Show | None = None,
-    checked: Callable[[Prepared], None] | None = None,
+    started: Callable[[Started], None] | None = None,
 ) -> RunResult:
     """Train a job, or continue it where an earlier run of the same job was left.
 
@@ -67,7 +59,7 @@ def run_job(
         fresh: start anew beside an earlier run of the same name, which is kept.
         resume: another run to continue from under this (changed) job.
         show: called a few times a second with the newest progress.
-        checked: called once the job has been found good, before anything starts.
+        started: called once the job has been found good, before anything starts.
 
     Raises:
         InputError: the job cannot run; nothing was started.
@@ -80,11 +72,12 @@ def run_job(
     folder = run_folder(storage, prepared.name, fresh)
     record = RunRecord.load(folder)
     if record is not None and record.status == "finished":
-        return _result(folder, record, already_finished=True)
+        return RunResult.of(folder, record, already_finished=True)
     _refuse_running(record)
     source = continued_from(job, storage, resume) if resume else None
-    if checked is not None:
-        checked(prepared)
+    if started is not None:
+        resumed_from = source.label if source else None
+        started(Started(prepared, folder, record is not None, resumed_from))
     record = record or RunRecord(name=prepared.name)
     record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
     record.total_steps = prepared.total_steps
@@ -103,8 +96,8 @@ def run_job(
 
 def storage_of(job: Job) -> Folder:
     """The storage of a job; a relative folder stands in the working directory."""
-    url = job.spec.storage
-    return Folder(url if "://" in url else str(Path(url).expanduser().absolute()))
+    with located(job):
+        return open_storage(job.spec.storage, "storage")
 
 
 def _refuse_running(record: RunRecord | None) -> None:
@@ -123,7 +116,7 @@ def _refuse_running(record: RunRecord | None) -> None:
 
 def _write_inputs(folder: Folder, job: Job, record: RunRecord) -> None:
     folder.write_bytes(JOB, job.source.encode())
-    folder.write_json(RESOLVED, job.spec.model_dump(mode="json", by_alias=True))
+    folder.write_json(RESOLVED, public_values(job.spec))
     record.save(folder)
 
 
@@ -146,16 +139,14 @@ def _run(
             record.seconds = before + time.monotonic() - began
             record.finished = time.time()
             record.save(folder)
-        remarks = [*outcome.warnings, *_finish(folder, job)]
-    record.mlflow = _mlflow(folder, record)
-    record.save(folder)
-    result = _result(folder, record, remarks=remarks)
+        remarks = [*outcome.warnings, *_finish(folder)]
     if not outcome.complete:
         raise Interrupted(
             f"stopped at step {outcome.steps} of {outcome.total_steps}; a checkpoint was written. "
             "The same command continues from there"
         )
-    return result
+    unsent = unsent_remark(folder, record)
+    return RunResult.of(folder, record, remarks=[*remarks, *([unsent] if unsent else [])])
 
 
 def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopRequest) -> Outcome:
@@ -165,7 +156,7 @@ def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopReq
     from trainwright.orchestration import on_ray
 
     def watch(progress: Mapping[str, Any]) -> bool:
-        show(progress)
+        show({**progress, "stopping": stop.requested})
         return stop.requested
 
     import ray
@@ -207,8 +198,11 @@ def _showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
 
     def beat() -> None:
         while not over.wait(0.2):
-            show(monitor.progress())
-        show(monitor.progress())
+            tell()
+        tell()
+
+    def tell() -> None:
+        show({**monitor.progress(), "stopping": monitor.stop_requested})
 
     thread = threading.Thread(target=beat, name="progress", daemon=True)
     thread.start()
@@ -249,36 +243,20 @@ def _shipping(job: Job, storage: Folder, folder: Folder, record: RunRecord) -> I
         yield
     finally:
         shipper.finish()
+        record.mlflow = _mlflow(folder, record)
+        record.save(folder)
 
 
-def _finish(folder: Folder, job: Job) -> list[str]:
+def _finish(folder: Folder) -> list[str]:
     """Plots and exported weights; a failure here is told, the training stays good."""
     remarks = []
     try:
-        plot_run(folder)
-        export_run(folder, best=job.spec.training.monitor is not None)
+        with output_to(driver_log(folder)):
+            plot_run(folder)
+            export_run(folder)
     except Exception as error:  # a finished training must not turn into a failed one here
         remarks.append(f"after training: {type(error).__name__}: {error}")
     return remarks
-
-
-def export_run(folder: Folder, best: bool = False, target: Folder | None = None) -> list[str]:
-    """Write a run's weights as safetensors.
-
-    Args:
-        folder: the run's folder.
-        best: the best checkpoint instead of the last one.
-        target: where to; default: ``export`` inside the run's folder.
-
-    Raises:
-        RunError: the run has no checkpoint.
-    """
-    store = CheckpointStore(folder)
-    checkpoint = (store.best() if best else None) or store.latest()
-    if checkpoint is None:
-        raise RunError(f"{folder.url} has no checkpoint to export")
-    metadata = {"run": folder.url.rstrip("/").rsplit("/", 1)[-1], "step": str(checkpoint.step)}
-    return export_weights(checkpoint, target or folder / "export", metadata=metadata)
 
 
 def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:
@@ -288,22 +266,3 @@ def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:
     if state is None:
         return record.mlflow
     return {"run_id": state.mlflow_run_id, "uri": state.uri, "experiment": state.experiment}
-
-
-def _result(
-    folder: Folder,
-    record: RunRecord,
-    already_finished: bool = False,
-    remarks: list[str] | None = None,
-) -> RunResult:
-    return RunResult(
-        run=record.name,
-        status=record.status,
-        metrics=record.metrics,
-        storage=folder.url,
-        mlflow_run_id=record.mlflow.get("run_id"),
-        seconds=record.seconds,
-        steps=record.steps,
-        already_finished=already_finished,
-        remarks=remarks or [],
-    )

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from trainwright.job.check import check_plugins
-from trainwright.job.identity import run_name
-
 from trainwright.data.loading import load_splits
 from trainwright.engine import engine_name
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
+from trainwright.job.check import check_plugins
+from trainwright.job.identity import run_name
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.job.sources import is_file_source
 from trainwright.optimizers import is_elementwise
@@ -54,7 +53,7 @@ def prepare(job: Job) -> Prepared:
     spec = job.spec
     with located(job):
         _refuse(check_plugins(job))
-        _refuse(check_uri(spec.tracking.uri) if spec.tracking.enabled else [])
+        _refuse(check_uri(spec.tracking.uri) if spec.tracking.enabled and spec.tracking.uri else [])
         workers = max(spec.cluster.workers, 1)
         splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
         context = Context(seed=spec.seed, world_size=workers)

@@ -9,7 +9,7 @@ from typing import Any
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, Problem
 from trainwright.job import Job
-from trainwright.runs import find_run
+from trainwright.runs import find_run, public_values
 from trainwright.storage import Folder
 
 FREE = (
@@ -63,7 +63,7 @@ def continued_from(job: Job, storage: Folder, run: str) -> Source:
             Problem(path="--resume", message="the run has no checkpoint", got=record.name)
         )
     before: Mapping[str, Any] = checkpoint.state["job"]
-    now = job.spec.model_dump(mode="json", by_alias=True)
+    now = public_values(job.spec)
     problems = [
         Problem(
             path=path,

@@ -14,6 +14,7 @@ from trainwright.engine.base import Engine
 from trainwright.engine.module import public_name
 from trainwright.errors import CheckpointError
 from trainwright.job.models import TrainJob
+from trainwright.runs import public_values
 from trainwright.strategy import Strategy
 from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.loop import Progress
@@ -72,7 +73,7 @@ class Saver:
             "progress": self.progress.state_dict(),
             "strategies": {name: s.state_dict() for name, s in self.strategies.items()},
             "engine": self.engine.extra_state(),
-            "job": self.job.model_dump(mode="json", by_alias=True),
+            "job": public_values(self.job),
             **self.extra,
         }
 
