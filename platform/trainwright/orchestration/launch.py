@@ -12,6 +12,7 @@ from typing import Any
 from trainwright.errors import InputError, Interrupted, Problem, RunError
 from trainwright.job import Job
 from trainwright.orchestration.exporting import export_run
+from trainwright.orchestration.live import LiveRecord, Show
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
@@ -23,8 +24,6 @@ from trainwright.runs import JOB, RESOLVED, RunRecord, public_values, run_folder
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, default_uri, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
-
-Show = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def run_job(
         plugin_files=prepared.plugin_files,
         start_from=source.place if source else None,
     )
-    return _run(job, storage, folder, record, order, show or (lambda progress: None))
+    live = LiveRecord(record, folder, show or (lambda progress: None))
+    return _run(job, storage, folder, record, order, live)
 
 
 def storage_of(job: Job) -> Folder:

@@ -1,0 +1,101 @@
+"""A run's weights as plain safetensors, from any of its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from trainwright.checkpoint import Checkpoint, CheckpointStore, export_weights
+from trainwright.errors import InputError, Problem, RunError
+from trainwright.runs import RESOLVED
+from trainwright.storage import Folder
+from trainwright.suggest import one_of
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export.
+
+    Attributes:
+        run: name of the run.
+        checkpoint: name of the checkpoint that the weights are from.
+        step: updates that were finished then.
+        folder: URL of the folder that was written.
+        files: names of the files in it.
+        remarks: damaged checkpoints that were passed over.
+    """
+
+    run: str
+    checkpoint: str
+    step: int
+    folder: str
+    files: list[str]
+    remarks: list[str]
+
+
+def export_run(
+    folder: Folder, which: str | int | None = None, target: Folder | None = None
+) -> Exported:
+    """Write a run's weights as safetensors.
+
+    Args:
+        folder: the run's folder.
+        which: ``best``, ``last`` or a step; by default the best checkpoint if the job monitors
+            a metric, otherwise the last one.
+        target: where to; by default ``export`` inside the run's folder.
+
+    Raises:
+        InputError: there is no such checkpoint.
+        RunError: the run has no checkpoint at all.
+        CheckpointError: the checkpoint is damaged.
+    """
+    name = folder.url.rstrip("/").rsplit("/", 1)[-1]
+    store = CheckpointStore(folder)
+    checkpoint = _chosen(store, name, which, folder)
+    target = target or folder / "export"
+    metadata = {"run": name, "step": str(checkpoint.step)}
+    files = export_weights(checkpoint, target, metadata=metadata)
+    remarks = list(store.warnings)
+    return Exported(name, checkpoint.name, checkpoint.step, target.url, files, remarks)
+
+
+def monitors(folder: Folder) -> bool:
+    """Whether the run's job names the metric that says which checkpoint is best."""
+    try:
+        job = folder.read_json(RESOLVED)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return isinstance(job, dict) and bool(job.get("training", {}).get("monitor"))
+
+
+def _chosen(
+    store: CheckpointStore, name: str, which: str | int | None, folder: Folder
+) -> Checkpoint:
+    if isinstance(which, str) and which.isdecimal():
+        which = int(which)
+    if isinstance(which, int):
+        return _at_step(store, name, which)
+    if which not in (None, "best", "last"):
+        raise InputError(
+            Problem("--checkpoint", "names no checkpoint", which, allowed="best, last or a step")
+        )
+    found = store.best() if which == "best" or (which is None and monitors(folder)) else None
+    if found is None and which != "best":
+        found = store.latest()
+    if found is not None:
+        return found
+    if store.list():
+        mend = "use --checkpoint last, or give the job a validation split"
+        raise InputError(Problem("--checkpoint", "no checkpoint has a score", which, mend=mend))
+    raise RunError(
+        f"run {name} has no checkpoint to export; the same job again goes on to its first one"
+    )
+
+
+def _at_step(store: CheckpointStore, name: str, step: int) -> Checkpoint:
+    steps = sorted({checkpoint.step for checkpoint in store.list()})
+    if step in steps:
+        return store.at(step)
+    kept = one_of([str(number) for number in steps]) or "it has none at all"
+    message = f"run {name} keeps no checkpoint of this step"
+    raise InputError(Problem("--checkpoint", message, step, allowed=kept))

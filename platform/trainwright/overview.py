@@ -1,0 +1,174 @@
+"""The runs of a storage at a glance: status, metrics, and what MLflow has of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainwright.errors import InputError, Problem
+from trainwright.runs import RESOLVED, RunRecord, list_runs
+from trainwright.storage import Folder
+from trainwright.tracking import TrackingState, read_state
+
+Sent = Literal["off", "all", "part", "none", "sending"]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What MLflow has of a run.
+
+    Attributes:
+        sent: ``off`` without tracking; ``all``, ``part`` or ``none`` of the rows; ``sending``
+            while the run's own sender is still at work.
+        left: rows that were not sent, as far as they were counted.
+        uri: MLflow tracking URI, any password replaced; empty when nothing was sent yet.
+        run_id: the run in MLflow.
+        error: why rows are left.
+    """
+
+    sent: Sent
+    left: int = 0
+    uri: str = ""
+    run_id: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """One line of ``trainwright runs``.
+
+    Attributes:
+        run: the run's name.
+        status: ``running``, ``finished``, ``failed`` or ``interrupted``; a run whose process died
+            on this machine counts as interrupted.
+        steps: updates finished, as last recorded.
+        total_steps: updates planned.
+        metrics: newest value of each evaluated metric, and the last training loss.
+        started: seconds since 1970.
+        seconds: training time over all attempts.
+        storage: URL of the run's folder.
+        tracking: what MLflow has of it.
+        error: why it failed, first line.
+        resumed_from: ``RUN@STEP`` when it was continued from another run.
+    """
+
+    run: str
+    status: str
+    steps: int
+    total_steps: int
+    metrics: dict[str, float]
+    started: float
+    seconds: float
+    storage: str
+    tracking: Tracked
+    error: str | None
+    resumed_from: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def open_storage(url: str | Path, path: str = "--storage") -> Folder:
+    """The storage at ``url``; a relative folder stands in the working directory.
+
+    Args:
+        url: folder, or any fsspec URL.
+        path: where the URL was written, for the message.
+
+    Raises:
+        InputError: nothing can serve the URL.
+    """
+    text = str(url)
+    folder = Folder(text if "://" in text else str(Path(text).expanduser().absolute()))
+    try:
+        folder.fs  # noqa: B018
+    except (ImportError, ValueError) as error:
+        mend = "for s3:// install trainwright[s3]" if text.startswith("s3") else None
+        raise InputError(
+            Problem(path, str(error), text, "a folder or an fsspec URL", mend=mend)
+        ) from error
+    return folder
+
+
+def overview(storage: Folder) -> list[RunOverview]:
+    """All runs under ``storage``, newest first."""
+    return [_line(folder, record) for folder, record in list_runs(storage)]
+
+
+def tracked(folder: Folder, record: RunRecord) -> Tracked:
+    """What MLflow has of a run."""
+    if not _tracking_enabled(folder):
+        return Tracked("off")
+    state = read_state(folder)
+    if state is None:
+        return Tracked("sending" if record.true_status == "running" else "none")
+    return Tracked(_sent(state, record), state.left, state.uri, state.mlflow_run_id, state.error)
+
+
+def unsent_remark(folder: Folder, record: RunRecord) -> str | None:
+    """A sentence on rows that MLflow lacks and how to send them; None when it has all."""
+    state = tracked(folder, record)
+    if state.sent in ("off", "all", "sending"):
+        return None
+    what = f"{state.left:,} rows" if state.left else "some rows"
+    reason = f" ({state.error.splitlines()[0]})" if state.error else ""
+    command = sync_command(folder, record.name)
+    return f"MLflow lacks {what}{reason}; nothing is lost: `{command}` sends them"
+
+
+def sync_command(folder: Folder, name: str) -> str:
+    """The command that sends a run's unsent rows, from the present working directory."""
+    return f"trainwright sync {name}{storage_option(parent(folder))}"
+
+
+def storage_option(storage: Folder) -> str:
+    """`` --storage URL`` where the storage is not the default one of the working directory."""
+    return "" if storage.url == open_storage("runs").url else f" --storage {shown(storage.url)}"
+
+
+def parent(folder: Folder) -> Folder:
+    """The storage that holds a run's folder."""
+    return Folder(folder.url.rstrip("/").rsplit("/", 1)[0])
+
+
+def shown(url: str) -> str:
+    """A local path relative to the working directory where it lies below, else the URL."""
+    if "://" in url:
+        return url
+    path = Path(url)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
+
+
+def _line(folder: Folder, record: RunRecord) -> RunOverview:
+    return RunOverview(
+        run=record.name,
+        status=record.true_status,
+        steps=record.steps,
+        total_steps=record.total_steps,
+        metrics=dict(record.metrics),
+        started=record.started,
+        seconds=record.seconds,
+        storage=folder.url,
+        tracking=tracked(folder, record),
+        error=record.error.splitlines()[0] if record.error else None,
+        resumed_from=record.resumed_from,
+    )
+
+
+def _sent(state: TrackingState, record: RunRecord) -> Sent:
+    if state.phase == "done":
+        return "all"
+    if state.phase != "behind" and record.true_status == "running":
+        return "sending"
+    return "part" if state.sent else "none"
+
+
+def _tracking_enabled(folder: Folder) -> bool:
+    try:
+        job = folder.read_json(RESOLVED)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return bool(job.get("tracking", {}).get("enabled", True))
