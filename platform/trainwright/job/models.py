@@ -8,75 +8,61 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from trainwright.durations import Duration
+from trainwright.job.plugin_spec import MetricSpec, ModelSpec, ObjectiveSpec, PluginSpec, Section
+
+__all__ = [
+    "ClusterSpec",
+    "ColumnSpec",
+    "DataSource",
+    "DataSpec",
+    "HeldOut",
+    "KeepPolicy",
+    "MetricSpec",
+    "ModelSpec",
+    "Monitor",
+    "ObjectiveSpec",
+    "PluginSpec",
+    "Section",
+    "TrackingSpec",
+    "TrainJob",
+    "TrainingSpec",
+]
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
-class Section(BaseModel):
-    """A part of a job file: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+def _text_or_not(value: Any) -> str:
+    return "text" if isinstance(value, str) else "plugin"
 
 
-class PluginSpec(BaseModel):
-    """A plugin by name with its options; a bare string is the name alone.
-
-    ``name`` is a short name from ``trainwright list``, an import path (``package.module.Class``)
-    or a file beside the job (``losses.py:MyLoss``). Every key that is not listed here is an
-    option of the plugin and is checked against its constructor. An option whose name is also a
-    key of the job (the ``weight`` of a torch loss, say) goes under ``options``.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = Field(min_length=1, description="short name, import path or file.py:Name")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The constructor options: all keys that are not fields, and those under ``options``."""
-        extra = dict(self.model_extra or {})
-        nested = extra.pop("options", {})
-        return {**extra, **nested} if isinstance(nested, dict) else {**extra, "options": nested}
+def _one_or_many(value: Any) -> str:
+    return "many" if isinstance(value, (list, tuple)) else "one"
 
 
-class ObjectiveSpec(PluginSpec):
-    """One objective of the (weighted) sum that is minimised."""
-
-    weight: float = Field(1.0, description="factor of this objective in the sum")
-    bind: dict[str, str] = Field(
-        default_factory=dict,
-        description="argument of the objective -> model output or batch column, where names differ",
-    )
-
-
-class ModelSpec(PluginSpec):
-    """The model to train."""
-
-    inputs: dict[str, str] = Field(
-        default_factory=dict,
-        description="argument of the model's forward -> batch column, where names differ",
-    )
-    outputs: list[str] | None = Field(
-        None, description="names of the outputs of a model that returns a tensor or a tuple"
-    )
-
-
-class MetricSpec(PluginSpec):
-    """A metric computed at each evaluation."""
-
-    bind: dict[str, str] = Field(
-        default_factory=dict,
-        description="argument of the metric's update -> model output or batch column",
-    )
+# The form of a value decides which member of a union it is checked against, so that one mistake
+# gives one error and not one for each member.
+DataSource = Annotated[
+    Annotated[str, Field(min_length=1), Tag("text")] | Annotated[PluginSpec, Tag("plugin")],
+    Discriminator(_text_or_not),
+]
+Objectives = Annotated[
+    Annotated[ObjectiveSpec, Tag("one")]
+    | Annotated[list[ObjectiveSpec], Field(min_length=1), Tag("many")],
+    Discriminator(_one_or_many),
+]
+FileColumns = Annotated[
+    Annotated[str, Tag("one")] | Annotated[list[str], Field(min_length=1), Tag("many")],
+    Discriminator(_one_or_many),
+]
+Classes = Annotated[
+    Annotated[PositiveInt, Tag("one")]
+    | Annotated[list[str | int], Field(min_length=1), Tag("many")],
+    Discriminator(_one_or_many),
+]
 
 
 class HeldOut(Section):
@@ -87,7 +73,7 @@ class HeldOut(Section):
         None, description="keep class proportions; default: yes where the target is a class"
     )
     seed: int = Field(0, ge=0, description="seed of the split, apart from the job's seed")
-    source: str | PluginSpec | None = Field(None, description="a dataset or URL of its own")
+    source: DataSource | None = Field(None, description="a dataset or URL of its own")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,27 +89,29 @@ class ColumnSpec(Section):
     type: Literal["image", "vector", "value", "class", "tokens", "mask"] = Field(
         description="what the column holds"
     )
-    source: str | list[str] | None = Field(
+    source: FileColumns | None = Field(
         None,
         alias="from",
-        description="file column(s) to read; several scalar columns make one vector; default: same name",
+        description="file columns to read; several scalar ones make a vector; default: same name",
     )
     shape: list[PositiveInt] | None = Field(
         None, description="shape of one sample, e.g. [3, 32, 32] for an image (channels first)"
     )
-    classes: PositiveInt | list[str | int] | None = Field(
+    classes: Classes | None = Field(
         None, description="number of classes, or their labels in index order"
     )
     length: PositiveInt | None = Field(None, description="tokens: length after padding or cutting")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
 
 
 class DataSpec(Section):
     """Where samples come from and how they are batched."""
 
-    source: str | PluginSpec = Field(
-        description="a dataset plugin, or any fsspec URL (file, folder or glob) of parquet, arrow, csv"
+    source: DataSource = Field(
+        description="a dataset plugin, or a path or URL (file, folder, glob) of parquet, arrow, csv"
     )
     format: Literal["auto", "parquet", "arrow", "csv"] = Field(
         "auto", description="file format; auto goes by the ending"
@@ -170,7 +158,7 @@ class TrainingSpec(Section):
     steps: PositiveInt | None = Field(None, description="updates; give epochs or steps")
     micro_batch_size: PositiveInt | None = Field(
         None,
-        description="samples per forward and worker; default: the worker's whole share of the batch",
+        description="samples per forward and worker; default: the worker's share of the batch",
     )
     evaluation_batch_size: PositiveInt | None = Field(
         None, description="samples per forward and worker in evaluation; default: as in training"
@@ -241,24 +229,26 @@ class TrackingSpec(Section):
     )
     system_metrics: bool = Field(True, description="processor, memory and GPU use of worker 0")
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
-        30.0, description="how long the end of a run waits for rows not yet sent; sync sends the rest"
+        30.0,
+        description="how long the end of a run waits for rows not yet sent; sync sends the rest",
     )
 
 
 class TrainJob(Section):
     """A job of kind ``train``: one model, one objective, any number of strategies."""
 
-    version: Literal[1] = Field(1, description="version of the job file's form")
+    version: Annotated[int, Field(ge=1, le=1)] = Field(
+        1, description="version of the job file's form"
+    )
     kind: Literal["train"] = Field("train", description="what kind of job this is")
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="label; first part of the run name"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="label; first part of the run name",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="decides initial weights, order and noise")
     data: DataSpec
     model: ModelSpec
-    objective: ObjectiveSpec | list[ObjectiveSpec] = Field(
-        description="a loss, or a list whose weighted sum is minimised"
-    )
+    objective: Objectives = Field(description="a loss, or a list whose weighted sum is minimised")
     strategies: list[PluginSpec] = Field(
         default_factory=list, description="methods that change training; the first is outermost"
     )

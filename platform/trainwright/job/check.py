@@ -1,0 +1,204 @@
+"""The plugins of a job: found, and their options checked, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trainwright.errors import InputError, PluginError, Problem
+from trainwright.job.fields import keys_of
+from trainwright.job.models import DataSource, PluginSpec
+from trainwright.job.sources import is_file_source, name_of
+from trainwright.suggest import nearest
+
+if TYPE_CHECKING:
+    from trainwright.job.load import Job
+    from trainwright.plugins import Plugin
+
+
+@dataclass(frozen=True)
+class Use:
+    """A plugin as a job names it.
+
+    Attributes:
+        group: the kind of plugin.
+        spec: name and options.
+        path: dotted path in the job.
+    """
+
+    group: str
+    spec: PluginSpec
+    path: str
+
+    @property
+    def nested(self) -> Mapping[str, Any]:
+        """The options that were written under ``options``."""
+        written = (self.spec.model_extra or {}).get("options")
+        return written if isinstance(written, dict) else {}
+
+    def option_path(self, name: str) -> str:
+        """Dotted path of an option in the job."""
+        return f"{self.path}.options.{name}" if name in self.nested else f"{self.path}.{name}"
+
+
+def uses(job: Job) -> list[Use]:
+    """Every plugin that a job names, in the order of the job's sections."""
+    spec = job.spec
+    many = isinstance(spec.objective, list)
+    found = list(_datasets(job))
+    found += _numbered("transforms", spec.data.transforms, "data.transforms")
+    found.append(Use("models", spec.model, "model"))
+    if many:
+        found += _numbered("objectives", spec.objectives, "objective")
+    else:
+        found.append(Use("objectives", spec.objectives[0], "objective"))
+    found += _numbered("strategies", spec.strategies, "strategies")
+    found.append(Use("optimizers", spec.optimizer, "optimizer"))
+    found.append(Use("schedules", spec.schedule, "schedule"))
+    found += _numbered("metrics", spec.metrics, "metrics")
+    return found
+
+
+def _numbered(group: str, specs: Any, path: str) -> list[Use]:
+    return [Use(group, spec, f"{path}.{index}") for index, spec in enumerate(specs)]
+
+
+def _datasets(job: Job) -> Iterator[Use]:
+    data = job.spec.data
+    sources: list[tuple[str, DataSource]] = [("data.source", data.source)]
+    for name, held in (("validation", data.validation), ("test", data.test)):
+        if held is not None and held.source is not None:
+            sources.append((f"data.{name}.source", held.source))
+    for path, source in sources:
+        if not is_file_source(name_of(source), data.format):
+            spec = PluginSpec(name=source) if isinstance(source, str) else source
+            yield Use("datasets", spec, path)
+
+
+def check_plugins(job: Job) -> list[Problem]:
+    """Find every plugin of a job and check its options.
+
+    Plugins that need nothing from the data are made once, so that what only their constructor
+    refuses is found too.
+
+    Returns:
+        Every problem with file and line, in the order of the lines: unknown names, plugins that
+        cannot be imported, unknown, missing and wrong options.
+    """
+    return job.document.sorted(problem for use in uses(job) for problem in _check(use, job))
+
+
+def plugins_of(job: Job) -> list[Plugin]:
+    """The plugins of a job, found and imported.
+
+    Raises:
+        PluginError: one of them cannot be found; ``check_plugins`` tells all.
+    """
+    from trainwright.plugins import find
+
+    return [find(use.group, use.spec.name, job.base, path=use.path) for use in uses(job)]
+
+
+def _check(use: Use, job: Job) -> list[Problem]:
+    from trainwright.plugins import check_options, find
+
+    try:
+        plugin = find(use.group, use.spec.name, job.base, path=f"{use.path}.name")
+    except PluginError as error:
+        return error.problems
+    values, problems = check_options(plugin, use.spec.options, use.path)
+    missing = [problem for problem in problems if _option(problem, use) not in use.spec.options]
+    wrong = [_improved(problem, use, plugin) for problem in problems if problem not in missing]
+    if missing or wrong:
+        return [*_twice(use), *wrong, *_really_missing(missing, wrong, use)]
+    return _twice(use) or _refused(use, plugin, values)
+
+
+def _twice(use: Use) -> list[Problem]:
+    return [
+        Problem(use.option_path(name), "is given twice, here and outside of 'options'", value)
+        for name, value in use.nested.items()
+        if name in (use.spec.model_extra or {})
+    ]
+
+
+def _really_missing(missing: list[Problem], wrong: list[Problem], use: Use) -> list[Problem]:
+    """Without options that the data gives, and without those that stand there misspelt."""
+    from trainwright.plugins.groups import derived_options
+
+    given = {*derived_options(use.group), *(problem.nearest for problem in wrong)}
+    return [problem for problem in missing if _option(problem, use) not in given]
+
+
+def _option(problem: Problem, use: Use) -> str:
+    """The option that a problem is about."""
+    return problem.path.removeprefix(f"{use.path}.").removeprefix("options.").partition(".")[0]
+
+
+def _improved(problem: Problem, use: Use, plugin: Plugin) -> Problem:
+    """The problem at the place as written; a misspelt key may also be one of the job's own."""
+    from trainwright.plugins.signature import Signature
+
+    name = _option(problem, use)
+    inner = problem.path.removeprefix(f"{use.path}.{name}")
+    problem = replace(problem, path=use.option_path(name) + inner)
+    options = Signature.of(plugin).parameters
+    if inner or name in options:
+        return problem
+    own = () if name in use.nested else keys_of(type(use.spec))
+    closest = nearest(name, [*options, *own])
+    return replace(problem, got=use.spec.options[name], nearest=closest)
+
+
+def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Problem]:
+    """What the plugin's constructor says to its options."""
+    make = _maker(use.group, plugin)
+    if make is None:
+        return []
+    try:
+        make(**values)
+    except (ValueError, TypeError) as error:
+        culprit = _culprit(make, values)
+        path = use.path if culprit is None else use.option_path(culprit)
+        got = use.spec.options if culprit is None else use.spec.options[culprit]
+        message = f"{plugin.name} refuses it: {error}"
+        mend = f"see `trainwright show {plugin.name}`"
+        return [Problem(path, message, got, mend=mend)]
+    except InputError as error:
+        return error.problems
+    except Exception as error:  # the constructor is the user's code and may raise anything
+        return [Problem(use.path, f"{plugin.name} fails: {type(error).__name__}: {error}")]
+    return []
+
+
+def _maker(group: str, plugin: Plugin) -> Callable[..., Any] | None:
+    """How to make the plugin's object on trial; None where it takes the data to do so."""
+    if group in ("objectives", "strategies", "transforms", "schedules"):
+        return plugin.factory
+    if group == "optimizers":
+        import torch
+
+        return partial(plugin.factory, [torch.nn.Parameter(torch.zeros(2, 2))])
+    return None
+
+
+def _culprit(make: Callable[..., Any], values: Mapping[str, Any]) -> str | None:
+    """The one option without which the constructor is content."""
+    if len(values) == 1:
+        return next(iter(values))
+    blamed = [
+        name
+        for name in values
+        if _is_content(make, {key: value for key, value in values.items() if key != name})
+    ]
+    return blamed[0] if len(blamed) == 1 else None
+
+
+def _is_content(make: Callable[..., Any], values: Mapping[str, Any]) -> bool:
+    try:
+        make(**values)
+    except Exception:  # refused still: the option that was left out is not the only one at fault
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Rules on the ``deepspeed`` section of a job."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from trainwright.errors import Problem
+from trainwright.job.deepspeed import OWNED, UNSUPPORTED, DeepSpeed
+from trainwright.job.fields import keys_of
+from trainwright.job.models import TrainJob
+from trainwright.job.problems import problems_of
+from trainwright.suggest import nearest
+
+
+def keys_are_not_owned(job: TrainJob) -> list[Problem]:
+    """What the loop decides is said by the job's own keys, once."""
+    return [
+        Problem(
+            f"deepspeed.{key}",
+            f"is decided by {OWNED[key]} of the job",
+            value,
+            nearest=OWNED[key],
+            mend=f"remove it here and set {OWNED[key]}",
+        )
+        for key, value in job.deepspeed.items()
+        if key in OWNED
+    ]
+
+
+def keys_are_supported(job: TrainJob) -> list[Problem]:
+    """Parts of DeepSpeed that would run beside the loop are refused."""
+    return [
+        Problem(f"deepspeed.{key}", f"cannot be used: {UNSUPPORTED[key]}", value, mend="remove it")
+        for key, value in job.deepspeed.items()
+        if key in UNSUPPORTED
+    ]
+
+
+def settings_are_known(job: TrainJob) -> list[Problem]:
+    """Every other key and value is one that DeepSpeed knows; it would ignore a misspelt one."""
+    rest = {k: v for k, v in job.deepspeed.items() if k not in OWNED and k not in UNSUPPORTED}
+    try:
+        DeepSpeed.model_validate(rest, strict=True)
+    except ValidationError as error:
+        return [_meant(problem) for problem in problems_of(error, rest, DeepSpeed, "deepspeed")]
+    return []
+
+
+def _meant(problem: Problem) -> Problem:
+    """A misspelt key may also be one that the job decides elsewhere."""
+    section, _, key = problem.path.rpartition(".")
+    if section != "deepspeed" or not problem.message.startswith("there is no key"):
+        return problem
+    closest = nearest(key, [*keys_of(DeepSpeed), *OWNED, *UNSUPPORTED])
+    mend = f"{closest} is decided by {OWNED[closest]} of the job" if closest in OWNED else None
+    return Problem(
+        problem.path, problem.message, allowed=problem.allowed, nearest=closest, mend=mend
+    )
+
+
+def stage_fits_offload(job: TrainJob) -> list[Problem]:
+    """Offloading needs the stage that splits what is offloaded."""
+    zero = job.deepspeed.get("zero_optimization")
+    if not isinstance(zero, dict):
+        return []
+    needs = {"offload_optimizer": 1, "offload_param": 3}
+    stage = zero.get("stage", 0)
+    return [
+        Problem(
+            f"deepspeed.zero_optimization.{key}",
+            f"needs stage {least}{' or above' if least < 3 else ''}, the job has stage {stage}",
+            zero[key],
+        )
+        for key, least in needs.items()
+        if isinstance(zero.get(key), dict)
+        and zero[key].get("device", "none") != "none"
+        and isinstance(stage, int)
+        and stage < least
+    ]
+
+
+DEEPSPEED_RULES = (keys_are_not_owned, keys_are_supported, settings_are_known, stage_fits_offload)

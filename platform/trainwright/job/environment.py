@@ -1,0 +1,73 @@
+"""``${NAME}`` in a job: only where machines differ, never in what decides the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from trainwright.errors import Problem
+from trainwright.suggest import nearest
+
+_PLACES = re.compile(r"storage|tracking\..+|data\.((validation|test)\.)?source")
+_ALLOWED = "storage, tracking.*, data.source, data.validation.source and data.test.source"
+_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def expand(values: Any, environ: Mapping[str, str]) -> tuple[Any, list[Problem]]:
+    """Replace ``${NAME}`` by the environment variable; ``$${`` stands for a plain ``${``.
+
+    Args:
+        values: the whole job.
+        environ: environment variables.
+
+    Returns:
+        The job with all variables replaced, and a problem for each that is not set, is badly
+        written, or stands where none is allowed.
+    """
+    problems: list[Problem] = []
+    return _expanded(values, "", environ, problems), problems
+
+
+def _expanded(value: Any, path: str, environ: Mapping[str, str], problems: list[Problem]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _expanded(item, f"{path}.{key}" if path else key, environ, problems)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _expanded(item, f"{path}.{index}", environ, problems)
+            for index, item in enumerate(value)
+        ]
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        if match.group() == "$${":
+            return "${"
+        name, closed = match.groups()
+        problem = _problem(path, value, name, bool(closed), environ)
+        if problem is None:
+            return environ[name]
+        problems.append(problem)
+        return match.group()
+
+    return _VARIABLE.sub(replacement, value)
+
+
+def _problem(
+    path: str, value: str, name: str, closed: bool, environ: Mapping[str, str]
+) -> Problem | None:
+    plain = "write $${ for a plain ${"
+    if not _PLACES.fullmatch(path):
+        message = "environment variables are not replaced here"
+        return Problem(path, message, value, allowed=f"${{...}} in {_ALLOWED}", mend=plain)
+    if not closed or not _NAME.fullmatch(name):
+        message = "is not of the form ${NAME}"
+        return Problem(path, message, value, allowed="letters, digits and _", mend=plain)
+    if name not in environ:
+        message = f"the environment variable {name} is not set"
+        return Problem(path, message, value, nearest=nearest(name, environ, cutoff=0.8))
+    return None

@@ -1,0 +1,193 @@
+"""What pydantic finds wrong with a job, told as problems that a user can mend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from trainwright.durations import Duration
+from trainwright.errors import MISSING, Problem
+from trainwright.job.fields import allowed_at, keys_of, nearest_key, section_at, spellings, type_at
+from trainwright.job.models import PluginSpec, TrainJob
+from trainwright.suggest import nearest, one_of
+
+Loc = tuple[str | int, ...]
+
+_WORDS = {
+    "missing": "is missing",
+    "literal_error": "is none of the allowed values",
+    "finite_number": "must be a finite number",
+    "greater_than": "is out of range",
+    "greater_than_equal": "is out of range",
+    "less_than": "is out of range",
+    "less_than_equal": "is out of range",
+    "string_too_short": "is empty",
+    "too_short": "is empty",
+    "string_pattern_mismatch": "has another form than is allowed here",
+}
+"""Kind of pydantic error -> what is wrong; every other kind is a value of the wrong type."""
+
+
+def problems_of(
+    error: ValidationError,
+    values: Mapping[str, Any],
+    root: type[BaseModel] = TrainJob,
+    prefix: str = "",
+) -> list[Problem]:
+    """One problem for each mistake.
+
+    Args:
+        error: as raised for ``values``.
+        values: what was validated, as the user wrote it.
+        root: the model it was validated against.
+        prefix: dotted path of ``values`` in the job, if it is a part of it.
+    """
+    found: dict[Loc, Problem] = {}
+    for detail in error.errors(include_url=False):
+        loc = _written_loc(detail, values, root)
+        found.setdefault(loc, _problem(detail, loc, values, root))
+    merged = _without_consequences(list(found.values()))
+    return [_prefixed(problem, prefix) for problem in merged]
+
+
+def _written_loc(detail: ErrorDetails, values: Mapping[str, Any], root: type[BaseModel]) -> Loc:
+    """The place as the user wrote it, without pydantic's names for members of unions.
+
+    It ends at a single value: what is wrong with a short form is wrong with the whole of it.
+    """
+    place: list[str | int] = []
+    current: Any = values
+    for depth, key in enumerate(detail["loc"]):
+        is_last = depth == len(detail["loc"]) - 1
+        if _has(current, key):
+            current = current[key]
+        elif not (is_last and detail["type"] == "missing" and isinstance(current, Mapping)):
+            continue
+        place.append(key)
+    return tuple(place)
+
+
+def _has(values: Any, key: str | int) -> bool:
+    if isinstance(values, list):
+        return isinstance(key, int) and key < len(values)
+    return isinstance(values, Mapping) and key in values
+
+
+def _problem(
+    detail: ErrorDetails, loc: Loc, values: Mapping[str, Any], root: type[BaseModel]
+) -> Problem:
+    path = ".".join(str(key) for key in loc)
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(loc, values, root)
+    if detail["type"] == "missing":
+        return _missing_key(loc, values, root)
+    got = _value_at(values, loc)
+    annotation = type_at(loc, root)
+    if annotation is Duration:
+        message = detail["msg"].partition(";")[0]
+        form = "a number and a unit, epochs or steps: '200 steps', '1 epoch', '0.5 epochs'"
+        return Problem(path, message, got, allowed=form, nearest=_nearest_duration(got))
+    return Problem(
+        path,
+        _WORDS.get(detail["type"], "is of the wrong type" if got is not None else "is empty"),
+        got,
+        allowed=allowed_at(loc, root),
+        nearest=nearest(got, [*spellings(annotation), *_OTHER_SPELLINGS.get(path, ())]),
+        mend=_mend(detail["type"], got),
+    )
+
+
+_OTHER_SPELLINGS = {"cluster.address": ("local", "auto")}
+
+
+def _unknown_key(loc: Loc, values: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+    *section, key = loc
+    path = ".".join(str(part) for part in section)
+    closest = nearest_key(str(key), path, root)
+    mend = None
+    if closest is not None and closest not in keys_of(section_at(section, root)):
+        mend = f"it is written {closest} in a job"
+    return Problem(
+        f"{path}.{key}" if path else str(key),
+        f"there is no key {key!r} {'in ' + path if path else 'here'}",
+        allowed=one_of(keys_of(section_at(section, root)), limit=20),
+        nearest=closest,
+        mend=mend,
+    )
+
+
+def _missing_key(loc: Loc, values: Mapping[str, Any], root: type[BaseModel]) -> Problem:
+    """A key that is not there; for the name of a plugin, the key that was meant to be it."""
+    *section, key = loc
+    path = ".".join(str(part) for part in section)
+    model = section_at(section, root)
+    if issubclass(model, PluginSpec) and key == "name":
+        written = _value_at(values, tuple(section))
+        slips = [k for k in written if k not in keys_of(model) and nearest(k, [key]) is not None]
+        if slips:
+            message = f"there is no key {slips[0]!r} here, and the name of the plugin is missing"
+            return Problem(f"{path}.{slips[0]}", message, nearest="name")
+    allowed = allowed_at(loc, root)
+    return Problem(f"{path}.{key}" if path else str(key), _WORDS["missing"], allowed=allowed)
+
+
+def _without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Leaves out a missing key where a key beside it is that key misspelt."""
+    meant = {_sibling(p.path, p.nearest) for p in problems if p.got is MISSING and p.nearest}
+    return [p for p in problems if p.path not in meant or p.message != _WORDS["missing"]]
+
+
+def _sibling(path: str, key: str) -> str:
+    section = path.rpartition(".")[0]
+    return f"{section}.{key}" if section else key
+
+
+def _mend(kind: str, got: Any) -> str | None:
+    """How the value is written if only its form in YAML is wrong."""
+    if kind == "string_type" and type(got) in (int, float, bool):
+        return f'for a text put quotes around it: "{_yaml(got)}"'
+    if not isinstance(got, str):
+        whole = isinstance(got, float) and got.is_integer() and kind == "int_type"
+        return f"write {got:.0f}" if whole else None
+    if kind in ("int_type", "float_type"):
+        digits = got.replace("_", "").strip()
+        number = re.fullmatch(r"[-+]?\d+" if kind == "int_type" else r"[-+]?[\d.eE+-]*\d", digits)
+        return f"write {digits} without quotes" if number else None
+    if kind == "bool_type":
+        answer = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(got.lower())
+        answer = answer or (got.lower() if got.lower() in ("true", "false") else None)
+        return f"write {answer}, without quotes" if answer else None
+    return None
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def _nearest_duration(got: Any) -> str | None:
+    """The duration that a misspelt unit stands for."""
+    match = _AMOUNT.fullmatch(got) if isinstance(got, str) else None
+    if match is None or not match.group(2):
+        return None
+    unit = nearest(match.group(2), ("epochs", "steps", "epoch", "step"))
+    return f"{match.group(1)} {unit}" if unit else None
+
+
+def _value_at(values: Any, loc: Sequence[str | int]) -> Any:
+    for key in loc:
+        values = values[key]
+    return values
+
+
+def _prefixed(problem: Problem, prefix: str) -> Problem:
+    if not prefix:
+        return problem
+    return replace(problem, path=f"{prefix}.{problem.path}" if problem.path else prefix)

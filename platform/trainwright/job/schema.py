@@ -1,0 +1,123 @@
+"""The form of a job file as a JSON Schema, for editors and other programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from trainwright.job.deepspeed import DeepSpeed
+from trainwright.job.models import TrainJob
+from trainwright.plugins import short_names
+from trainwright.plugins.builtin import built_ins, snake
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_PLUGINS: dict[tuple[str, str], tuple[str, str]] = {
+    ("TrainJob", "model"): ("ModelSpec", "models"),
+    ("TrainJob", "objective"): ("ObjectiveSpec", "objectives"),
+    ("TrainJob", "strategies"): ("PluginSpec", "strategies"),
+    ("TrainJob", "optimizer"): ("PluginSpec", "optimizers"),
+    ("TrainJob", "schedule"): ("PluginSpec", "schedules"),
+    ("TrainJob", "metrics"): ("MetricSpec", "metrics"),
+    ("DataSpec", "transforms"): ("PluginSpec", "transforms"),
+    ("DataSpec", "source"): ("PluginSpec", "datasets"),
+    ("HeldOut", "source"): ("PluginSpec", "datasets"),
+}
+"""(section, key) -> model of the plugin there, and its group."""
+
+_PATH = r"^.*[.:/].*$"
+"""Import paths, files beside the job, and paths and URLs of data all hold one of these signs."""
+
+
+def job_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a job file of kind ``train``.
+
+    Names of installed plugins are listed; other names must look like an import path or a file.
+    The options of plugins are not described: ``trainwright show NAME`` does.
+    """
+    schema = TrainJob.model_json_schema(by_alias=True)
+    definitions: dict[str, Any] = schema.pop("$defs")
+    sections = {**definitions, "TrainJob": schema}
+    for (section, key), (model, group) in _PLUGINS.items():
+        name = f"{model}_{group}"
+        definitions[name] = _plugin(definitions[model], group)
+        properties = sections[section]["properties"]
+        properties[key] = _pointing(properties[key], model, name)
+    for name in ("PluginSpec", "ModelSpec", "ObjectiveSpec", "MetricSpec"):
+        del definitions[name]
+    _accept_short_forms(definitions)
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "another job file, relative to this one, that this one changes",
+    }
+    schema["properties"]["deepspeed"] |= _deepspeed(definitions)
+    for section in (schema, *definitions.values()):
+        _without_titles(section)
+    # A file that extends another need not hold everything itself.
+    schema["if"] = {"not": {"required": ["extends"]}}
+    schema["then"] = {"required": schema.pop("required")}
+    return {"$schema": DIALECT, "title": "Trainwright job", **schema, "$defs": definitions}
+
+
+def _plugin(definition: dict[str, Any], group: str) -> dict[str, Any]:
+    """A plugin in its short and its long form, with the known names of its group."""
+    library = [item.attribute for item in built_ins(group).values()]
+    aliases = {*built_ins(group), *library, *map(snake, library)}
+    known = short_names(group)
+    names = [{"enum": known}, {"enum": sorted(aliases - {*known})}, {"pattern": _PATH}]
+    name = {"type": "string", "anyOf": [item for item in names if item != {"enum": []}]}
+    described = {**name, "description": f"one of `trainwright list {group}`, or an import path"}
+    properties = {**definition["properties"], "name": described}
+    properties["options"] = {
+        "type": "object",
+        "description": "options whose names are also keys of the job",
+    }
+    return {
+        "description": definition.get("description", ""),
+        "anyOf": [name, {**definition, "properties": properties}],
+    }
+
+
+def _pointing(schema: Any, model: str, name: str) -> Any:
+    """``schema`` with its references to ``model`` turned to ``name``, discriminators left out."""
+    if isinstance(schema, dict):
+        if schema.get("$ref") == f"#/$defs/{model}":
+            return {**schema, "$ref": f"#/$defs/{name}"}
+        return {
+            "anyOf" if key == "oneOf" else key: _pointing(item, model, name)
+            for key, item in schema.items()
+            if key not in ("default", "discriminator")
+        }
+    if isinstance(schema, list):
+        return [_pointing(item, model, name) for item in schema]
+    return schema
+
+
+def _accept_short_forms(definitions: dict[str, Any]) -> None:
+    fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    for name, short in (("HeldOut", fraction), ("Monitor", {"type": "string"})):
+        long = definitions[name]
+        definitions[name] = {"description": long["description"], "anyOf": [short, long]}
+
+
+def _deepspeed(definitions: dict[str, Any]) -> dict[str, Any]:
+    schema = _model(DeepSpeed)
+    definitions.update(schema.pop("$defs", {}))
+    return {key: schema[key] for key in ("properties", "additionalProperties")}
+
+
+def _model(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True)
+
+
+def _without_titles(schema: Any) -> None:
+    """Titles that only repeat a key's name are noise in an editor."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for item in schema.values():
+            _without_titles(item)
+    elif isinstance(schema, list):
+        for item in schema:
+            _without_titles(item)
