@@ -49,7 +49,7 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
     """Read all sources, split them and fit the transforms; the same on every worker.
 
     Args:
-        spec: the job's data section.
+        spec: the data section of a job that was validated (:mod:`trainwright.job`).
         base: folder of the job file, against which relative paths stand.
         workers: number of training processes; 0 trains in this one.
         seed: the job's seed, for the random numbers of transforms.
@@ -59,7 +59,6 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
         PluginError: there is no such dataset or transform, or its options are wrong.
         JobError: a source in memory with workers.
     """
-    _check_held_out(spec)
     chain = build_chain(spec.transforms, base=base, seed=seed)
     source = load_source(spec.source, spec, base, "data.source", workers)
     train, held = _split(source.table, spec)
@@ -80,33 +79,6 @@ def _load_other(
 ) -> Source:
     assert wanted.source is not None
     return load_source(wanted.source, spec, base, f"data.{name}.source", workers, like=train)
-
-
-def _check_held_out(spec: DataSpec) -> None:
-    problems = []
-    for name in _NAMES:
-        wanted: HeldOut | None = getattr(spec, name)
-        if wanted is not None and (wanted.fraction is None) == (wanted.source is None):
-            both = "both" if wanted.source is not None else "neither"
-            problems.append(
-                Problem(
-                    path=f"data.{name}",
-                    message=f"has {both} of fraction and source",
-                    allowed="a fraction of the training source, or a source of its own",
-                )
-            )
-    fractions = [getattr(spec, name).fraction or 0.0 for name in _NAMES if getattr(spec, name)]
-    if sum(fractions) >= 1:
-        problems.append(
-            Problem(
-                path="data.validation.fraction",
-                message="validation and test together leave nothing for training",
-                got=sum(fractions),
-                allowed="a sum below 1",
-            )
-        )
-    if problems:
-        raise DataError(problems)
 
 
 def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:

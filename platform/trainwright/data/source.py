@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainwright import plugins
-from trainwright.data.files.location import is_file_source
 from trainwright.data.table import Column, Table
 from trainwright.errors import MISSING, DataError, InputError, PluginError, Problem
 from trainwright.job.models import DataSpec, PluginSpec
+from trainwright.job.sources import is_file_source
 from trainwright.plugins.causes import import_cause
 
 
@@ -52,14 +52,6 @@ def load_source(
     plugin = PluginSpec(name=source) if isinstance(source, str) else source
     if not is_file_source(plugin.name, spec.format):
         return _from_plugin(plugin, base, path, like)
-    if plugin.options:
-        raise DataError(
-            Problem(
-                path=path,
-                message=f"{plugin.name} is read from files, which have no options",
-                got=sorted(plugin.options),
-            )
-        )
     return _from_files(plugin.name, spec, base, path, workers, like)
 
 

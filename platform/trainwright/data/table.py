@@ -171,6 +171,8 @@ def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
         raise ValueError(f"column {name}: images are (channels, height, width), got {column.shape}")
     if tensor.device.type != "cpu":
         raise ValueError(f"column {name}: tables live on the CPU, got {tensor.device}")
+    if name == SAMPLE_ID and (column.kind != "id" or column.shape):
+        raise ValueError(f"{SAMPLE_ID} is reserved for the row number: kind id, shape ()")
     if column.kind == "class" and column.num_classes is None:
         raise ValueError(f"column {name}: a class column needs num_classes")
     if column.num_classes is not None and column.kind in ("class", "tokens") and len(tensor):

@@ -18,7 +18,7 @@ from trainwright.data.files import fingerprint as fingerprint_module
 from trainwright.data.files.declarations import check_columns
 from trainwright.data.files.fingerprint import fingerprint_files
 from trainwright.data.files.loading import load_table
-from trainwright.data.files.location import find_files, is_file_source
+from trainwright.data.files.location import find_files
 from trainwright.errors import DataError, JobError
 from trainwright.job.models import ColumnSpec, DataSpec
 
@@ -36,31 +36,6 @@ def refused(folder: Path, source: str, **options: Any):
     (problem,) = caught.value.problems
     assert problem.path == "data.source"
     return problem
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("digits", False),
-        ("mine.py:rows", False),
-        ("sub/mine.py:rows", False),
-        ("package.module.rows", False),
-        ("package.module:rows", False),
-        ("rows.csv", True),
-        ("data/rows.parquet", True),
-        ("data/", True),
-        ("./data", True),
-        ("/data", True),
-        ("~/data", True),
-        ("data/*", True),
-        ("s3://bucket/data", True),
-        ("memory://x.csv", True),
-        ("simplecache::s3://bucket/data", True),
-    ],
-)
-def test_files_and_plugins_are_told_apart(source: str, expected: bool) -> None:
-    assert is_file_source(source) is expected
-    assert is_file_source("anything", format="csv")
 
 
 def test_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
@@ -238,16 +213,10 @@ def test_undeclared_columns_get_a_suggestion_that_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "path"),
     [
-        ({"sample_id": {"type": "value"}}, "data.columns.sample_id"),
         ({"t": {"type": "tokens"}, "t_mask": {"type": "mask"}}, "data.columns.t_mask"),
-        ({"c": {"type": "class", "shape": [2]}}, "data.columns.c.shape"),
-        ({"v": {"type": "vector", "classes": 3}}, "data.columns.v.classes"),
-        ({"v": {"type": "vector", "length": 3}}, "data.columns.v.length"),
         ({"c": {"type": "class", "from": ["a", "b"]}}, "data.columns.c.from"),
-        ({"i": {"type": "image", "shape": [8, 8]}}, "data.columns.i.shape"),
         ({"c": {"type": "class", "classes": ["a", "b", "a"]}}, "data.columns.c.classes"),
         ({"c": {"type": "class", "classes": [1, "1"]}}, "data.columns.c.classes"),
-        ({"t": {"type": "tokens", "classes": ["a"]}}, "data.columns.t.classes"),
     ],
 )
 def test_declarations_that_cannot_be(columns: dict[str, Any], path: str) -> None:

@@ -103,13 +103,7 @@ def test_too_few_samples_for_a_split() -> None:
     assert len(load(source=source, validation=0.3).validation) == 6
 
 
-def test_held_out_declarations_that_cannot_be() -> None:
-    (problem,) = problems(DataError, source="digits", validation={"seed": 1})
-    assert (problem.path, "neither" in problem.message) == ("data.validation", True)
-    (problem,) = problems(DataError, source="digits", test={"fraction": 0.1, "source": "wine"})
-    assert (problem.path, "both" in problem.message) == ("data.test", True)
-    (problem,) = problems(DataError, source="digits", test=0.5, validation=0.5)
-    assert problem.path == "data.validation.fraction"
+def test_proportions_of_classes_need_classes() -> None:
     (problem,) = problems(
         DataError, source="diabetes", validation={"fraction": 0.2, "stratify": True}
     )
@@ -253,7 +247,6 @@ def test_a_users_dataset_beside_the_job(tmp_path: Path) -> None:
         ("mine.py:broken", DataError, "data.source", "KeyError: 'missing'"),
         ("mine.py:number", DataError, "data.source", "does not return a table"),
         ("mine.py:mismatched", InputError, "data.source", "equal lengths"),
-        ({"name": "x.csv", "sep": ";"}, DataError, "data.source", "have no options"),
         ("folder", PluginError, "data.source", "write ./folder"),
     ],
 )
@@ -268,9 +261,13 @@ def test_wrong_sources(
 
 
 def test_several_mistakes_in_columns_at_once(tmp_path: Path) -> None:
-    columns = {"sample_id": {"type": "value"}, "c": {"type": "class", "length": 3}}
+    columns = {
+        "t": {"type": "tokens"},
+        "t_mask": {"type": "mask"},
+        "c": {"type": "class", "classes": [1, "1"]},
+    }
     found = problems(DataError, tmp_path, source="x.csv", columns=columns)
-    assert [p.path for p in found] == ["data.columns.sample_id", "data.columns.c.length"]
+    assert [p.path for p in found] == ["data.columns.t_mask", "data.columns.c.classes"]
 
 
 def test_memory_is_refused_with_workers() -> None:

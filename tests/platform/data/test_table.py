@@ -86,6 +86,11 @@ VECTOR = Column("vector", (2,), torch.float32)
         ({"x": Column("vector", (), torch.int64)}, {"x": torch.arange(2)}, "must be torch.float32"),
         ({"x": Column("class", (), torch.int64)}, {"x": torch.arange(2)}, "needs num_classes"),
         ({"x": Column("class", (), torch.int64, 2)}, {"x": torch.arange(3)}, "got 0 to 2"),
+        (
+            {"sample_id": Column("value", (), torch.float32)},
+            {"sample_id": torch.zeros(2)},
+            "reserved",
+        ),
         ({"x": Column("image", (4,), torch.float32)}, {"x": torch.zeros(1, 4)}, "channels"),
     ],
 )

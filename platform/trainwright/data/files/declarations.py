@@ -1,102 +1,62 @@
-"""Checks of declared columns that need no data, and suggestions where none are declared."""
+"""Checks of declared columns, and suggestions where none are declared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from trainwright.data.files.arrays import is_list
-from trainwright.data.table import SAMPLE_ID
 from trainwright.errors import Problem
 from trainwright.job.models import ColumnSpec
 
 _TARGETS = ("target", "label", "class", "y")
-_APPLIES: dict[str, tuple[str, ...]] = {
-    "shape": ("image", "vector", "value", "mask"),
-    "classes": ("class", "tokens"),
-    "length": ("tokens", "mask"),
-}
 
 
 def check_columns(columns: Mapping[str, ColumnSpec]) -> list[Problem]:
-    """Every mistake in ``data.columns`` that shows without reading the files."""
-    rules: tuple[Callable[[str, ColumnSpec, Mapping[str, ColumnSpec]], list[Problem]], ...] = (
-        _names,
-        _fields,
-        _sources,
-        _values,
-    )
+    """What is wrong with ``data.columns`` beyond the rules that the job's form has already kept."""
     return [
         problem
         for name, spec in columns.items()
-        for rule in rules
-        for problem in rule(name, spec, columns)
+        for problem in (_mask_name(name, spec, columns), _sources(name, spec), _labels(name, spec))
+        if problem is not None
     ]
 
 
-def _names(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> list[Problem]:
-    path = f"data.columns.{name}"
-    if name == SAMPLE_ID:
-        message = f"{SAMPLE_ID} is reserved for the row number, which every table has"
-        return [Problem(path=path, message=message, mend="give the column another name")]
-    if spec.type == "tokens" and f"{name}_mask" in columns:
-        message = f"{name}_mask is made for the tokens column {name} and cannot be declared"
-        return [Problem(path=f"{path}_mask", message=message, mend="rename one of the two")]
-    return []
+def _mask_name(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> Problem | None:
+    if spec.type != "tokens" or f"{name}_mask" not in columns:
+        return None
+    return Problem(
+        path=f"data.columns.{name}_mask",
+        message=f"{name}_mask is made for the tokens column {name} and cannot be declared",
+        mend="rename one of the two",
+    )
 
 
-def _fields(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> list[Problem]:
-    return [
-        Problem(
-            path=f"data.columns.{name}.{field}",
-            message=f"{field} does not apply to a column of type {spec.type}",
-            got=getattr(spec, field),
-            allowed=f"{field} with type {' or '.join(types)}",
-        )
-        for field, types in _APPLIES.items()
-        if getattr(spec, field) is not None and spec.type not in types
-    ]
-
-
-def _sources(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> list[Problem]:
+def _sources(name: str, spec: ColumnSpec) -> Problem | None:
     one = not isinstance(spec.source, list) or len(spec.source) == 1
     if one or spec.type in ("vector", "value"):
-        return []
-    return [
-        Problem(
-            path=f"data.columns.{name}.from",
-            message=f"a column of type {spec.type} is read from one file column",
-            got=spec.source,
-            allowed="one name; several only for type vector or value",
-        )
-    ]
+        return None
+    return Problem(
+        path=f"data.columns.{name}.from",
+        message=f"a column of type {spec.type} is read from one file column",
+        got=spec.source,
+        allowed="one name; several only for type vector or value",
+    )
 
 
-def _values(name: str, spec: ColumnSpec, columns: Mapping[str, ColumnSpec]) -> list[Problem]:
-    path = f"data.columns.{name}"
-    problems = []
-    if spec.type == "image" and spec.shape is not None and len(spec.shape) != 3:
-        problems.append(
-            Problem(
-                path=f"{path}.shape",
-                message="an image has three dimensions",
-                got=spec.shape,
-                allowed="[channels, height, width]",
-            )
-        )
-    if isinstance(spec.classes, list):
-        if spec.type == "tokens":
-            message, allowed = "tokens have no labels", "the size of the vocabulary"
-        elif len({str(label) for label in spec.classes}) < len(spec.classes):
-            message, allowed = "a label comes twice", "distinct labels"
-        else:
-            return problems
-        problems.append(
-            Problem(path=f"{path}.classes", message=message, got=spec.classes, allowed=allowed)
-        )
-    return problems
+def _labels(name: str, spec: ColumnSpec) -> Problem | None:
+    if not isinstance(spec.classes, list):
+        return None
+    if len({str(label) for label in spec.classes}) == len(spec.classes):
+        return None
+    return Problem(
+        path=f"data.columns.{name}.classes",
+        message="a label comes twice",
+        got=spec.classes,
+        allowed="labels that differ as text",
+    )
 
 
 def suggestion(schema: Any) -> str:

@@ -49,24 +49,6 @@ class DataFile:
         return str(self.fs.unstrip_protocol(self.path))
 
 
-def is_file_source(source: str, format: str = "auto") -> bool:
-    """Whether ``source`` is a path or URL rather than the name of a dataset plugin.
-
-    It is one with a protocol, a known file ending, a glob sign, or a path that starts with ``./``,
-    ``../``, ``/`` or ``~`` or ends with ``/``; or when the job says the format.
-    """
-    if ".py:" in source:
-        return False
-    return (
-        format != "auto"
-        or "://" in source
-        or "::" in source
-        or any(sign in source for sign in "*?")
-        or source.startswith(("./", "../", "/", "~"))
-        or source.endswith(("/", *ENDINGS))
-    )
-
-
 def find_files(source: str, format: str, base: Path, path: str, workers: int = 0) -> list[DataFile]:
     """The files of a source, sorted by path; that is the order of their rows.
 
