@@ -1,4 +1,4 @@
-"""The exception tree: every error a user can meet, with the exit status the command line gives it."""
+"""The exception tree: every error a user can meet, with the command line's exit status for it."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ class CheckpointError(TrainwrightError):
 
 
 class TrackingError(TrainwrightError):
-    """The tracking server cannot be reached or refused what was sent; never raised into training."""
+    """The tracking server cannot be reached or refuses what is sent; never raised in training."""
 
 
 class RunError(TrainwrightError):
     """A run started and failed; the message holds the cause and the log's place."""
 
 
-class Interrupted(TrainwrightError):
+class Interrupted(TrainwrightError):  # noqa: N818 - it is no error of anybody's
     """The user stopped the run; a checkpoint was written and the same command continues it."""
 
     exit_status: ClassVar[int] = 130

@@ -12,10 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trainwright.errors import InputError, Problem
-from trainwright.job.models import TrainJob
 from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
-from trainwright.tracking.uri import mask
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -97,20 +95,6 @@ class RunRecord:
             return None
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         return cls(**known)
-
-
-def public_values(job: TrainJob) -> dict[str, Any]:
-    """The resolved job as JSON values that may be stored: passwords in URLs become stars."""
-
-    def masked(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: masked(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [masked(item) for item in value]
-        return mask(value) if isinstance(value, str) else value
-
-    values: dict[str, Any] = masked(job.model_dump(mode="json", by_alias=True))
-    return values
 
 
 def run_folder(storage: Folder, name: str, fresh: bool = False) -> Folder:

@@ -9,7 +9,8 @@ from typing import Any
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, Problem
 from trainwright.job import Job
-from trainwright.runs import find_run, public_values
+from trainwright.runs import find_run
+from trainwright.secrets import public_values
 from trainwright.storage import Folder
 
 FREE = (

@@ -12,6 +12,7 @@ from trainwright.errors import TrackingError
 from trainwright.tracking.plots import plot_run
 from trainwright.tracking.shipment import Shipment
 from trainwright.tracking.state import Phase
+from trainwright.tracking.verdict import recorded_status
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ MAX_TIMEOUT_S = 60.0
 FIRST_DELAY_S = 1.0
 LAST_DELAY_S = 15.0
 LAST_DELAY_DRAINING_S = 2.0
+MAX_UPLOADS = 3
 
 FinalStatus: TypeAlias = Callable[[], tuple[str | None, int | None]]
 """Gives the status to set at the end, if any, and the end time in milliseconds since 1970."""
@@ -60,7 +62,7 @@ class Courier:
 
     Args:
         shipment: the run to send.
-        progress: called with the number of points sent so far, after each batch.
+        progress: called with the number of points sent by now, after each batch.
     """
 
     def __init__(self, shipment: Shipment, progress: Callable[[int], None] | None = None) -> None:
@@ -68,6 +70,7 @@ class Courier:
         self._progress = progress
         self._pace = Pace()
         self._plotted = False
+        self._failed_uploads = 0
 
     def follow(self, wait: Callable[[float], bool], poll_s: float) -> None:
         """Send rows as they appear.
@@ -131,18 +134,24 @@ class Courier:
         if status is not None:
             shipment.finish(status, ended_at)
         self._plot()
-        shipment.upload(final=True)
+        try:
+            shipment.upload(final=True)
+        except TrackingError as error:  # files are not worth the whole time that rows are
+            self._failed_uploads += 1
+            if self._failed_uploads < MAX_UPLOADS:
+                raise
+            shipment.state.error = str(error)
         return True
 
     def _send_once(self) -> int:
         sent = self._shipment.send(self._pace.batch)
         self._pace.succeeded()
         state = self._shipment.state
-        if state.error is not None or state.phase in ("starting", "waiting"):
+        if state.error is not None or state.phase == "starting":
             state.error = None
-            self._set_phase("sending")
+            self._set_phase("sending" if state.phase in ("starting", "waiting") else state.phase)
         if sent and self._progress is not None:
-            self._progress(state.sent)
+            self._progress(self._shipment.num_sent)
         return sent
 
     def _failed(self, error: Exception, took_s: float) -> float:
@@ -158,11 +167,14 @@ class Courier:
         return self._pace.failed(took_s)
 
     def _plot(self) -> None:
+        """Draw the plots, unless the driver of a finished run has done so."""
         if self._plotted:
             return
         self._plotted = True
+        folder = self._shipment.folder
         try:
-            plot_run(self._shipment.folder)
+            if recorded_status(folder)[0] != "FINISHED" or not folder.names("plots"):
+                plot_run(folder)
         except Exception:  # a plot is never worth a failed run
             _log.exception("the plots could not be made")
 

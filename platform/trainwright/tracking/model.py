@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwright.errors import TrackingError
+from trainwright.secrets import mask
 from trainwright.storage import Folder
 from trainwright.tracking.target import MlflowTarget, mlflow_environment
-from trainwright.tracking.uri import mask
 from trainwright.tracking.writer import leave_note
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainwright.tracking.uri import mask
+from trainwright.secrets import mask
 
 MAX_PARAMS = 1000
 """Parameters logged per run; the whole job is an artifact besides."""

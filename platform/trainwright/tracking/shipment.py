@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainwright.errors import TrackingError
+from trainwright.secrets import mask
 from trainwright.storage import Folder
 from trainwright.tracking.artifacts import job_files, log_tails, plot_files, upload_new
 from trainwright.tracking.origin import origin_tags
@@ -19,7 +20,7 @@ from trainwright.tracking.settings import TrackingSettings, read_job, run_name
 from trainwright.tracking.state import Phase, TrackingState, read_state
 from trainwright.tracking.survey import Rewind
 from trainwright.tracking.target import MlflowTarget, RunGoneError
-from trainwright.tracking.uri import fingerprint, mask
+from trainwright.tracking.uri import fingerprint
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,16 @@ class Shipment:
         folder: the run folder.
         settings: server and experiment.
         directory: the user's working directory, for the git state.
+
+    Attributes:
+        num_sent: points confirmed since this object was made.
     """
 
     def __init__(self, folder: Folder, settings: TrackingSettings, directory: Path) -> None:
         self.folder = folder
         self.target = MlflowTarget(settings.uri)
         self.state = _state_for(folder, settings)
+        self.num_sent = 0
         self._directory = directory
         self._outbox = Outbox(folder, self.state.covered)
         self._is_open = False
@@ -107,6 +112,7 @@ class Shipment:
             self._in_doubt = True
             raise
         self._outbox.commit(batch)
+        self.num_sent += len(batch.points) - len(refused)
         self.state.sent += len(batch.points) - len(refused)
         self.state.refused += len(refused)
         if refused:

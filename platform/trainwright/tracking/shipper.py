@@ -20,9 +20,9 @@ from pathlib import Path
 from trainwright.storage import Folder
 from trainwright.tracking.courier import Courier
 from trainwright.tracking.lock import exclusive, lock_path
-from trainwright.tracking.record import read_record
 from trainwright.tracking.settings import TrackingSettings, settings_of
 from trainwright.tracking.shipment import Shipment
+from trainwright.tracking.verdict import recorded_status
 from trainwright.tracking.writer import leave_note
 
 _log = logging.getLogger("trainwright.tracking.shipper")
@@ -82,11 +82,9 @@ class Verdict:
 
     def __call__(self) -> tuple[str | None, int | None]:
         """Status and end time; no status when the driver may still be running."""
-        record = read_record(self._shipment.folder)
-        if record.mlflow_status is not None:
-            return record.mlflow_status, record.finished_at
-        if self._watch.signalled:
-            return None, None
+        status, ended_at = recorded_status(self._shipment.folder)
+        if status is not None or self._watch.signalled:
+            return status, ended_at
         if not self._noted:
             message = "the driver ended without a final status"
             _log.warning("%s", message)

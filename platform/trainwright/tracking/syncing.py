@@ -12,10 +12,10 @@ from trainwright.storage import Folder
 from trainwright.tracking.courier import Courier
 from trainwright.tracking.files import journal_files
 from trainwright.tracking.lock import exclusive, lock_path
-from trainwright.tracking.record import read_record
 from trainwright.tracking.settings import settings_of
 from trainwright.tracking.shipment import Shipment
 from trainwright.tracking.uri import check_uri
+from trainwright.tracking.verdict import final_status
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def sync(
         folder: the run folder.
         uri: tracking URI; default: the one used before, the job's, or the storage's own.
         timeout_s: seconds to try.
-        progress: called with the number of points confirmed so far.
+        progress: called with the number of points confirmed by now.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -64,10 +64,9 @@ def sync(
         if not held:
             busy = "a shipper is sending this run at the moment"
             return SyncReport(0, shipment.count_left(), busy, state.mlflow_run_id)
-        before = state.sent
-        done = Courier(shipment, progress).drain(deadline, lambda: _status(folder))
+        done = Courier(shipment, progress).drain(deadline, lambda: final_status(folder))
     reason = None if done else state.error or "the time was too short"
-    return SyncReport(max(0, state.sent - before), state.left, reason, state.mlflow_run_id)
+    return SyncReport(shipment.num_sent, state.left, reason, state.mlflow_run_id)
 
 
 def sync_all(
@@ -81,7 +80,7 @@ def sync_all(
     Args:
         storage: the folder that holds the run folders.
         timeout_s: seconds to try, per run.
-        progress: called with the run's name and the number of its points confirmed so far.
+        progress: called with the run's name and the number of its points confirmed by now.
     """
     reports = {}
     for name in runs_with_journal(storage):
@@ -97,11 +96,3 @@ def sync_all(
 def runs_with_journal(storage: Folder) -> list[str]:
     """The names of the run folders under ``storage`` that have a journal."""
     return [name for name in storage.names() if journal_files(storage / name)]
-
-
-def _status(folder: Folder) -> tuple[str | None, int | None]:
-    """The recorded final status; KILLED for a driver known to be dead; none while it may live."""
-    record = read_record(folder)
-    if record.mlflow_status is None and record.driver_is_dead():
-        return "KILLED", None
-    return record.mlflow_status, record.finished_at

@@ -5,6 +5,7 @@ MLflow is imported at the first connection, never at import time.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.errors import TrackingError
+from trainwright.secrets import mask
 from trainwright.tracking.lock import exclusive
 from trainwright.tracking.outbox import Point
 from trainwright.tracking.params import safe_name
-from trainwright.tracking.uri import mask, sqlite_path
+from trainwright.tracking.uri import sqlite_path
 
 MAX_TAG = 5000
 _ENVIRONMENT = {
@@ -228,9 +230,15 @@ def _translated(what: str, error: Exception) -> TrackingError:
     message = f"{what}: {text}"
     if code == "RESOURCE_DOES_NOT_EXIST":
         return RunGoneError(message)
-    if code == "INVALID_PARAMETER_VALUE":
+    if code == "INVALID_PARAMETER_VALUE" or _is_unfit(error):
         return RefusedError(message)
     return TrackingError(message)
+
+
+def _is_unfit(error: Exception) -> bool:
+    """Whether the client itself could not encode the values, so that a repetition is in vain."""
+    about_values = isinstance(error, (TypeError, ValueError, OverflowError))
+    return about_values and not isinstance(error, (OSError, json.JSONDecodeError))
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:

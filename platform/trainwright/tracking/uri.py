@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from trainwright.errors import Problem
+from trainwright.secrets import mask
 from trainwright.storage import Folder
 from trainwright.suggest import nearest
 
@@ -72,11 +73,6 @@ def check_uri(uri: str) -> list[Problem]:
             nearest=nearest(kind, [*_DATABASES, *_SERVERS]),
         )
     ]
-
-
-def mask(text: str) -> str:
-    """The text with the password of every URL in it replaced by stars."""
-    return re.sub(r"(\w[\w+.-]*://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
 def fingerprint(uri: str) -> str:

@@ -14,7 +14,7 @@ from trainwright.engine.base import Engine
 from trainwright.engine.module import public_name
 from trainwright.errors import CheckpointError
 from trainwright.job.models import TrainJob
-from trainwright.runs import public_values
+from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
 from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.loop import Progress
