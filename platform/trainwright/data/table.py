@@ -102,6 +102,14 @@ class Table:
 
         Raises:
             ValueError: an array without a kind, an unknown kind, or as for the constructor.
+
+        Example:
+            >>> import numpy as np
+            >>> Table.from_arrays(
+            ...     {"features": np.zeros((4, 2)), "target": np.array([0, 1, 1, 0])},
+            ...     {"features": "vector", "target": "class"},
+            ... )
+            Table(4 samples; features: vector [2], target: class [] of 2 classes)
         """
         labels = labels or {}
         columns, tensors = {}, {}
