@@ -48,18 +48,13 @@ class ViT(nn.Module):
             ValueError: patches do not fit the image, or heads do not divide ``dim``.
         """
         super().__init__()
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        if height % patch or width % patch:
-            raise ValueError(
-                f"patches of {patch} x {patch} pixels do not fill an image of {height} x {width}; "
-                f"patch must divide both"
-            )
         if dim % heads:
             raise ValueError(f"heads must divide dim, got {heads} heads for dim {dim}")
-        num_patches = (height // patch) * (width // patch)
         self.patches = nn.Conv2d(in_channels, dim, patch, stride=patch)
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.positions = nn.Parameter(0.02 * torch.randn(1, num_patches + 1, dim))
+        self.positions = nn.Parameter(
+            0.02 * torch.randn(1, 1 + _num_patches(image_size, patch), dim)
+        )
         self.blocks = nn.Sequential(
             *(Block(dim, heads, round(dim * mlp_ratio), dropout) for _ in range(depth))
         )
@@ -111,3 +106,13 @@ class Block(nn.Module):
         mixed = scores.softmax(dim=-1) @ v
         projected: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, tokens, dim))
         return projected
+
+
+def _num_patches(image_size: int | tuple[int, int], patch: int) -> int:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if height % patch or width % patch:
+        raise ValueError(
+            f"patches of {patch} x {patch} pixels do not fill an image of {height} x {width}; "
+            f"patch must divide both"
+        )
+    return (height // patch) * (width // patch)

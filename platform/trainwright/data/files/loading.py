@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from trainwright.data.files.column_error import ColumnError
-from trainwright.data.files.convert import convert, sources_of
+from trainwright.data.files.convert import Converted, convert, sources_of
 from trainwright.data.files.declarations import suggestion
 from trainwright.data.files.location import DataFile
 from trainwright.data.files.reading import read_columns, read_schema, row_group_of
@@ -48,21 +48,18 @@ def load_table(
     if not any(part.num_rows for part in parts):
         raise DataError(Problem(path=path, message=f"{files[0]} has no rows"))
     data, problems = _joined(files, parts, wanted)
-    described, tensors = {}, {}
+    table: Converted = {}
     for name, spec in columns.items():
         if not data.keys() >= set(sources_of(name, spec)):
             continue  # already among the problems
         try:
-            converted = convert(name, spec, data, like.columns.get(name) if like else None)
+            table.update(convert(name, spec, data, like.columns.get(name) if like else None))
         except ColumnError as error:
             source = error.source or sources_of(name, spec)[0]
             problems.append(_problem(name, source, error, files, [p.num_rows for p in parts]))
-            continue
-        described.update({key: column for key, (column, _) in converted.items()})
-        tensors.update({key: tensor for key, (_, tensor) in converted.items()})
     if problems:
         raise DataError(problems)
-    return Table(described, tensors)
+    return Table({n: c for n, (c, _) in table.items()}, {n: t for n, (_, t) in table.items()})
 
 
 def _undeclared(file: DataFile, schema: Any) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -65,16 +66,8 @@ def find_files(source: str, format: str, base: Path, path: str, workers: int = 0
         JobError: ``memory://`` with workers.
     """
     fs, root = _open(source, base, path)
-    if workers and "memory" in _protocols(fs):
-        raise JobError(
-            Problem(
-                path=path,
-                message="memory:// is seen by one process only, but cluster.workers is not 0",
-                got=source,
-                allowed="memory:// with cluster.workers: 0; with workers a shared folder "
-                "(file://) or an object store (s3://)",
-            )
-        )
+    if workers:
+        _refuse_memory(fs, source, path)
     try:
         found = _listing(fs, root)
     except Exception as error:  # each file system raises errors of its own library
@@ -88,15 +81,7 @@ def find_files(source: str, format: str, base: Path, path: str, workers: int = 0
         if kind is not None
     ]
     if not files:
-        raise DataError(
-            Problem(
-                path=path,
-                message=f"no file of a known format in {source}; "
-                f"it has {one_of(posixpath.basename(name) for name in sorted(found))}",
-                allowed=f"files ending in {one_of(ENDINGS)}",
-                mend="set data.format (parquet, arrow, csv) if the endings are others",
-            )
-        )
+        raise _unknown_endings(source, found, path)
     return files
 
 
@@ -123,8 +108,18 @@ def _open(source: str, base: Path, path: str) -> tuple[Any, str]:
     return fs, str(root)
 
 
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+def _refuse_memory(fs: Any, source: str, path: str) -> None:
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    if "memory" in protocols:
+        raise JobError(
+            Problem(
+                path=path,
+                message="memory:// is seen by one process only, but cluster.workers is not 0",
+                got=source,
+                allowed="memory:// with cluster.workers: 0; with workers a shared folder "
+                "(file://) or an object store (s3://)",
+            )
+        )
 
 
 def _listing(fs: Any, root: str) -> dict[str, dict[str, Any]]:
@@ -163,6 +158,18 @@ def _nothing_there(source: str, fs: Any, root: str, path: str) -> DataError:
             got=source,
             allowed=f"beside it: {one_of(sorted(beside))}" if beside else None,
             nearest=None if is_glob else nearest(name, beside),
+        )
+    )
+
+
+def _unknown_endings(source: str, found: Iterable[str], path: str) -> DataError:
+    names = one_of(posixpath.basename(name) for name in sorted(found))
+    return DataError(
+        Problem(
+            path=path,
+            message=f"no file of a known format in {source}; it has {names}",
+            allowed=f"files ending in {one_of(ENDINGS)}",
+            mend="set data.format (parquet, arrow, csv) if the endings are others",
         )
     )
 
