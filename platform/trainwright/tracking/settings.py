@@ -12,6 +12,8 @@ from trainwright.storage import Folder
 from trainwright.tracking.state import read_state
 from trainwright.tracking.uri import absolute_uri, default_uri
 
+_MASKED = ":***@"
+
 
 @dataclass(frozen=True)
 class TrackingSettings:
@@ -42,17 +44,13 @@ def settings_of(
     section = job.get("tracking") or {}
     state = read_state(folder)
     if state is not None:
-        if uri is None and not section.get("uri") and ":***@" in state.uri:
-            raise TrackingError(
-                f"the password of {state.uri} is not stored; give the tracking URI again"
-            )
-        uri = uri or (None if ":***@" in state.uri else state.uri)
+        uri = uri or state.uri
         experiment = experiment or state.experiment
-    name = run_name(folder)
-    return TrackingSettings(
-        uri=absolute_uri(uri or section.get("uri") or default_uri(storage_of(folder))),
-        experiment=experiment or section.get("experiment") or job.get("name") or name,
-    )
+    uri = uri or section.get("uri") or default_uri(storage_of(folder))
+    if _MASKED in uri:
+        raise TrackingError(f"the password of {uri} is not stored; give the tracking URI again")
+    experiment = experiment or section.get("experiment") or job.get("name") or run_name(folder)
+    return TrackingSettings(absolute_uri(uri), experiment)
 
 
 def run_name(folder: Folder) -> str:

@@ -5,7 +5,6 @@ MLflow is imported at the first connection, never at import time.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,15 +126,18 @@ class MlflowTarget:
         Returns:
             The points that the server will never accept, each with its reason.
         """
+        refused = [(p, "the step has more than 63 bits") for p in points if abs(p.step) >= 2**63]
+        if refused:
+            points = [point for point in points if abs(point.step) < 2**63]
         try:
             self._log_metrics(run_id, points)
         except RefusedError as error:
             self.get_run(run_id)
             if len(points) == 1:
-                return [(points[0], str(error))]
+                return [*refused, (points[0], str(error))]
             half = len(points) // 2
-            return self.send(run_id, points[:half]) + self.send(run_id, points[half:])
-        return []
+            return refused + self.send(run_id, points[:half]) + self.send(run_id, points[half:])
+        return refused
 
     def history(self, run_id: str, keys: Sequence[str], from_step: int) -> list[Point]:
         """The points that the server has for some metrics at ``from_step`` and later."""
@@ -230,15 +232,9 @@ def _translated(what: str, error: Exception) -> TrackingError:
     message = f"{what}: {text}"
     if code == "RESOURCE_DOES_NOT_EXIST":
         return RunGoneError(message)
-    if code == "INVALID_PARAMETER_VALUE" or _is_unfit(error):
+    if code == "INVALID_PARAMETER_VALUE":
         return RefusedError(message)
     return TrackingError(message)
-
-
-def _is_unfit(error: Exception) -> bool:
-    """Whether the client itself could not encode the values, so that a repetition is in vain."""
-    about_values = isinstance(error, (TypeError, ValueError, OverflowError))
-    return about_values and not isinstance(error, (OSError, json.JSONDecodeError))
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -232,9 +232,8 @@ def shipment_to(server: Server, folder: Folder) -> Shipment:
 
 
 @pytest.fixture
-def _no_git(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipment_module, "origin_tags", lambda directory: {})
-    yield
 
 
 SHIPPING = st.one_of(
@@ -247,13 +246,12 @@ SHIPPING = st.one_of(
 )
 
 
+@pytest.mark.usefixtures("_no_git")
 @settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.one_of(TRAINING, SHIPPING), max_size=40))
-def test_the_server_gets_every_surviving_value_exactly_once(
-    _no_git: None, events: list[tuple[str, int]]
-) -> None:
+def test_the_server_gets_every_surviving_value_exactly_once(events: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         world, server = World(Folder(directory)), Server()
         world.resume(0, 0)
