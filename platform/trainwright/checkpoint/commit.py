@@ -1,0 +1,75 @@
+"""What rank 0 does when its own shard is written: wait for the others, then write the manifest."""
+
+from __future__ import annotations
+
+import time
+
+from trainwright.checkpoint.files import file_sizes
+from trainwright.checkpoint.manifest import MANIFEST, Manifest, Sidecar, sidecar_name
+from trainwright.checkpoint.pieces import merge
+from trainwright.checkpoint.staging import Snapshot
+from trainwright.errors import CheckpointError
+from trainwright.storage import Folder
+
+_FIRST_POLL_S = 0.02
+_LONGEST_POLL_S = 1.0
+
+
+def commit(target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float) -> None:
+    """Make the checkpoint in ``target`` count by writing its manifest.
+
+    Args:
+        target: the checkpoint's own folder.
+        snapshot: what rank 0 wrote.
+        world_size: number of ranks whose sidecars must be there.
+        timeout_s: how long to wait for them, in seconds.
+
+    Raises:
+        CheckpointError: a rank did not finish in time, or what the ranks wrote does not make
+            whole tensors.
+    """
+    sidecars = _await_sidecars(target, snapshot, world_size, timeout_s)
+    sizes = file_sizes(target)
+    files = {}
+    for sidecar in sidecars:
+        file = sidecar.shard
+        if sizes.get(file) != sidecar.record.size:
+            raise CheckpointError(
+                f"{file} has {sizes.get(file, 0)} bytes instead of {sidecar.record.size}"
+            )
+        files[file] = sidecar.record
+    manifest = Manifest(
+        snapshot.name,
+        world_size,
+        snapshot.info,
+        snapshot.state,
+        tuple(sidecar.rank_state for sidecar in sidecars),
+        files,
+        merge(sidecar.index for sidecar in sidecars),
+    )
+    target.write_bytes(MANIFEST, manifest.to_bytes())
+
+
+def _await_sidecars(
+    target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float
+) -> list[Sidecar]:
+    deadline = time.monotonic() + timeout_s
+    pause = _FIRST_POLL_S
+    while True:
+        present = set(target.names())
+        missing = [r for r in range(world_size) if sidecar_name(r, world_size) not in present]
+        if not missing:
+            return [_read_sidecar(target, snapshot, r, world_size) for r in range(world_size)]
+        if time.monotonic() >= deadline:
+            ranks = ", ".join(str(rank) for rank in missing)
+            raise CheckpointError(f"rank {ranks} did not finish writing within {timeout_s:g} s")
+        time.sleep(pause)
+        pause = min(_LONGEST_POLL_S, pause * 1.5)
+
+
+def _read_sidecar(target: Folder, snapshot: Snapshot, rank: int, world_size: int) -> Sidecar:
+    file = sidecar_name(rank, world_size)
+    sidecar = Sidecar.from_bytes(target.read_bytes(file), file)
+    if (sidecar.name, sidecar.rank, sidecar.world_size) != (snapshot.name, rank, world_size):
+        raise CheckpointError(f"{file} belongs to {sidecar.name} or another rank")
+    return sidecar

@@ -1,0 +1,109 @@
+"""Model weights out of a checkpoint, as plain safetensors that any tool loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from trainwright.checkpoint.dtypes import RAW, dtype_name, header_name
+from trainwright.checkpoint.reader import Checkpoint
+from trainwright.checkpoint.shards import ShardTensor, write_shard
+from trainwright.errors import CheckpointError
+from trainwright.storage import Folder
+
+KINDS = ("param", "buffer")
+INDEX = "model.safetensors.index.json"
+
+_OURS = re.compile(r"^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$")
+
+
+def export_weights(
+    checkpoint: Checkpoint,
+    target: Folder,
+    *,
+    prefix: str = "model.",
+    metadata: Mapping[str, str] | None = None,
+    max_file_bytes: int = 5_000_000_000,
+) -> list[str]:
+    """Write all parameters and buffers under ``prefix`` with the names of the model's state dict.
+
+    One file ``model.safetensors``; larger models become ``model-00001-of-0000N.safetensors`` with
+    ``model.safetensors.index.json`` (total size, and the file of each name). One tensor is in
+    memory at a time. Files of an earlier export in the same folder are replaced.
+
+    Args:
+        checkpoint: where to read from.
+        target: the folder to write to.
+        prefix: names that begin with it are exported, without it.
+        metadata: further text for the header of each file.
+        max_file_bytes: size of the tensors in one file; a single larger tensor is not divided.
+
+    Returns:
+        Names of the files written.
+
+    Raises:
+        CheckpointError: nothing has the prefix, a dtype that safetensors does not know, or damage.
+    """
+    tensors = _tensors(checkpoint, prefix)
+    groups = _groups(tensors, max_file_bytes)
+    single = len(groups) == 1
+    total = len(groups)
+    files = [
+        "model.safetensors" if single else f"model-{i:05d}-of-{total:05d}.safetensors"
+        for i in range(1, total + 1)
+    ]
+    header = {"format": "pt", **(metadata or {})}
+    for file, group in zip(files, groups, strict=True):
+        write_shard(target, file, group, header)
+    if not single:
+        target.write_json(INDEX, _index(files, groups))
+        files.append(INDEX)
+    for name in target.names():
+        if _OURS.match(name) and name not in files:
+            target.remove(name)
+    return files
+
+
+def _tensors(checkpoint: Checkpoint, prefix: str) -> list[ShardTensor]:
+    tensors = []
+    for kind in KINDS:
+        for name in checkpoint.names(kind):
+            if not name.startswith(prefix):
+                continue
+            dtype = checkpoint.dtype(kind, name)
+            if header_name(dtype) == RAW and dtype is not torch.uint8:
+                raise CheckpointError(
+                    f"{kind} {name!r}: safetensors has no dtype {dtype_name(dtype)}"
+                )
+            key, shape = name.removeprefix(prefix), checkpoint.shape(kind, name)
+            tensors.append(ShardTensor(key, shape, dtype, _loader(checkpoint, kind, name)))
+    if not tensors:
+        raise CheckpointError(f"{checkpoint.name}: no parameter or buffer begins with {prefix!r}")
+    return tensors
+
+
+def _loader(checkpoint: Checkpoint, kind: str, name: str) -> Callable[[], torch.Tensor]:
+    return lambda: checkpoint.full(kind, name)
+
+
+def _groups(tensors: Sequence[ShardTensor], max_file_bytes: int) -> list[list[ShardTensor]]:
+    groups: list[list[ShardTensor]] = [[]]
+    size = 0
+    for tensor in tensors:
+        if groups[-1] and size + tensor.num_bytes > max_file_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += tensor.num_bytes
+    return groups
+
+
+def _index(files: Sequence[str], groups: Sequence[Sequence[ShardTensor]]) -> dict[str, object]:
+    return {
+        "metadata": {"total_size": sum(t.num_bytes for group in groups for t in group)},
+        "weight_map": {
+            t.key: file for file, group in zip(files, groups, strict=True) for t in group
+        },
+    }
