@@ -55,9 +55,8 @@ class ViT(nn.Module):
         self.positions = nn.Parameter(
             0.02 * torch.randn(1, 1 + _num_patches(image_size, patch), dim)
         )
-        self.blocks = nn.Sequential(
-            *(Block(dim, heads, round(dim * mlp_ratio), dropout) for _ in range(depth))
-        )
+        hidden = round(dim * mlp_ratio)
+        self.blocks = nn.Sequential(*(Block(dim, heads, hidden, dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, out_features)
 
