@@ -1,0 +1,58 @@
+"""The example plugins in CONTRIBUTING.md work as written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from trainwright.strategy import Loss, Strategy
+from trainwright.strategy.compose import wrap_loss
+
+TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
+
+
+def example(class_name: str) -> Any:
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", TEXT, re.S) if class_name in c]
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
+    return namespace[class_name]
+
+
+def test_objective() -> None:
+    error = torch.tensor([-2.0, 0.0, 0.1, 3.0], dtype=torch.float64)
+    for scale in (1.0, 2.0):
+        losses = example("LogCosh")(scale, reduction="none")(error[:, None], torch.zeros(4))
+        expected = torch.cosh(scale * error).log() / scale
+        torch.testing.assert_close(losses, expected, atol=1e-6, rtol=0)
+        mean = example("LogCosh")(scale)(error[:, None], torch.zeros(4))
+        torch.testing.assert_close(mean, expected.mean(), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="scale must be above 0"):
+        example("LogCosh")(0.0)
+
+
+class Compute:
+    couples = "sample"
+
+    def forward(self, batch):
+        return {"logits": batch["x"], "embedding": 2 * batch["x"]}
+
+    def __call__(self, batch, outputs=None) -> Loss:
+        return Loss((self.forward(batch) if outputs is None else outputs)["logits"].mean())
+
+
+def test_strategy() -> None:
+    make = example("ActivationPenalty")
+    assert issubclass(make, Strategy)
+    batch = {"x": torch.tensor([1.0, 3.0])}
+    loss = wrap_loss([make(weight=0.5)], Compute())(batch)
+    assert loss.value == 2.0 + 0.5 * 20.0
+    assert loss.logged["activation_penalty"] == 10.0
+    assert wrap_loss([make(**make.declares.neutral)], Compute())(batch).value == 2.0
+    with pytest.raises(ValueError, match="at least 0"):
+        make(weight=-1.0)
+    assert nn.Module not in make.__mro__
