@@ -161,8 +161,9 @@ def _inputs(job: TrainJob, arguments: Sequence[Argument], splits: Splits) -> dic
     open_arguments = [
         a.name for a in arguments if not a.optional and a.name not in bind and a.name not in columns
     ]
+    taken = {bind.get(a.name, a.name) for a in arguments}
     guess = input_column(columns)
-    if len(open_arguments) == 1 and guess is not None:
+    if len(open_arguments) == 1 and guess is not None and guess not in taken:
         bind[open_arguments[0]] = guess
     return bind
 
