@@ -20,7 +20,7 @@ from trainwright.storage import Folder
 
 def save_steps(rank: int, command: dict[str, Any]) -> None:
     world, numel = command["world"], command["numel"]
-    writer = CheckpointWriter(Folder(command["url"]), rank, world, keep_last=2)
+    writer = CheckpointWriter(Folder(command["url"]), rank, world, keep_last=2, commit_timeout_s=60)
     share = -(-numel // world)
     start, stop = min(numel, rank * share), min(numel, (rank + 1) * share)
     weight = torch.empty(stop - start)
