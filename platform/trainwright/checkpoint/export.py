@@ -46,24 +46,24 @@ def export_weights(
     Raises:
         CheckpointError: nothing has the prefix, a dtype that safetensors does not know, or damage.
     """
-    tensors = _tensors(checkpoint, prefix)
-    groups = _groups(tensors, max_file_bytes)
-    single = len(groups) == 1
-    total = len(groups)
-    files = [
-        "model.safetensors" if single else f"model-{i:05d}-of-{total:05d}.safetensors"
-        for i in range(1, total + 1)
-    ]
+    groups = _groups(_tensors(checkpoint, prefix), max_file_bytes)
+    files = _file_names(len(groups))
     header = {"format": "pt", **(metadata or {})}
     for file, group in zip(files, groups, strict=True):
         write_shard(target, file, group, header)
-    if not single:
+    if len(groups) > 1:
         target.write_json(INDEX, _index(files, groups))
         files.append(INDEX)
     for name in target.names():
         if _OURS.match(name) and name not in files:
             target.remove(name)
     return files
+
+
+def _file_names(total: int) -> list[str]:
+    if total == 1:
+        return ["model.safetensors"]
+    return [f"model-{i:05d}-of-{total:05d}.safetensors" for i in range(1, total + 1)]
 
 
 def _tensors(checkpoint: Checkpoint, prefix: str) -> list[ShardTensor]:
