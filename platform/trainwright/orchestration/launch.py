@@ -11,6 +11,7 @@ from typing import Any
 
 from trainwright.errors import InputError, Interrupted, Problem, RunError
 from trainwright.job import Job
+from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.live import LiveRecord, Show
 from trainwright.orchestration.monitor import LocalMonitor
@@ -20,7 +21,8 @@ from trainwright.orchestration.result import RunResult
 from trainwright.orchestration.resuming import continued_from
 from trainwright.orchestration.signals import StopRequest, catch_signals
 from trainwright.overview import open_storage, unsent_remark
-from trainwright.runs import JOB, RESOLVED, RunRecord, public_values, run_folder
+from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
+from trainwright.secrets import public_values
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, default_uri, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
@@ -84,7 +86,7 @@ def run_job(
     record.claim()
     _write_inputs(folder, job, record)
     order = WorkOrder(
-        job=job.spec.model_dump(mode="json", by_alias=True),
+        job=anchored(job).model_dump(mode="json", by_alias=True),
         base=str(job.base),
         run_url=folder.url,
         plugin_files=prepared.plugin_files,

@@ -9,6 +9,7 @@ from typing import Any
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, Problem
 from trainwright.job import Job
+from trainwright.orchestration.anchoring import anchored
 from trainwright.runs import find_run
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
@@ -64,7 +65,7 @@ def continued_from(job: Job, storage: Folder, run: str) -> Source:
             Problem(path="--resume", message="the run has no checkpoint", got=record.name)
         )
     before: Mapping[str, Any] = checkpoint.state["job"]
-    now = public_values(job.spec)
+    now = public_values(anchored(job))
     problems = [
         Problem(
             path=path,

@@ -1,0 +1,27 @@
+"""Relative paths of data, made absolute before a job leaves the folder of its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainwright.job import Job
+from trainwright.job.models import DataSpec, HeldOut, PluginSpec, TrainJob
+from trainwright.job.sources import is_file_source
+
+
+def anchored(job: Job) -> TrainJob:
+    """The job's values with data paths that mean the same file from any working folder."""
+    data = job.spec.data
+    changes: dict[str, object] = {"source": _anchored(data.source, data, job.base)}
+    for name in ("validation", "test"):
+        held: HeldOut | None = getattr(data, name)
+        if held is not None and held.source is not None:
+            source = _anchored(held.source, data, job.base)
+            changes[name] = held.model_copy(update={"source": source})
+    return job.spec.model_copy(update={"data": data.model_copy(update=changes)})
+
+
+def _anchored(source: str | PluginSpec, data: DataSpec, base: Path) -> str | PluginSpec:
+    if not isinstance(source, str) or not is_file_source(source, data.format) or "://" in source:
+        return source
+    return str(base / Path(source).expanduser())
