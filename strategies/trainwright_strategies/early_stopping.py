@@ -93,7 +93,7 @@ class EarlyStopping(Strategy):
         if direction is None:
             raise ValueError(
                 f"the name {monitor!r} does not say whether less or more is better: "
-                "set mode to min or max"
+                "set mode to min or max (or is the name misspelt?)"
             )
         self.monitor = monitor
         self.patience = patience
