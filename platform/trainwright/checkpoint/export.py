@@ -25,6 +25,7 @@ def export_weights(
     *,
     prefix: str = "model.",
     metadata: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
     max_file_bytes: int = 5_000_000_000,
 ) -> list[str]:
     """Write all parameters and buffers under ``prefix`` with the names of the model's state dict.
@@ -38,6 +39,8 @@ def export_weights(
         target: the folder to write to.
         prefix: names that begin with it are exported, without it.
         metadata: further text for the header of each file.
+        aliases: further names of tied parameters -> the name under which each is kept; they are
+            written as tensors of their own.
         max_file_bytes: size of the tensors in one file; a single larger tensor is not divided.
 
     Returns:
@@ -46,7 +49,7 @@ def export_weights(
     Raises:
         CheckpointError: nothing has the prefix, a dtype that safetensors does not know, or damage.
     """
-    groups = _groups(_tensors(checkpoint, prefix), max_file_bytes)
+    groups = _groups(_tensors(checkpoint, prefix, aliases or {}), max_file_bytes)
     files = _file_names(len(groups))
     header = {"format": "pt", **(metadata or {})}
     for file, group in zip(files, groups, strict=True):
@@ -66,18 +69,20 @@ def _file_names(total: int) -> list[str]:
     return [f"model-{i:05d}-of-{total:05d}.safetensors" for i in range(1, total + 1)]
 
 
-def _tensors(checkpoint: Checkpoint, prefix: str) -> list[ShardTensor]:
+def _tensors(checkpoint: Checkpoint, prefix: str, aliases: Mapping[str, str]) -> list[ShardTensor]:
     tensors = []
     for kind in KINDS:
-        for name in checkpoint.names(kind):
-            if not name.startswith(prefix):
+        known = checkpoint.names(kind)
+        tied = [(alias, name) for alias, name in aliases.items() if name in known]
+        for alias, name in [*zip(known, known, strict=True), *tied]:
+            if not alias.startswith(prefix):
                 continue
             dtype = checkpoint.dtype(kind, name)
             if header_name(dtype) == RAW and dtype is not torch.uint8:
                 raise CheckpointError(
                     f"{kind} {name!r}: safetensors has no dtype {dtype_name(dtype)}"
                 )
-            key, shape = name.removeprefix(prefix), checkpoint.shape(kind, name)
+            key, shape = alias.removeprefix(prefix), checkpoint.shape(kind, name)
             tensors.append(ShardTensor(key, shape, dtype, _loader(checkpoint, kind, name)))
     if not tensors:
         raise CheckpointError(f"{checkpoint.name}: no parameter or buffer begins with {prefix!r}")

@@ -54,7 +54,8 @@ def export_run(
     checkpoint = _chosen(store, name, which, folder)
     target = target or folder / "export"
     metadata = {"run": name, "step": str(checkpoint.step)}
-    files = export_weights(checkpoint, target, metadata=metadata)
+    tied = checkpoint.state.get("tied", {})
+    files = export_weights(checkpoint, target, metadata=metadata, aliases=tied)
     remarks = list(store.warnings)
     return Exported(name, checkpoint.name, checkpoint.step, target.url, files, remarks)
 

@@ -74,6 +74,7 @@ class Saver:
             "strategies": {name: s.state_dict() for name, s in self.strategies.items()},
             "engine": self.engine.extra_state(),
             "job": public_values(self.job),
+            "tied": _tied(self.engine.module),
             **self.extra,
         }
 
@@ -102,6 +103,14 @@ def restore(
     for name, strategy in strategies.items():
         strategy.load_state_dict(saved[name])
     progress.load_state_dict(state["progress"])
+
+
+def _tied(module: nn.Module) -> dict[str, str]:
+    """Further names of parameters that stand in several places: name -> the name it is kept by."""
+    kept = {id(p): public_name(name) for name, p in module.named_parameters()}
+    every = module.named_parameters(remove_duplicate=False)
+    named = [(public_name(name), kept[id(p)]) for name, p in every]
+    return {name: first for name, first in named if name != first}
 
 
 def _buffers(module: nn.Module, shared: Mapping[str, Tensor], rank: int) -> Iterator[Piece]:

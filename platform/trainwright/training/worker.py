@@ -15,6 +15,7 @@ import torch.distributed as dist
 from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
 from trainwright.data.loading import load_splits
 from trainwright.engine import Engine, EngineSettings, make_engine
+from trainwright.errors import CheckpointError
 from trainwright.job.models import TrainJob
 from trainwright.plugins import install_plugin_files
 from trainwright.storage import Folder
@@ -113,6 +114,12 @@ def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
     chosen: tuple[int, str | None, list[str]] | None = None
     if _place()[0] == 0:
         newest = store.latest()
+        if newest is None and (lost := _committed(folder)):
+            raise CheckpointError(
+                f"all checkpoints of this run are damaged ({', '.join(lost)}): "
+                + "; ".join(store.warnings)
+                + ". Put one of them back, or start anew with --fresh"
+            )
         chosen = (
             max(next_attempt(folder), store.last_attempt() + 1),
             newest.name if newest else None,
@@ -126,6 +133,12 @@ def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
         url, other = order.start_from
         return _Start(attempt, CheckpointStore(Folder(url)).at(other), [], warnings)
     return _Start(attempt, None, [], warnings)
+
+
+def _committed(folder: Folder) -> list[str]:
+    """Checkpoints that were once complete."""
+    names = folder.names("checkpoints")
+    return [name for name in names if folder.exists(f"checkpoints/{name}/manifest.json")]
 
 
 @contextmanager
