@@ -202,5 +202,5 @@ class ZLoss(nn.Module):
         return z_loss(logits, target, self.a, self.b, self.eps, self.reduction)
 
     def extra_repr(self) -> str:
-        """The options, for ``print(objective)``."""
-        return f"a={self.a}, b={self.b}, eps={self.eps}, reduction={self.reduction!r}"
+        """The options that shape the loss, for ``print(objective)``."""
+        return f"a={self.a:g}, b={self.b:g}"
