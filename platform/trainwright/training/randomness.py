@@ -20,7 +20,7 @@ def seed_all(*parts: int | str) -> None:
     # torch.manual_seed looks for every kind of device each time, which costs more than an update
     # of a small model; the generators themselves are seeded in a microsecond.
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)
     np.random.seed(number & (2**32 - 1))
     random.seed(number)
