@@ -102,6 +102,10 @@ class EarlyStopping(Strategy):
         self.best: float | None = None
         self.waited = 0
 
+    def needs_metrics(self) -> list[str]:
+        """The metric that is watched."""
+        return [self.monitor]
+
     def evaluated(self, metrics: Mapping[str, float]) -> bool:
         """Compare with the best value so far; True once patience is exhausted.
 

@@ -215,6 +215,10 @@ class Strategy:
         """After an evaluation, with its metrics; return True to ask that training stops here."""
         return False
 
+    def needs_metrics(self) -> Sequence[str]:
+        """Evaluated metrics that ``evaluated`` reads; a job without them is refused at the start."""
+        return ()
+
     def epoch_end(self, epoch: int) -> None:
         """After the last update of an epoch."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from trainwright.errors import JobError, Problem
 from trainwright.objective import Missing, Term
 from trainwright.strategy.compose import wrap_loss
-from trainwright.suggest import one_of
+from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.compute import ObjectiveCompute
-from trainwright.training.metrics import build_metrics
+from trainwright.training.metrics import build_metrics, metric_names, monitored
 
 SAMPLES = 8
 
@@ -46,8 +46,12 @@ def dry_run(assembly: Assembly, base: Path) -> list[str]:
     if problems:
         raise JobError(problems)
     _loss(assembly, batch)
-    for metric in build_metrics(assembly.job, base, splits, torch.device("cpu")):
+    metrics = build_metrics(assembly.job, base, splits, torch.device("cpu"))
+    for metric in metrics:
         _metric(metric, outputs, batch)
+    names = metric_names(assembly.terms, metrics) if splits.validation is not None else []
+    monitored(assembly.job, base, names)
+    _wanted_metrics(assembly, names)
     return world_size_dependence(assembly)
 
 
@@ -131,6 +135,23 @@ def _metric(metric: Any, outputs: Mapping[str, Tensor], batch: Mapping[str, Tens
             raise JobError(problem) from error
 
 
+def _wanted_metrics(assembly: Assembly, names: Sequence[str]) -> None:
+    problems = [
+        Problem(
+            path=f"strategies.{index}",
+            message=f"{name} watches a metric that no evaluation gives",
+            got=wanted,
+            allowed=one_of(names) or "nothing: the job has no data.validation",
+            nearest=nearest(wanted, names),
+        )
+        for index, (name, strategy) in enumerate(assembly.strategies.items())
+        for wanted in strategy.needs_metrics()
+        if wanted not in names
+    ]
+    if problems:
+        raise JobError(problems)
+
+
 def world_size_dependence(assembly: Assembly) -> list[str]:
     """What makes the losses of this job depend on the number of workers, in words."""
     remarks = []
@@ -165,8 +186,6 @@ def _missing_problem(path: str, section: str, who: str, missing: Missing) -> Pro
 
 
 def _unknown_bind(path: str, name: str, binding: Any) -> Problem:
-    from trainwright.suggest import nearest
-
     names = [argument.name for argument in binding.arguments]
     return Problem(
         path=f"{path}.{name}",

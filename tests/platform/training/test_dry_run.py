@@ -243,3 +243,12 @@ def test_plugin_files_enter_the_name_of_the_run(tmp_path: Path) -> None:
     after = prepare(Job.from_dict({**BASE, "objective": "own.py:NoReduction"}, base=tmp_path))
     assert before.name != after.name
     assert _prepare(tmp_path).name == _prepare(tmp_path).name
+
+
+def test_a_metric_that_a_strategy_watches_must_be_evaluated(tmp_path: Path) -> None:
+    stopping = {"name": "early_stopping", "monitor": "validation/acuracy", "mode": "max"}
+    text = _refusal(tmp_path, metrics=["accuracy"], strategies=[stopping])
+    assert "strategies.0: early_stopping watches a metric" in text
+    assert "nearest: validation/accuracy" in text
+    data = {"source": "digits", "batch_size": 64}
+    assert "no data.validation" in _refusal(tmp_path, data=data, strategies=["early_stopping"])
