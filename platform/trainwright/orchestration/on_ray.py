@@ -180,6 +180,7 @@ def _worker_environment(uses_gpu: bool) -> dict[str, str]:
 def _on_worker(config: dict[str, Any]) -> Outcome | None:
     """What Ray calls on every worker."""
     import ray.train
+    from ray.train.torch import get_device
 
     order: WorkOrder = config["order"]
     rank = ray.train.get_context().get_world_rank()
@@ -190,7 +191,7 @@ def _on_worker(config: dict[str, Any]) -> Outcome | None:
     try:
         with output_to(log):
             try:
-                outcome = work(order, monitor)
+                outcome = work(order, monitor, get_device())
             except Exception as error:
                 failure = describe(error, rank)
                 print(failure.trace, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import torch.distributed as dist
 from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
 from trainwright.data.loading import load_splits
 from trainwright.engine import Engine, EngineSettings, make_engine
-from trainwright.errors import CheckpointError
+from trainwright.errors import CheckpointError, RunError
 from trainwright.job.models import TrainJob
 from trainwright.plugins import install_plugin_files
 from trainwright.storage import Folder
@@ -74,14 +73,20 @@ class Outcome:
     warnings: list[str]
 
 
-def work(order: WorkOrder, monitor: Monitor | None) -> Outcome:
-    """Train one run on this worker; every worker calls it, worker 0 with a monitor."""
+def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None = None) -> Outcome:
+    """Train one run on this worker; every worker calls it, worker 0 with a monitor.
+
+    Args:
+        order: what to do.
+        monitor: worker 0's line to the driver.
+        device: the GPU that is this worker's, where the launcher knows.
+    """
     rank, world_size = _place()
     job = TrainJob.model_validate(order.job)
     base = install_plugin_files(order.plugin_files, Path(order.base))
     if job.training.deterministic:
         make_deterministic()
-    device = _device(job)
+    device = _device(job, device)
     context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
     assembly = assemble(job, base, splits, context)
@@ -284,9 +289,12 @@ def _place() -> tuple[int, int]:
     return 0, 1
 
 
-def _device(job: TrainJob) -> torch.device:
-    if job.cluster.gpus_per_worker > 0:
-        if not torch.cuda.is_available():
-            raise RuntimeError("the job asks for GPUs, but CUDA is not available on this worker")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+def _device(job: TrainJob, given: torch.device | None) -> torch.device:
+    """The device to train on: the given one, or the first GPU if the job asks for any."""
+    if job.cluster.gpus_per_worker == 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RunError("the job asks for GPUs, but CUDA is not available on this worker")
+    device = given or torch.device("cuda", 0)
+    torch.cuda.set_device(device)
+    return device
