@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainwright.errors import JobError, Problem, RunError
+from trainwright.errors import JobError, RunError
 from trainwright.job.models import ClusterSpec, TrainJob
 from trainwright.orchestration.failures import Failure, WorkerError, describe, root_cause
+from trainwright.orchestration.machine import cpus_here, does_not_fit
 from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.storage import Folder
@@ -50,7 +51,7 @@ def connect(cluster: ClusterSpec) -> bool:
     if cluster.address == "local":
         # Without this Ray would write a token file into the home folder.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        options["include_dashboard"] = False
+        options.update(include_dashboard=False, num_cpus=cpus_here())
     try:
         ray.init(address=cluster.address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -69,21 +70,7 @@ def check_resources(cluster: ClusterSpec) -> None:
     """
     import ray
 
-    have = ray.cluster_resources()
-    problems = []
-    for kind, per_worker in (("CPU", cluster.cpus_per_worker), ("GPU", cluster.gpus_per_worker)):
-        need, total = cluster.workers * per_worker, float(have.get(kind, 0.0))
-        if need > total + 1e-9:
-            key = f"cluster.{kind.lower()}s_per_worker"
-            fits = f"{key}: {total / cluster.workers:g}" if total else "a cluster that has some"
-            problems.append(
-                Problem(
-                    path=key,
-                    message=f"{cluster.workers} workers x {per_worker:g} {kind} = {need:g}, "
-                    f"but the cluster has {total:g}",
-                    mend=f"use {fits}, or fewer workers",
-                )
-            )
+    problems = does_not_fit(cluster, ray.cluster_resources())
     if problems:
         raise JobError(problems)
 

@@ -15,6 +15,7 @@ from trainwright.job.identity import run_name
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.job.sources import is_file_source
 from trainwright.optimizers import is_elementwise
+from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.plugins import Plugin, find, plugin_files
 from trainwright.strategy import Context
 from trainwright.strategy.checks import Setting, check_strategies
@@ -54,6 +55,7 @@ def prepare(job: Job) -> Prepared:
     with located(job):
         _refuse(check_plugins(job))
         _refuse(check_uri(spec.tracking.uri) if spec.tracking.enabled and spec.tracking.uri else [])
+        _refuse(does_not_fit_here(spec.cluster))
         workers = max(spec.cluster.workers, 1)
         splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
         context = Context(seed=spec.seed, world_size=workers)
