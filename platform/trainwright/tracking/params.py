@@ -28,7 +28,9 @@ def flatten(job: Mapping[str, Any]) -> dict[str, str]:
     for path, value in _leaves(job, ""):
         if len(flat) == MAX_PARAMS:
             break
-        text = mask(value if isinstance(value, str) else json.dumps(value))
+        text = value if isinstance(value, str) else json.dumps(value)
+        if "://" in text:
+            text = mask(text)
         if len(text) > MAX_VALUE:
             text = text[: MAX_VALUE - len(_ELLIPSIS)] + _ELLIPSIS
         flat[safe_name(path)] = text

@@ -73,9 +73,9 @@ class ShipperProcess:
             return self.state()
         self._finishing.set()
         self._watcher.join(2 * _RESTART_AFTER_S)
+        if self._process is None or self._process.poll() is not None:
+            self._replace()
         process = self._process
-        if process is None or process.poll() is not None:
-            process = self._process = self._spawn()
         if process is None:
             return self.state()
         if process.stdin is not None:
@@ -97,7 +97,12 @@ class ShipperProcess:
                 _log.warning("the shipper keeps ending early; see its log")
                 return
             restarts += 1
-            self._process = self._spawn()
+            self._replace()
+
+    def _replace(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         command = [sys.executable, "-m", "trainwright.tracking.shipper"]

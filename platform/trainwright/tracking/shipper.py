@@ -64,8 +64,11 @@ class DriverWatch:
         return self.gone.is_set()
 
     def _read_input(self) -> None:
-        while sys.stdin.buffer.read(4096):
-            pass
+        try:
+            while os.read(0, 4096):  # sys.stdin's lock would be held when the interpreter ends
+                continue
+        except OSError as error:
+            _log.warning("standard input cannot be read: %s", error)
         self.gone.set()
 
     def _on_signal(self, number: int, frame: object) -> None:

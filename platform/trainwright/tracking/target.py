@@ -20,6 +20,7 @@ from trainwright.tracking.params import safe_name
 from trainwright.tracking.uri import sqlite_path
 
 MAX_TAG = 5000
+MAX_MESSAGE = 300
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -228,7 +229,9 @@ def _artifact_location(uri: str) -> str | None:
 
 def _translated(what: str, error: Exception) -> TrackingError:
     code = getattr(error, "error_code", None)
-    text = mask(str(error).strip().split("\n", 1)[0][:300]) or type(error).__name__
+    text = mask(str(error).strip().split("\n", 1)[0]) or type(error).__name__
+    if len(text) > MAX_MESSAGE:  # the cause stands at the end of what network clients say
+        text = f"{text[: MAX_MESSAGE // 3]} … {text[-MAX_MESSAGE * 2 // 3 :]}"
     message = f"{what}: {text}"
     if code == "RESOURCE_DOES_NOT_EXIST":
         return RunGoneError(message)

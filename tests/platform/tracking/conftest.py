@@ -139,18 +139,28 @@ def make_server(
         server.kill()
 
 
-@pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, template_database: Path
-) -> Iterator[MlflowServer]:
-    """One server for all tests that do not kill it."""
-    running = MlflowServer(tmp_path_factory.mktemp("server"), template_database)
+@pytest.fixture(scope="session", autouse=True)
+def _starting_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer | None]:
+    """Starts the shared server early: it takes its time while other tests run."""
+    if not any("server" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    template = request.getfixturevalue("template_database")
+    running = MlflowServer(tmp_path_factory.mktemp("server"), template)
     running.start()
     try:
-        running.wait()
         yield running
     finally:
         running.kill()
+
+
+@pytest.fixture(scope="session")
+def server(_starting_server: MlflowServer) -> MlflowServer:
+    """One server for all tests that do not kill it."""
+    _starting_server.wait()
+    return _starting_server
 
 
 class Proxy:
