@@ -59,6 +59,10 @@ def test_state_holds_plain_values() -> None:
     assert EarlyStopping().state_dict() == {"best": None, "waited": 0}
 
 
+def test_names_the_metric_it_watches() -> None:
+    assert EarlyStopping(monitor="validation/accuracy").needs_metrics() == ["validation/accuracy"]
+
+
 def test_missing_metric() -> None:
     strategy = EarlyStopping(monitor="validation/acuracy", mode="max")
     with pytest.raises(JobError) as caught:

@@ -50,6 +50,7 @@ def test_the_base_class_does_nothing() -> None:
     loss = Loss(torch.tensor(1.0))
     assert strategy.loss({}, lambda batch: loss) is loss
     assert strategy.evaluated({"validation/loss": 1.0}) is False
+    assert list(strategy.needs_metrics()) == []
     assert strategy.state_dict() == {}
 
 
@@ -57,7 +58,7 @@ def test_every_hook_stands_in_the_loop_of_the_docstring() -> None:
     hooks = [
         name
         for name, member in inspect.getmembers(Strategy, inspect.isfunction)
-        if not name.startswith("_") and name not in ("load_state_dict",)
+        if not name.startswith("_") and name not in ("load_state_dict", "needs_metrics")
     ]
     missing = [name for name in hooks if f"strategies.{name}(" not in Strategy.__doc__]
     assert missing == []
