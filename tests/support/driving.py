@@ -1,0 +1,215 @@
+"""Whole runs for the system tests: job files, processes that run them, and what a run left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trainwright.runs import RunRecord
+from trainwright.storage import Folder
+from trainwright.tracking.lineage import read_lineage
+
+KILLED = -signal.SIGKILL
+PATIENCE_S = 240.0
+"""For a process that is expected to end; generous, because the machine may be loaded."""
+
+_IMPORTED_ONCE = [
+    "trainwright.orchestration.launch",
+    "trainwright.tracking.lineage",
+    "trainwright_objectives.z_loss",
+    "trainwright_strategies.early_stopping",
+    "trainwright_strategies.ghost_batch_norm",
+    "trainwright_strategies.multi_sample_dropout",
+    "matplotlib.pyplot",
+    "pyarrow.parquet",
+    "s3fs",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+    "torchmetrics",
+]
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(_IMPORTED_ONCE)
+
+
+def write_job(folder: Path, values: Mapping[str, Any], file: str = "job.yaml") -> Path:
+    """Write a job file; keys with dots are sections (``{"training.epochs": 2}``)."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(yaml.safe_dump(tree, sort_keys=False))
+    return folder / file
+
+
+@dataclass
+class Driver:
+    """A driver process with everything imported beforehand, so that it starts in no time."""
+
+    process: Any
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Its exit status, negative for a signal."""
+        self.process.join(timeout_s)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join(10)
+            raise TimeoutError(f"the driver did not end within {timeout_s} s")
+        return int(self.process.exitcode)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal; nothing happens when it has ended."""
+        if self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+
+def start(
+    job: Path,
+    overrides: Sequence[str] = (),
+    *,
+    before: Callable[..., None] | None = None,
+    arguments: Sequence[Any] = (),
+    **options: Any,
+) -> Driver:
+    """Run a job in a process of its own.
+
+    Args:
+        job: the job file.
+        overrides: ``a.b=value`` each.
+        before: called in the process with ``arguments`` before the run.
+        options: for ``run_job``.
+    """
+    process = _processes.Process(
+        target=_drive, args=(str(job), list(overrides), before, list(arguments), options)
+    )
+    process.start()
+    return Driver(process)
+
+
+def drive(job: Path, *overrides: str, **options: Any) -> int:
+    """``start`` and ``wait``: 0 done, 1 failed, 2 refused, 130 interrupted, negative: killed."""
+    return start(job, overrides, **options).wait()
+
+
+def _drive(
+    job: str,
+    overrides: list[str],
+    before: Callable[..., None] | None,
+    arguments: list[Any],
+    options: dict[str, Any],
+) -> None:
+    from trainwright.errors import InputError, Interrupted
+    from trainwright.job import Job
+    from trainwright.orchestration.launch import run_job
+
+    os.chdir(Path(job).parent)
+    if before is not None:
+        before(*arguments)
+    try:
+        run_job(Job.load(job, overrides), **options)
+    except BaseException as error:
+        traceback.print_exc()
+        code = 2 if isinstance(error, InputError) else 130 if isinstance(error, Interrupted) else 1
+        sys.stderr.flush()
+        raise SystemExit(code) from None
+
+
+@dataclass
+class Story:
+    """What the surviving lineage of a run says; system metrics and times left out.
+
+    Attributes:
+        metrics: (name, step) -> value.
+        samples: step -> sample ids of the update.
+        attempts: numbers of the attempts that count.
+        events: remarks.
+    """
+
+    metrics: dict[tuple[str, int], float] = field(default_factory=dict)
+    samples: dict[int, list[int]] = field(default_factory=dict)
+    attempts: list[int] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, run: Folder | Path) -> Story:
+        """Read a run's journal; a number told twice fails."""
+        story = cls()
+        for row in read_lineage(run if isinstance(run, Folder) else Folder(str(run))):
+            if row["kind"] == "attempt":
+                story.attempts.append(row["attempt"])
+            elif row["kind"] == "event":
+                story.events.append(row["message"])
+            elif row["kind"] == "samples":
+                assert row["step"] not in story.samples, f"samples of {row['step']} told twice"
+                story.samples[row["step"]] = row["ids"]
+            else:
+                for name, value in row["values"].items():
+                    if not name.startswith("system/"):
+                        assert (name, row["step"]) not in story.metrics, f"{name} told twice"
+                        story.metrics[name, row["step"]] = value
+        return story
+
+    def curve(self, name: str) -> list[float]:
+        """The values of one metric in the order of steps."""
+        return [value for (key, _), value in sorted(self.metrics.items()) if key == name]
+
+
+def runs_in(storage: Path) -> list[Path]:
+    """The run folders of a local storage."""
+    return sorted(path.parent for path in storage.glob("*/run.json"))
+
+
+def the_run(storage: Path) -> Path:
+    """The only run folder of a local storage."""
+    (run,) = runs_in(storage)
+    return run
+
+
+def record_of(run: Path) -> RunRecord:
+    """What ``run.json`` says."""
+    record = RunRecord.load(Folder(str(run)))
+    assert record is not None
+    return record
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    """The exported weights."""
+    return load_file(run / "export" / "model.safetensors")
+
+
+def assert_same_run(run: Path, undisturbed: Path) -> None:
+    """Two runs tell the same story, to the last bit, and end with the same weights."""
+    mine, theirs = Story.of(run), Story.of(undisturbed)
+    assert mine.metrics == theirs.metrics
+    assert mine.samples == theirs.samples
+    own, other = weights_of(run), weights_of(undisturbed)
+    assert own.keys() == other.keys()
+    assert [name for name in own if not own[name].equal(other[name])] == []
+    assert record_of(run).metrics == record_of(undisturbed).metrics
+    assert record_of(run).status == record_of(undisturbed).status == "finished"
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = PATIENCE_S, what: str = "") -> Any:
+    """Poll until ``condition`` gives something true, and return that."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise TimeoutError(f"waited {timeout_s} s for {what or condition}")
