@@ -1,5 +1,118 @@
-"""Trainwright: published training methods as plugins, on one laptop or a Ray cluster."""
+"""Trainwright: published training methods as plugins, on one laptop or a Ray cluster.
+
+Everything in ``__all__`` is public. Names are imported when they are first used, so that
+``import trainwright`` itself loads no library.
+
+Example:
+    >>> import trainwright
+    >>> trainwright.create("objectives", "z_loss", a=1.0)
+    ZLoss(a=1, b=0)
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainwright.api import Validation as Validation
+    from trainwright.api import export as export
+    from trainwright.api import list_runs as list_runs
+    from trainwright.api import run as run
+    from trainwright.api import sync as sync
+    from trainwright.api import validate as validate
+    from trainwright.data.table import Column as Column
+    from trainwright.data.table import Table as Table
+    from trainwright.errors import CheckpointError as CheckpointError
+    from trainwright.errors import DataError as DataError
+    from trainwright.errors import InputError as InputError
+    from trainwright.errors import Interrupted as Interrupted
+    from trainwright.errors import JobError as JobError
+    from trainwright.errors import PluginError as PluginError
+    from trainwright.errors import Problem as Problem
+    from trainwright.errors import RunError as RunError
+    from trainwright.errors import TrackingError as TrackingError
+    from trainwright.errors import TrainwrightError as TrainwrightError
+    from trainwright.job import Job as Job
+    from trainwright.orchestration.exporting import Exported as Exported
+    from trainwright.orchestration.result import RunResult as RunResult
+    from trainwright.overview import RunOverview as RunOverview
+    from trainwright.plugins import create as create
+    from trainwright.strategy import Context as Context
+    from trainwright.strategy import Declares as Declares
+    from trainwright.strategy import Loss as Loss
+    from trainwright.strategy import Strategy as Strategy
+    from trainwright.tracking import SyncReport as SyncReport
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "trainwright.api": ("Validation", "export", "list_runs", "run", "sync", "validate"),
+    "trainwright.data.table": ("Column", "Table"),
+    "trainwright.errors": (
+        "CheckpointError",
+        "DataError",
+        "InputError",
+        "Interrupted",
+        "JobError",
+        "PluginError",
+        "Problem",
+        "RunError",
+        "TrackingError",
+        "TrainwrightError",
+    ),
+    "trainwright.job": ("Job",),
+    "trainwright.orchestration.exporting": ("Exported",),
+    "trainwright.orchestration.result": ("RunResult",),
+    "trainwright.overview": ("RunOverview",),
+    "trainwright.plugins": ("create",),
+    "trainwright.strategy": ("Context", "Declares", "Loss", "Strategy"),
+    "trainwright.tracking": ("SyncReport",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CheckpointError",
+    "Column",
+    "Context",
+    "DataError",
+    "Declares",
+    "Exported",
+    "InputError",
+    "Interrupted",
+    "Job",
+    "JobError",
+    "Loss",
+    "PluginError",
+    "Problem",
+    "RunError",
+    "RunOverview",
+    "RunResult",
+    "Strategy",
+    "SyncReport",
+    "Table",
+    "TrackingError",
+    "TrainwrightError",
+    "Validation",
+    "__version__",
+    "create",
+    "export",
+    "list_runs",
+    "run",
+    "sync",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

@@ -187,6 +187,7 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
         except Exception as error:
             import traceback
 
+            traceback.print_exc()
             raise RunError(
                 f"training failed: {type(error).__name__}: {error}\n{traceback.format_exc()}"
             ) from error

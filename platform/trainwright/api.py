@@ -1,0 +1,252 @@
+"""The command line's verbs as functions, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainwright.overview import RunOverview, open_storage, overview
+from trainwright.runs import RunRecord, find_run, run_folder
+
+if TYPE_CHECKING:
+    from trainwright.job import Job
+    from trainwright.orchestration.exporting import Exported
+    from trainwright.orchestration.result import RunResult
+    from trainwright.tracking import SyncReport
+
+Watch = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, repr=False)
+class Validation:
+    """A job that would run.
+
+    Attributes:
+        run: the name its run has or would have.
+        storage: URL of the run's folder.
+        steps: updates planned.
+        summary: what will be trained on what, one line each.
+        remarks: what depends on the number of workers.
+        earlier: status of the run of this name; None when it has never been started.
+        earlier_steps: updates that run has finished.
+    """
+
+    run: str
+    storage: str
+    steps: int
+    summary: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    earlier: str | None = None
+    earlier_steps: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"status": "valid", **asdict(self)}
+
+    def __repr__(self) -> str:
+        lines = [f"{self.run}: a valid job", *(f"  {line}" for line in self.summary)]
+        lines += [f"  note: {remark}" for remark in self.remarks]
+        return "\n".join([*lines, f"  {self.prospect}"])
+
+    @property
+    def prospect(self) -> str:
+        """What running it now would do, in words."""
+        done = f"at step {self.earlier_steps} of {self.steps}"
+        if self.earlier is None:
+            return "it has not been run yet"
+        if self.earlier == "finished":
+            return "it is finished already; running it again would train nothing"
+        if self.earlier == "running":
+            return f"it is running at the moment, {done}"
+        return (
+            f"an earlier attempt {_ENDS[self.earlier]} {done}; running it again goes on from there"
+        )
+
+
+_ENDS = {"interrupted": "was interrupted", "failed": "failed"}
+
+
+def run(
+    job: str | Path | Mapping[str, Any] | Job,
+    *,
+    overrides: Iterable[str] = (),
+    fresh: bool = False,
+    resume: str | None = None,
+    progress: bool | Watch = False,
+) -> RunResult:
+    """Train a job, or continue it where an earlier run of the same job was left.
+
+    Nothing is written to standard output. It may be called from any thread; only in the main
+    one does Ctrl-C write a checkpoint before it stops.
+
+    Args:
+        job: a job file, the same as a dictionary, or a loaded job.
+        overrides: values to change, ``a.b=value`` each; not for a loaded job.
+        fresh: start anew beside an earlier run of the same name, which is kept.
+        resume: another run to continue from under this (changed) job.
+        progress: True shows it on standard error as the command line does; a function is called
+            a few times a second with the newest values (``step``, ``total_steps``, ``loss``,
+            ``samples_per_second``, ``metrics``).
+
+    Raises:
+        InputError: the job cannot run; every problem is in its ``problems``.
+        RunError: training failed; the message holds the cause.
+        Interrupted: training was stopped; the same call continues it.
+
+    Example:
+        >>> result = run("jobs/quickstart.yaml", overrides=["cluster.workers=0"])  # doctest: +SKIP
+        >>> result.metrics["validation/accuracy"]  # doctest: +SKIP
+        0.9861
+    """
+    loaded = load(job, overrides)
+    if progress is True:
+        return _run_with_view(loaded, fresh, resume)
+    from trainwright.orchestration.launch import run_job
+
+    return run_job(loaded, fresh=fresh, resume=resume, show=progress or None)
+
+
+def validate(
+    job: str | Path | Mapping[str, Any] | Job, *, overrides: Iterable[str] = ()
+) -> Validation:
+    """Check a job whole, data and plugins included; nothing is started or written.
+
+    Args:
+        job: a job file, the same as a dictionary, or a loaded job.
+        overrides: values to change, ``a.b=value`` each; not for a loaded job.
+
+    Raises:
+        InputError: it would not run; every problem is in its ``problems``.
+    """
+    loaded = load(job, overrides)
+    from trainwright.orchestration.launch import storage_of
+    from trainwright.orchestration.prepare import prepare
+
+    prepared = prepare(loaded)
+    folder = run_folder(storage_of(loaded), prepared.name)
+    record = RunRecord.load(folder)
+    return Validation(
+        run=record.name if record else prepared.name,
+        storage=folder.url,
+        steps=prepared.total_steps,
+        summary=list(prepared.summary),
+        remarks=list(prepared.remarks),
+        earlier=record.true_status if record else None,
+        earlier_steps=record.steps if record else 0,
+    )
+
+
+def list_runs(storage: str | Path = "runs") -> list[RunOverview]:
+    """All runs under a storage folder, newest first.
+
+    Args:
+        storage: folder or fsspec URL.
+
+    Raises:
+        InputError: nothing can serve the URL.
+    """
+    return overview(open_storage(storage))
+
+
+def export(
+    run: str,
+    *,
+    storage: str | Path = "runs",
+    to: str | Path | None = None,
+    checkpoint: str | int | None = None,
+) -> Exported:
+    """Write a run's weights as safetensors, under the names of the model's state dict.
+
+    Args:
+        run: the run's name, or a beginning of it that no other run has.
+        storage: folder or fsspec URL that holds the run.
+        to: folder or fsspec URL to write to; default: ``export`` in the run's folder.
+        checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+
+    Raises:
+        InputError: there is no such run or checkpoint.
+        RunError: the run has no checkpoint yet.
+        CheckpointError: the checkpoint is damaged.
+    """
+    from trainwright.orchestration.exporting import export_run
+
+    folder, _ = find_run(open_storage(storage), run)
+    return export_run(folder, checkpoint, open_storage(to, "--to") if to is not None else None)
+
+
+def sync(
+    run: str | None = None,
+    *,
+    storage: str | Path = "runs",
+    uri: str | None = None,
+    timeout_s: float = 60.0,
+    progress: Callable[[str, int], None] | None = None,
+) -> dict[str, SyncReport]:
+    """Send to MLflow what the journals of runs hold and MLflow lacks; repeating it is harmless.
+
+    Args:
+        run: a run's name; None for all runs whose jobs have tracking enabled.
+        storage: folder or fsspec URL that holds the runs.
+        uri: MLflow tracking URI; default: the one that the run used.
+        timeout_s: seconds to try, per run.
+        progress: called with a run's name and the number of its points confirmed so far.
+
+    Returns:
+        The run's name -> what was sent and what is left.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    from trainwright.overview import tracked
+    from trainwright.tracking import sync as sync_one
+    from trainwright.tracking.syncing import runs_with_journal
+
+    place = open_storage(storage)
+    if run is not None:
+        folders = [find_run(place, run)[0]]
+    else:
+        folders = [place / name for name in runs_with_journal(place)]
+        records = [(folder, RunRecord.load(folder)) for folder in folders]
+        folders = [f for f, record in records if record and tracked(f, record).sent != "off"]
+    reports = {}
+    for folder in folders:
+        name = folder.url.rstrip("/").rsplit("/", 1)[-1]
+
+        def show(sent: int, name: str = name) -> None:
+            if progress is not None:
+                progress(name, sent)
+
+        reports[name] = sync_one(folder, uri=uri, timeout_s=timeout_s, progress=show)
+    return reports
+
+
+def load(job: str | Path | Mapping[str, Any] | Job, overrides: Iterable[str] = ()) -> Job:
+    """A job from whatever stands for one.
+
+    Raises:
+        JobError: it is no job.
+        ValueError: overrides for a job that is loaded already.
+    """
+    from trainwright.job import Job
+
+    if isinstance(job, Job):
+        if tuple(overrides):
+            raise ValueError("give the overrides to Job.load; this job is loaded already")
+        return job
+    if isinstance(job, Mapping):
+        return Job.from_dict(job, overrides=overrides)
+    return Job.load(job, overrides)
+
+
+def _run_with_view(job: Job, fresh: bool, resume: str | None) -> RunResult:
+    import sys
+
+    from trainwright.cli.terminal import console, lasting
+    from trainwright.cli.views import make_view
+
+    with lasting(sys.stderr, 2) as stream, make_view(console(stream), "the job", False) as view:
+        from trainwright.orchestration.launch import run_job
+
+        return run_job(job, fresh=fresh, resume=resume, show=view.show, started=view.started)

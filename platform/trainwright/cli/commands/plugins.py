@@ -1,0 +1,89 @@
+"""``trainwright list`` and ``trainwright show``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from trainwright.cli.options import AsJson
+from trainwright.cli.reporting import Report, reporting
+
+if TYPE_CHECKING:
+    from trainwright.plugins.catalogue import Entry
+
+GROUP_NAMES = "objectives, strategies, models, datasets, transforms, metrics, optimizers, schedules"
+
+
+def list_plugins(
+    group: Annotated[
+        str | None, typer.Argument(metavar="[GROUP]", help=f"One of: {GROUP_NAMES}.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the plugins that a job can name, with what each is for.
+
+    Examples:
+    $ trainwright list
+    $ trainwright list strategies
+    $ trainwright list objectives --json
+    """
+    with reporting(as_json) as report:
+        from trainwright.plugins.catalogue import listing
+
+        entries = listing(group)
+        report.answer = {"plugins": [dataclasses.asdict(entry) for entry in entries]}
+        if not as_json:
+            _say(report, entries, everything=group is None)
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin, from `trainwright list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a plugin's page: purpose, equation, options, example, paper.
+
+    Examples:
+    $ trainwright show z_loss
+    $ trainwright show optimizers/adamw
+    $ trainwright show objectives/losses.py:MyLoss --json
+    """
+    with reporting(as_json) as report:
+        from trainwright.plugins import GROUPS
+        from trainwright.plugins.catalogue import card
+
+        head, _, rest = name.partition("/")
+        found = card(rest, head) if rest and head in GROUPS else card(name)
+        report.answer = found.to_json()
+        if not as_json:
+            from trainwright.cli.pages import print_page
+
+            print_page(report.out, found)
+
+
+def _say(report: Report, entries: Sequence[Entry], everything: bool) -> None:
+    from trainwright.plugins import GROUPS
+
+    width = max((len(entry.name) for entry in entries), default=0)
+    for group in dict.fromkeys(entry.group for entry in entries):
+        if everything:
+            report.out.print(Text.assemble((group, "bold"), (f"  {GROUPS[group]}", "dim")))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, min_width=min(width, 28) + 2 * everything)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for entry in (entry for entry in entries if entry.group == group):
+            table.add_row(f"{'  ' * everything}{entry.name}", _purpose(entry))
+        report.out.print(table)
+        if everything:
+            report.out.print()
+    report.out.print(Text("`trainwright show NAME` tells all about one of them.", style="dim"))
+
+
+def _purpose(entry: Entry) -> Text:
+    if entry.error is not None:
+        return Text(f"cannot be imported: {entry.error}", style="red")
+    return Text(entry.purpose)

@@ -1,0 +1,90 @@
+"""``trainwright runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage
+from trainwright.cli.reporting import Report, reporting
+from trainwright.cli.words import duration, metrics, moment
+
+if TYPE_CHECKING:
+    from trainwright.overview import RunOverview
+
+_WIDTH_OF_THE_TABLE = 120
+_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
+
+
+def runs(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
+    """List the runs, newest first, and what MLflow has of them.
+
+    Examples:
+    $ trainwright runs
+    $ trainwright runs --storage s3://bucket/runs --json
+    """
+    with reporting(as_json) as report:
+        from trainwright.overview import open_storage, overview, shown
+
+        place = open_storage(storage)
+        found = overview(place)
+        report.answer = {"storage": place.url, "runs": [entry.to_json() for entry in found]}
+        if not found:
+            report.err.print(
+                Text(f"nothing has run in {shown(place.url)} yet; --storage looks elsewhere"),
+                soft_wrap=True,
+            )
+        elif not as_json:
+            _say(report, found)
+
+
+def _say(report: Report, found: Sequence[RunOverview]) -> None:
+    show = _table if report.out.width >= _WIDTH_OF_THE_TABLE else _paragraphs
+    show(report, found)
+    for entry in found:
+        if entry.status == "failed" and entry.error:
+            report.out.print(Text(f"{entry.run}: {entry.error}", style="red"), soft_wrap=True)
+    if any(entry.tracking.sent in ("part", "none") for entry in found):
+        hint = "`trainwright sync` sends what MLflow lacks"
+        report.out.print(Text(hint, style="dim"))
+
+
+def _table(report: Report, found: Sequence[RunOverview]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("run", "status", "steps", "metrics", "started", "took", "mlflow"):
+        numeric = name in ("steps", "took")
+        table.add_column(name, no_wrap=name != "metrics", justify="right" if numeric else "left")
+    for entry in found:
+        table.add_row(
+            entry.run,
+            Text(entry.status, style=_STYLES.get(entry.status, "")),
+            f"{entry.steps}/{entry.total_steps}",
+            metrics(entry.metrics),
+            moment(entry.started),
+            duration(entry.seconds),
+            _mlflow(entry),
+        )
+    report.out.print(table)
+
+
+def _paragraphs(report: Report, found: Sequence[RunOverview]) -> None:
+    """Two lines for each run, where a table would cut names."""
+    for entry in found:
+        status = Text(entry.status, style=_STYLES.get(entry.status, ""))
+        facts = f"  {entry.steps}/{entry.total_steps} steps  {duration(entry.seconds)}  "
+        mlflow = Text.assemble("mlflow ", _mlflow(entry))
+        report.out.print(Text.assemble((entry.run, "bold"), "  ", status, facts, mlflow))
+        values = metrics(entry.metrics)
+        when = f"started {moment(entry.started)}"
+        report.out.print(Text(f"  {when}{'; ' if values else ''}{values}", style="dim"))
+
+
+def _mlflow(entry: RunOverview) -> Text:
+    state = entry.tracking
+    if state.sent == "part" or state.sent == "none":
+        left = f"{state.left:,} rows left" if state.left else "rows left"
+        return Text(left, style="yellow")
+    return Text({"all": "sent", "off": "off", "sending": "sending"}[state.sent])

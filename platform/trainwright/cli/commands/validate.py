@@ -1,0 +1,74 @@
+"""``trainwright validate``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from trainwright.cli.options import AsJson, JobFile, Overrides
+from trainwright.cli.reporting import Report, reporting
+
+if TYPE_CHECKING:
+    from trainwright.api import Validation
+    from trainwright.job import Job
+
+
+def validate(job: JobFile, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Check a job whole and say what would run, starting nothing.
+
+    Reads the data, finds the plugins, checks their options, tries a few samples.
+
+    Examples:
+    $ trainwright validate jobs/quickstart.yaml
+    $ trainwright validate my.yaml -s objective=cross_entropy --json
+
+    Exit status: 0 it would run, 2 it would not.
+    """
+    with reporting(as_json) as report:
+        report.answer = {"status": None, "run": None}
+        with _waiting(report, f"checking {job}"):
+            from trainwright.job import Job
+
+            loaded = Job.load(job, overrides)
+            from trainwright.api import validate as check
+
+            found = check(loaded)
+        report.answer = found.to_json()
+        _say(report, str(job), loaded, found)
+
+
+def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[object]:
+    if report.err.is_terminal:
+        return report.err.status(text)
+    return contextlib.nullcontext()
+
+
+def _say(report: Report, file: str, job: Job, found: Validation) -> None:
+    from trainwright.overview import shown
+
+    title = Text.assemble(("good: ", "bold green"), f"{file} would run as ", (found.run, "bold"))
+    report.out.print(title, soft_wrap=True)
+    for line in [*found.summary, _workers(job)]:
+        report.out.print(Text(f"  {line}"))
+    report.out.print(Text(f"  {shown(found.storage)}: {found.prospect}"), soft_wrap=True)
+    for remark in found.remarks:
+        report.out.print(Text.assemble(("  note: ", "yellow"), remark))
+
+
+def _workers(job: Job) -> str:
+    from trainwright.engine import engine_name
+
+    spec, cluster = job.spec, job.spec.cluster
+    engine = engine_name(spec)
+    if engine == "deepspeed":
+        stage = spec.deepspeed.get("zero_optimization", {}).get("stage", 0)
+        engine = f"DeepSpeed, ZeRO stage {stage}"
+    how = f"{engine}, {spec.training.precision}"
+    if cluster.workers == 0:
+        return f"workers: none, in this process; {how}"
+    shares = f"{cluster.cpus_per_worker:g} CPU"
+    if cluster.gpus_per_worker:
+        shares += f" and {cluster.gpus_per_worker:g} GPU"
+    return f"workers: {cluster.workers} with {shares} each, on Ray ({cluster.address}); {how}"

@@ -1,0 +1,26 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file (YAML).")]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="PATH=VALUE",
+        help="Change a value of the job, by its dotted path. Can be given several times.",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
+]
+Storage = Annotated[
+    str, typer.Option("--storage", metavar="URL", help="Folder or fsspec URL that holds the runs.")
+]
+DEFAULT_STORAGE = "runs"

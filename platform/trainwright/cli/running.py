@@ -1,0 +1,180 @@
+"""One call of ``trainwright run``: training, and what is said at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.text import Text
+
+from trainwright.cli import outcome
+from trainwright.cli.problems import cause
+from trainwright.cli.reporting import INTERRUPTED, Report
+from trainwright.cli.views import View, make_view
+from trainwright.cli.words import command
+from trainwright.errors import Interrupted, TrainwrightError
+from trainwright.overview import unsent_remark
+from trainwright.runs import RunRecord
+from trainwright.storage import Folder
+
+if TYPE_CHECKING:
+    from trainwright.orchestration.launch import Started
+    from trainwright.orchestration.result import RunResult
+
+UNKNOWN: dict[str, Any] = {
+    "run": None,
+    "status": None,
+    "metrics": {},
+    "storage": None,
+    "mlflow_run_id": None,
+    "seconds": 0.0,
+    "steps": 0,
+    "remarks": [],
+}
+"""The answer under ``--json`` before anything is known."""
+
+
+@dataclass
+class Call:
+    """A call of the command with its options.
+
+    Attributes:
+        report: where everything is said.
+        job: the job file.
+        overrides: values to change in it.
+        fresh: start anew.
+        resume: a run to continue from.
+        quiet: say nothing but errors.
+        folder: the run's folder, once it is known.
+    """
+
+    report: Report
+    job: Path
+    overrides: list[str]
+    fresh: bool
+    resume: str | None
+    quiet: bool
+    folder: Folder | None = None
+
+    @property
+    def again(self) -> str:
+        """The command that continues this run: ``--fresh`` would start yet another one."""
+        parts = [part for override in self.overrides for part in ("-s", override)]
+        parts += ["--resume", self.resume] if self.resume else []
+        return command("trainwright", "run", str(self.job), *parts)
+
+    def run(self) -> None:
+        """Train and tell.
+
+        Raises:
+            typer.Exit: training failed or was stopped; all is said.
+            InputError: the job cannot run.
+        """
+        self.report.answer = {**UNKNOWN}
+        try:
+            result = self._train()
+        except Interrupted as stop:
+            self._tell_stopped(stop)
+            raise typer.Exit(INTERRUPTED) from stop
+        except KeyboardInterrupt:
+            self._tell_ended_at_once()
+            raise
+        except TrainwrightError as error:
+            self._fill_in()
+            if error.exit_status != 1:
+                raise
+            self._tell_failed(error)
+            raise typer.Exit(1) from error
+        except Exception:
+            self._fill_in()
+            raise
+        self.report.answer = result.to_json()
+        if not self.quiet:
+            self._tell_finished(result)
+
+    def _train(self) -> RunResult:
+        with make_view(self.report.err, str(self.job), self.quiet) as view:
+            from trainwright.job import Job
+
+            job = Job.load(self.job, self.overrides)
+            from trainwright.orchestration.launch import run_job
+
+            return run_job(
+                job,
+                fresh=self.fresh,
+                resume=self.resume,
+                show=view.show,
+                started=lambda started: self._note_start(view, started),
+            )
+
+    def _note_start(self, view: View, started: Started) -> None:
+        from trainwright.orchestration.launch import driver_log
+
+        self.folder = started.folder
+        self.report.log = driver_log(started.folder)
+        view.started(started)
+
+    def _record(self) -> RunRecord | None:
+        return RunRecord.load(self.folder) if self.folder is not None else None
+
+    def _fill_in(self) -> None:
+        """What the record knows of a run that did not come to its end."""
+        record = self._record()
+        if self.folder is None or record is None:
+            return
+        from trainwright.orchestration.result import RunResult
+
+        unsent = unsent_remark(self.folder, record)
+        result = RunResult.of(self.folder, record, remarks=[unsent] if unsent else [])
+        self.report.answer = result.to_json()
+
+    def _tell_finished(self, result: RunResult) -> None:
+        """The summary; one line on standard error when standard output is for JSON."""
+        report, folder = self.report, Folder(result.storage)
+        (report.err if report.as_json else report.out).print(
+            outcome.finished_title(result), soft_wrap=True
+        )
+        if result.metrics and not result.already_finished:
+            report.out.print(outcome.metrics_table(result.metrics))
+        record = RunRecord.load(folder) or RunRecord(result.run)
+        for label, text in outcome.places(folder, record):
+            report.out.print(Text.assemble((f"  {label:<12}", "dim"), text), soft_wrap=True)
+        for remark in result.remarks:
+            report.remark(remark)
+
+    def _tell_stopped(self, stop: Interrupted) -> None:
+        self._fill_in()
+        self.report.answer.update(status="interrupted", error=str(stop))
+        self.report.error(str(stop).partition(". ")[0].removeprefix("stopped "), "stopped")
+        self._tell_next("continue with", self.again)
+        self._tell_remarks()
+
+    def _tell_ended_at_once(self) -> None:
+        self._fill_in()
+        record = self._record()
+        if record is None:
+            return
+        if record.status == "finished":
+            again = f"`trainwright export {record.name}` writes the weights"
+            self.report.remark(f"training was finished; {again}")
+        else:
+            self.report.answer["status"] = "interrupted"
+            self._tell_next("continue with", self.again)
+
+    def _tell_failed(self, error: TrainwrightError) -> None:
+        report = self.report
+        report.answer.update(status="failed", error=" at ".join(filter(None, cause(str(error)))))
+        (kind, reason), *more = outcome.failure(str(error), self.folder, self.again)
+        report.error(reason, kind)
+        for label, text in more:
+            self._tell_next(label, text)
+        self._tell_remarks()
+
+    def _tell_next(self, label: str, text: str) -> None:
+        self.report.err.print(Text.assemble((f"  {label}: ", "dim"), text), soft_wrap=True)
+
+    def _tell_remarks(self) -> None:
+        for remark in self.report.answer["remarks"]:
+            self.report.remark(remark)

@@ -1,0 +1,68 @@
+"""Times, numbers and commands in the form in which people read them."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """``0:07``, ``12:34``, ``1:02:03``: of the same width while it runs."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes = f"{rest // 60:02d}" if hours else f"{rest // 60}"
+    return f"{f'{hours}:' if hours else ''}{minutes}:{rest % 60:02d}"
+
+
+def moment(since_1970: float) -> str:
+    """Local date and time to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(since_1970))
+
+
+def number(value: float) -> str:
+    """Four significant digits; more only before the point."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def metrics(values: Mapping[str, float]) -> str:
+    """``validation/accuracy 0.9712, validation/loss 0.103``; accuracies and the like first."""
+    return ", ".join(f"{name} {number(values[name])}" for name in sorted(values, key=importance))
+
+
+def importance(name: str) -> tuple[bool, bool, str]:
+    """Sorts test before validation before training results, and losses last within each."""
+    split, _, metric = name.rpartition("/")
+    return (split == "train", metric == "loss", f"{split != 'test'}{name}")
+
+
+def command(*parts: str) -> str:
+    """A command line that can be pasted into a shell."""
+    return shlex.join(parts)
+
+
+def plain_json(value: Any) -> Any:
+    """``value`` in standard JSON: numbers that are not finite become ``nan``, ``inf``, ``-inf``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [plain_json(item) for item in value]
+    return value
