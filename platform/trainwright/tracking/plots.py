@@ -39,16 +39,15 @@ class Curve:
         return Curve(self.steps[offset::stride], self.values[offset::stride])
 
     def smoothed(self) -> Curve:
-        """Moving average over about a fortieth of the curve, shorter towards both ends."""
-        half = max(1, len(self.values) // 80)
+        """Moving average over about a fortieth of the curve, less at its ends."""
+        half = len(self.values) // 80
         total = [0.0]
         for value in self.values:
             total.append(total[-1] + value)
         averages = []
         for index in range(len(self.values)):
-            reach = min(half, index, len(self.values) - 1 - index)
-            window = total[index + reach + 1] - total[index - reach]
-            averages.append(window / (2 * reach + 1))
+            start, stop = max(0, index - half), min(len(self.values), index + half + 1)
+            averages.append((total[stop] - total[start]) / (stop - start))
         return Curve(self.steps, averages)
 
 
@@ -112,12 +111,16 @@ class _Canvas:
     def __init__(self, title: str, label: str) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         self._figure = Figure(figsize=(7.2, 4.3), dpi=130, layout="constrained")
         FigureCanvasAgg(self._figure)
         self._axes: Axes = self._figure.add_subplot()
         self._axes.set_title(title, fontsize=10, color="#444444", loc="left")
         self._axes.set_xlabel("step")
+        self._axes.xaxis.set_major_locator(
+            MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True)
+        )
         self._axes.set_ylabel(label)
         self._axes.grid(True, color="#e4e4e4", linewidth=0.8)
         self._axes.set_axisbelow(True)

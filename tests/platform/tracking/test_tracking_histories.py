@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainwright import storage as storage_module
 from trainwright.errors import TrackingError
 from trainwright.storage import Folder
 from trainwright.tracking import continue_lineage, newest_lineage, next_attempt, read_lineage
@@ -232,8 +233,10 @@ def shipment_to(server: Server, folder: Folder) -> Shipment:
 
 
 @pytest.fixture
-def _no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without git processes and disk flushes, which these tests are not about."""
     monkeypatch.setattr(shipment_module, "origin_tags", lambda directory: {})
+    monkeypatch.setattr(storage_module.os, "fsync", lambda descriptor: None)
 
 
 SHIPPING = st.one_of(
@@ -246,7 +249,7 @@ SHIPPING = st.one_of(
 )
 
 
-@pytest.mark.usefixtures("_no_git")
+@pytest.mark.usefixtures("_quick")
 @settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
