@@ -197,6 +197,18 @@ class MultiSampleDropout(Strategy):
             [compute(batch, self._slice(outputs, size, j)) for j in range(self.num_samples)]
         )
 
+    def per_sample(self, batch: Batch, compute: Compute) -> Tensor:
+        """The loss of each sample, shape (B,), averaged over its dropout samples."""
+        if self.num_samples == 1:
+            return compute.per_sample(batch)
+        size = len(next(iter(batch.values())))
+        outputs = self._forward(batch, compute, size)
+        self._check_rows(outputs, size)
+        each = compute.per_sample(
+            _Rows(batch, self.num_samples, size), _Rows(outputs, self.num_samples, size)
+        )
+        return each.view(self.num_samples, size).mean(dim=0)
+
     def _forward(self, batch: Batch, compute: Compute, size: int) -> Outputs:
         rows = self.num_samples * size
         try:

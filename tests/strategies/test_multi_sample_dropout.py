@@ -296,3 +296,21 @@ def test_strategies_further_in_see_all_rows(training) -> None:
     columns = _Columns()
     training(Net(), nn.CrossEntropyLoss(), MultiSampleDropout(4), columns).compute(batch_of())
     assert columns.seen == {"x": (20, 6), "target": (20,)}
+
+
+def test_a_strategy_further_out_gets_one_loss_per_sample(training) -> None:
+    class Weighing(Strategy):
+        def loss(self, batch, compute):
+            self.each = compute.per_sample(batch)
+            return Loss(self.each.mean())
+
+    outer, inner = Weighing(), MultiSampleDropout(5)
+    model, batch = Net(), batch_of()
+    alone = training(copy.deepcopy(model), nn.CrossEntropyLoss(), inner)
+    both = training(model, nn.CrossEntropyLoss(), outer, inner)
+    torch.manual_seed(1)
+    expected, _ = alone.gradient(batch)
+    torch.manual_seed(1)
+    value, _ = both.gradient(batch)
+    assert outer.each.shape == batch["target"].shape
+    torch.testing.assert_close(value, expected)

@@ -18,6 +18,7 @@ from typing_extensions import override
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
 from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
+from trainwright.engine.mixed_norm import accept_half_precision
 from trainwright.engine.module import TrainModule
 from trainwright.engine.zero_layout import fragments_of, frozen_fragments, refresh_module_copy
 
@@ -41,6 +42,8 @@ class DeepSpeedEngine(Engine):
         self.module = module
         self.stage = int((settings.deepspeed or {}).get("zero_optimization", {}).get("stage", 0))
         numel = sum(p.numel() for p in module.parameters())
+        if settings.precision != "fp32":
+            accept_half_precision(module)
         self._deepspeed, *_ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,

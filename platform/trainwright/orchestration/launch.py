@@ -131,8 +131,10 @@ def _run(
         try:
             with catch_signals() as stop:
                 outcome = _train(job, folder, order, show, stop)
-            record.status = "finished" if outcome.complete else "interrupted"
             record.metrics, record.steps = outcome.metrics, outcome.steps
+            remarks = [*outcome.warnings, *_finish(folder)]
+            # Only now: a run that says it is finished is never touched again.
+            record.status = "finished" if outcome.complete else "interrupted"
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             record.error = str(error) or type(error).__name__
@@ -141,7 +143,6 @@ def _run(
             record.seconds = before + time.monotonic() - began
             record.finished = time.time()
             record.save(folder)
-        remarks = [*outcome.warnings, *_finish(folder)]
     if not outcome.complete:
         raise Interrupted(
             f"stopped at step {outcome.steps} of {outcome.total_steps}; a checkpoint was written. "

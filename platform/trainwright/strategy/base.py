@@ -59,7 +59,7 @@ class Compute(Protocol):
         ...
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
-        """The objective for each sample alone, shape (B,); inner strategies do not take part."""
+        """The loss of each sample alone, shape (B,), through the inner ``per_sample`` hooks."""
         ...
 
     @property
@@ -150,6 +150,7 @@ class Strategy:
                 def take():                              # innermost part of ``step``
                     for batch in update.micro_batches:
                         loss = strategies.loss(batch, compute)   # first in the job is outermost
+                                         # strategies.per_sample(batch, compute) where one asks
                         engine.backward(loss)            # reduced over the workers, unscaled
                     strategies.gradients(step)           # may read and replace the gradient
                     engine.update()                      # clip, then move the weights
@@ -204,6 +205,10 @@ class Strategy:
     def loss(self, batch: Batch, compute: Compute) -> Loss:
         """Around the loss of one micro-batch; ``compute(batch)`` is everything further in."""
         return compute(batch)
+
+    def per_sample(self, batch: Batch, compute: Compute) -> Tensor:
+        """Around the loss of each sample, shape (B,), that a strategy further out asks for."""
+        return compute.per_sample(batch)
 
     def gradients(self, step: Step) -> None:
         """Read or replace the global gradient (``step.gradients``) before it is clipped."""

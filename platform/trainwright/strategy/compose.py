@@ -77,7 +77,8 @@ class _Layer:
         return self._inner.forward(batch)
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
-        return self._inner.per_sample(batch, outputs)
+        inner = self._inner if outputs is None else _Given(self._inner, outputs)
+        return self._strategy.per_sample(batch, inner)
 
 
 class _Given:
@@ -99,9 +100,9 @@ class _Given:
 
 
 def wrap_loss(strategies: Sequence[Strategy], compute: Compute) -> Compute:
-    """``compute`` with every ``loss`` hook around it; the first strategy is outermost."""
+    """``compute`` with ``loss`` and ``per_sample`` hooks around it; the first is outermost."""
     for strategy in reversed(strategies):
-        if overrides(strategy, "loss"):
+        if overrides(strategy, "loss") or overrides(strategy, "per_sample"):
             compute = _Layer(strategy, compute)
     return compute
 

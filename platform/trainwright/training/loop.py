@@ -27,12 +27,14 @@ class Progress:
         finished: updates done.
         best: the best value of the monitored metric so far.
         metrics: newest value of each evaluated metric.
+        loss: training loss of the last update.
         stopped_early: whether a strategy ended training.
     """
 
     finished: int = 0
     best: Best = field(default_factory=Best)
     metrics: dict[str, float] = field(default_factory=dict)
+    loss: float | None = None
     stopped_early: bool = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class Progress:
             "finished": self.finished,
             "best": self.best.state_dict(),
             "metrics": dict(self.metrics),
+            "loss": self.loss,
             "stopped_early": self.stopped_early,
         }
 
@@ -49,6 +52,7 @@ class Progress:
         self.finished = int(state["finished"])
         self.best.load_state_dict(state["best"])
         self.metrics = dict(state["metrics"])
+        self.loss = state["loss"]
         self.stopped_early = bool(state["stopped_early"])
 
 
@@ -166,5 +170,6 @@ class Loop:
 
     def _checkpoint(self, improved: bool) -> None:
         self.recorder.flush()
+        self.progress.loss = self.recorder.last["train/loss"]
         self.save(improved)
         self.recorder.pause()

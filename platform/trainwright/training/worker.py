@@ -205,7 +205,7 @@ def _train(
     with _system_metrics(job, journal, progress):
         complete = loop.run()
         writer.wait()
-    loss = {"train/loss": recorder.last["train/loss"]} if recorder.last else {}
+    loss = {} if progress.loss is None else {"train/loss": progress.loss}
     newest = {**progress.metrics, **loss}
     return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
 

@@ -86,9 +86,11 @@ class GhostNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise ``input`` (B, C) or (B, C, *spatial)."""
-        if not self.training or len(input) <= self.ghost_batch_size:
-            return super().forward(input)
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
+        if not self.training:
+            return self._evaluated(input)
+        if len(input) <= self.ghost_batch_size:
+            return self._in_turn(input, [len(input)], self._factors(1))
         values_per_sample = input[0, 0].numel()
         sizes = ghost_sizes(len(input), self.ghost_batch_size, values_per_sample, self.on_remainder)
         factors = self._factors(len(sizes))
@@ -111,6 +113,11 @@ class GhostNorm(_BatchNorm):
         self.num_batches_tracked.add_(num_ghosts)
         return [1.0 / (seen + turn) for turn in range(1, num_ghosts + 1)]
 
+    def _evaluated(self, input: Tensor) -> Tensor:
+        mean, variance = _precise(self.running_mean), _precise(self.running_var)
+        weight, bias = _precise(self.weight), _precise(self.bias)
+        return functional.batch_norm(input, mean, variance, weight, bias, False, 0.0, self.eps)
+
     def _in_turn(self, input: Tensor, sizes: list[int], factors: list[float]) -> Tensor:
         """One call for each ghost batch, which moves the running statistics itself."""
         mean, variance = _precise(self.running_mean), _precise(self.running_var)
@@ -121,7 +128,7 @@ class GhostNorm(_BatchNorm):
         ]
         _store(self.running_mean, mean)
         _store(self.running_var, variance)
-        return torch.cat(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _in_one_call(self, input: Tensor, factors: list[float]) -> Tensor:
         """All ghost batches as channels of one batch: (K*G, C, S) -> (G, K*C, S) and back."""

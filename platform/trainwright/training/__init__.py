@@ -1,0 +1,1 @@
+"""Training: from a job to objects, the loop over them, evaluation, and what a checkpoint holds."""
