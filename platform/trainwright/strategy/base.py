@@ -221,7 +221,7 @@ class Strategy:
         return False
 
     def needs_metrics(self) -> Sequence[str]:
-        """Evaluated metrics that ``evaluated`` reads; a job without them is refused at the start."""
+        """Evaluated metrics that ``evaluated`` reads; a job without them is refused."""
         return ()
 
     def epoch_end(self, epoch: int) -> None:
