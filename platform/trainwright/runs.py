@@ -91,7 +91,7 @@ class RunRecord:
         """
         try:
             values = folder.read_json(RECORD)
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         return cls(**known)

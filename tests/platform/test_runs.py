@@ -65,6 +65,7 @@ def test_runs_are_listed_newest_first_and_found_by_a_beginning(tmp_path: Path) -
     _run(storage, "digits-aa", started=1.0)
     _run(storage, "digits-bb", started=2.0)
     os.makedirs(tmp_path / "not-a-run")
+    (tmp_path / "mlflow.db").touch()
     assert [record.name for _, record in list_runs(storage)] == ["digits-bb", "digits-aa"]
     assert find_run(storage, "digits-a")[1].name == "digits-aa"
     with pytest.raises(InputError, match="several runs begin so"):
