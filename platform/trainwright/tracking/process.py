@@ -61,8 +61,12 @@ class ShipperProcess:
         return self._process.pid if self._process is not None else None
 
     def state(self) -> TrackingState | None:
-        """What the shipper last wrote about itself."""
-        return read_state(self._folder)
+        """What the shipper last wrote about itself; None when that cannot be read."""
+        try:
+            return read_state(self._folder)
+        except Exception as error:  # any storage client, on account of which no run may fail
+            _log.warning("the tracking state cannot be read: %s", error)
+            return None
 
     def finish(self) -> TrackingState | None:
         """Let the shipper drain and end; the state it leaves.

@@ -65,7 +65,7 @@ def sync(
             busy = "a shipper is sending this run at the moment"
             return SyncReport(0, shipment.count_left(), busy, state.mlflow_run_id)
         done = Courier(shipment, progress).drain(deadline, lambda: final_status(folder))
-    reason = None if done else state.error or "the time was too short"
+    reason = state.error or (None if done else "the time was too short")
     return SyncReport(shipment.num_sent, state.left, reason, state.mlflow_run_id)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -260,6 +262,35 @@ def test_a_file_store_is_refused_with_the_way_out(run: Any, tmp_path: Path) -> N
     assert report.sent == 0
     assert "maintenance mode" in str(report.error)
     assert f"sqlite:///{tmp_path}/mlflow.db" in str(report.error)
+
+
+def test_files_that_cannot_be_stored_are_told_and_hold_up_nothing_else(
+    run: Any, database: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=database.uri)
+    client.create_experiment("digits", artifact_location="file:///proc/nowhere")
+    write_steps(run.folder, 1, range(1, 6))
+    run.record("finished")
+    report = sync(run.folder, uri=database.uri, timeout_s=30)
+    assert (report.sent, report.left) == (10, 0)
+    assert "artifact job.yaml" in str(report.error)
+    assert database.runs()[0][2] == "FINISHED"
+
+
+@pytest.mark.slow
+def test_processes_that_meet_a_new_database_do_not_break_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from trainwright.tracking.target import MlflowTarget;"
+        "MlflowTarget(sys.argv[1]).experiment(sys.argv[2])"
+    )
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, uri, f"experiment {number}"])
+        for number in range(3)
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
 
 
 def test_one_process_at_a_time(run: Any, database: Any) -> None:
