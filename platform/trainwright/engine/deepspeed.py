@@ -44,13 +44,16 @@ class DeepSpeedEngine(Engine):
         numel = sum(p.numel() for p in module.parameters())
         if settings.precision != "fp32":
             accept_half_precision(module)
+        if self.stage == 3 and module.objective_is_plain:
+            # Hooks on the parts of a loss without parameters cost more than the loss itself.
+            deepspeed.utils.set_z3_leaf_module(module.objective, True)
         self._deepspeed, *_ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
             config=deepspeed_config(settings, numel),
             dist_init_required=False,
         )
-        self._clips_itself = self.stage == 0 and settings.precision == "fp32"
+        self._clips_itself = _clips_itself(settings, self.stage)
         self._norm: Tensor | None = None
 
     @override
@@ -172,6 +175,11 @@ class DeepSpeedEngine(Engine):
         target.cur_scale = state["loss_scale"]
 
 
+def _clips_itself(settings: EngineSettings, stage: int) -> bool:
+    """Whether the engine clips: there DeepSpeed clips too, but slowly and without the norm."""
+    return stage == 0 and settings.precision == "fp32"
+
+
 _BUCKETS = {
     1: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
     2: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
@@ -194,7 +202,7 @@ def deepspeed_config(settings: EngineSettings, numel: int) -> dict[str, Any]:
     config.update(
         train_micro_batch_size_per_gpu=1,
         gradient_accumulation_steps=1,
-        gradient_clipping=settings.max_grad_norm or 0.0,
+        gradient_clipping=0.0 if _clips_itself(settings, stage) else settings.max_grad_norm or 0.0,
         zero_allow_untested_optimizer=True,
         steps_per_print=None,
     )

@@ -74,6 +74,11 @@ class TrainModule(nn.Module):
         self.model = model
         self.objective = objective
 
+    @property
+    def objective_is_plain(self) -> bool:
+        """Whether the objective has no parameters, so that there is nothing in it to shard."""
+        return next(self.objective.parameters(), None) is None
+
     def forward(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run ``function(*arguments)`` as this module's forward pass.
 

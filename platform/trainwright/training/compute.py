@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 from torch import Tensor
@@ -22,17 +21,21 @@ class ObjectiveCompute:
     def __init__(self, module: TrainModule, terms: WeightedSum) -> None:
         self._module = module
         self._terms = terms
+        objective = module.objective
+        # Called as a module it would run DeepSpeed's hooks, which at stage 3 take longer than a
+        # small loss and have nothing to gather here.
+        self._objective = objective.forward if module.objective_is_plain else objective
         self.couples = terms.couples
         self.share: Share | None = None
 
     def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:
         """The loss of one micro-batch."""
         outputs = self.forward(batch) if outputs is None else outputs
-        return cast(Loss, self._module.objective(outputs, batch, self.share))
+        return cast(Loss, self._objective(outputs, batch, self.share))
 
     def forward(self, batch: Batch) -> Outputs:
         """The model's named outputs."""
-        return cast("Mapping[str, Tensor]", self._module.model(batch))
+        return self._module.model.forward(batch)  # a wrapper without parameters of its own
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
         """The objective for each sample, shape (B,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,7 +93,8 @@ class Updater:
     def _backward(self, batch: Batch, part: Share, last: bool) -> None:
         engine = self._engine
         self._innermost.share = part
-        value, logged = engine.module(self._loss, batch)
+        # Not as an argument: at stage 3 DeepSpeed would wrap each tensor of the batch.
+        value, logged = engine.module(partial(self._loss, batch))
         factor = part.samples * engine.settings.world_size
         engine.backward(value if factor == 1.0 else value * factor, last)
         self._add("train/loss", value, part.samples)
