@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -75,7 +76,7 @@ class Driver:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal; nothing happens when it has ended."""
-        if self.process.exitcode is None:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)
 
 

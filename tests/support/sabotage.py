@@ -1,0 +1,53 @@
+"""Killing a driver at a chosen change of the file system."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+_CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree")
+
+
+def count_changes(storage: str, log: str) -> None:
+    """Append a line to ``log`` before each change that this process makes below ``storage``."""
+
+    def note(what: str) -> None:
+        with open(log, "a") as file:
+            file.write(what + "\n")
+
+    _before_changes(storage, note)
+
+
+def kill_at_change(storage: str, number: int) -> None:
+    """Kill this process before its change number ``number`` (from 0) below ``storage``."""
+    left = [number]
+
+    def count(what: str) -> None:
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+
+    _before_changes(storage, count)
+
+
+def _before_changes(storage: str, action: Any) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and _opens_for_writing(*arguments)
+        if not writes and event not in _CHANGES:
+            return
+        path = _text(arguments[0])
+        if path.startswith(storage):
+            action(f"{event} {Path(path).relative_to(storage)}")
+
+    sys.addaudithook(hook)
+
+
+def _opens_for_writing(path: Any, mode: str | None, flags: int) -> bool:
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT))
+
+
+def _text(path: Any) -> str:
+    return path if isinstance(path, str) else os.fsdecode(path) if path is not None else ""
