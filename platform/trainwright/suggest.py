@@ -10,8 +10,8 @@ def nearest(word: object, options: Iterable[str], cutoff: float = 0.6) -> str | 
     """The option spelled most like ``word``, or None when nothing is close.
 
     Case, hyphens and underscores do not count: ``ZLoss`` and ``z-loss`` both find ``z_loss``.
-    A single slip (a letter left out, added, replaced, or two swapped) goes before any other
-    likeness, and is recognised in short words too.
+    Swapped letters and a single slip (a letter left out, added or replaced) go before any other
+    likeness, and are recognised in short words too.
 
     Args:
         word: what the user wrote; anything that is not a string has no nearest spelling.
@@ -24,7 +24,8 @@ def nearest(word: object, options: Iterable[str], cutoff: float = 0.6) -> str | 
     for option in options:
         folded.setdefault(_fold(option), option)
     key = _fold(word)
-    slips = [option for option in folded if _one_slip(key, option)]
+    swaps = [option for option in folded if sorted(option) == sorted(key)]
+    slips = swaps or [option for option in folded if _one_slip(key, option)]
     candidates = [key] if key in folded else slips or list(folded)
     matches = difflib.get_close_matches(key, candidates, n=1, cutoff=0.0 if slips else cutoff)
     return folded[matches[0]] if matches else None

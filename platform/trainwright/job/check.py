@@ -160,9 +160,9 @@ def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Proble
     try:
         make(**values)
     except (ValueError, TypeError) as error:
-        culprit = _culprit(make, values)
-        path = use.path if culprit is None else use.option_path(culprit)
-        got = use.spec.options if culprit is None else use.spec.options[culprit]
+        blamed = culprit(make, values)
+        path = use.path if blamed is None else use.option_path(blamed)
+        got = use.spec.options if blamed is None else use.spec.options[blamed]
         message = f"{plugin.name} refuses it: {error}"
         mend = f"see `trainwright show {plugin.name}`"
         return [Problem(path, message, got, mend=mend)]
@@ -184,8 +184,16 @@ def _maker(group: str, plugin: Plugin) -> Callable[..., Any] | None:
     return None
 
 
-def _culprit(make: Callable[..., Any], values: Mapping[str, Any]) -> str | None:
-    """The one option without which the constructor is content."""
+def culprit(make: Callable[..., Any], values: Mapping[str, Any]) -> str | None:
+    """The one option for which a constructor refuses ``values``.
+
+    Args:
+        make: the constructor.
+        values: options that it has refused.
+
+    Returns:
+        The only option, or the only one without which it is content; None when it cannot be told.
+    """
     if len(values) == 1:
         return next(iter(values))
     blamed = [

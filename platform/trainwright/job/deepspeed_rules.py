@@ -60,8 +60,8 @@ def _meant(problem: Problem) -> Problem:
 
 def stage_fits_offload(job: TrainJob) -> list[Problem]:
     """Offloading needs the stage that splits what is offloaded."""
-    zero = job.deepspeed.get("zero_optimization")
-    if not isinstance(zero, dict):
+    zero = job.deepspeed.get("zero_optimization", {})
+    if settings_are_known(job):
         return []
     needs = {"offload_optimizer": 1, "offload_param": 3}
     stage = zero.get("stage", 0)
@@ -72,10 +72,7 @@ def stage_fits_offload(job: TrainJob) -> list[Problem]:
             zero[key],
         )
         for key, least in needs.items()
-        if isinstance(zero.get(key), dict)
-        and zero[key].get("device", "none") != "none"
-        and isinstance(stage, int)
-        and stage < least
+        if zero.get(key) and zero[key].get("device", "none") != "none" and stage < least
     ]
 
 

@@ -111,9 +111,10 @@ class Document:
     def place(self, problem: Problem) -> Problem:
         """``problem`` with its place; its path ends where the job has a single value.
 
-        ``objective.name`` becomes ``objective`` in a job that says ``objective: z_loss``.
+        ``objective.name`` becomes ``objective`` in a job that says ``objective: z_loss``. What is
+        wrong with an argument of the command line (``--resume``) has no place in the job.
         """
-        if problem.location is not None:
+        if problem.location is not None or problem.path.startswith("-"):
             return problem
         path = problem.path if problem.got is MISSING else self._written(problem.path)
         return replace(problem, path=path, location=self.location_of(problem.path))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from trainwright.durations import Duration
 from trainwright.errors import PluginError
 from trainwright.job.load import Job
-from trainwright.job.models import DataSpec, HeldOut, PluginSpec, TrainingSpec, TrainJob
+from trainwright.job.models import DataSource, DataSpec, HeldOut, PluginSpec, TrainingSpec, TrainJob
 from trainwright.job.sources import is_file_source, name_of
 
 HASH_DIGITS = 8
@@ -120,18 +120,18 @@ class _Reduction:
         found: dict[str, Any] = {}
         for name, field in type(section).model_fields.items():
             value = getattr(section, name)
-            if name == "source" and self._is_file(section):
-                continue
             default = field.get_default(call_default_factory=True)
             if name not in left_out and (field.is_required() or value != default):
                 found[name] = self(value, _GROUPS.get((type(section).__name__, name)))
+        if isinstance(section, (DataSpec, HeldOut)) and section.source is not None:
+            found["source"] = self._source(section.source)
         return found
 
-    def _is_file(self, section: BaseModel) -> bool:
-        """Whether a section's source is files, for which the fingerprint stands."""
-        if not isinstance(section, (DataSpec, HeldOut)) or section.source is None:
-            return False
-        return is_file_source(name_of(section.source), self.format)
+    def _source(self, source: DataSource) -> Any:
+        """A dataset plugin in its long form; None for files, whose fingerprint says it all."""
+        if is_file_source(name_of(source), self.format):
+            return None
+        return self(PluginSpec(name=source) if isinstance(source, str) else source, "datasets")
 
     def _plugin(self, spec: PluginSpec, group: str | None) -> dict[str, Any]:
         """Name, differing fields, and the options that differ from the constructor's defaults."""
@@ -162,9 +162,5 @@ class _Reduction:
         return found
 
 
-_GROUPS = {
-    ("DataSpec", "source"): "datasets",
-    ("DataSpec", "transforms"): "transforms",
-    ("HeldOut", "source"): "datasets",
-}
+_GROUPS = {("DataSpec", "transforms"): "transforms"}
 """(section, key) -> the group of the plugins there."""

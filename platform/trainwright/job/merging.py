@@ -19,7 +19,8 @@ def read_with_extends(text: str, file: str, chain: tuple[str, ...] = ()) -> Pars
 
     Mappings are merged key by key; lists and single values replace what they stand for, and a
     plugin of another name replaces the plugin with its options. Every value keeps the place
-    where it was written.
+    where it was written. Plugin files and data of an extended job are looked for beside the job
+    that is run, not beside the file that names them.
 
     Args:
         text: content of the file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,12 @@ def read_value(text: str, place: str) -> Any:
     Raises:
         JobError: not YAML; ``place`` says where.
     """
-    node = _compose(text, place)
-    if node is None:
-        return None
     reading = _Reading(place)
-    value = reading.value(node, "")
+    try:
+        node = _compose(text, place)
+        value = None if node is None else reading.value(node, "")
+    except JobError as error:
+        raise JobError([_at(problem, place) for problem in error.problems]) from None
     if reading.problems:
         raise JobError([_at(problem, place) for problem in reading.problems])
     return value
@@ -282,4 +283,4 @@ def _join(path: str, key: str) -> str:
 
 
 def _at(problem: Problem, place: str) -> Problem:
-    return Problem(**{**vars(problem), "location": Location(place)})
+    return replace(problem, location=Location(place))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from trainwright.job import Job
+from trainwright.job.schema import DIALECT, job_schema
+from trainwright.job.yaml_reader import read_yaml
+
+ROOT = Path(__file__).parents[3]
+JOBS = [
+    path
+    for path in sorted((ROOT / "jobs").rglob("*.yaml"))
+    if yaml.safe_load(path.read_text()).get("kind", "train") == "train"
+]
+RICH = (Path(__file__).parent / "rich.yaml").read_text()
+
+MINIMAL = {"name": "x", "data": {"source": "digits"}, "model": "mlp", "objective": "z_loss"}
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = job_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def errors(validator, **sections) -> list[str]:
+    return [error.message for error in validator.iter_errors({**MINIMAL, **sections})]
+
+
+def test_the_dialect_is_named():
+    assert job_schema()["$schema"] == DIALECT
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_the_job_files_satisfy_it(validator, path):
+    validator.validate(read_yaml(path.read_text(), path.name).values)
+
+
+def test_a_rich_job_satisfies_it(validator):
+    validator.validate(read_yaml(RICH, "rich.yaml").values)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"data": {"source": "digits", "validation": 0.2}},
+        {"data": {"source": {"name": "my.data.make", "n": 3}, "test": {"source": "digits"}}},
+        {"data": {"source": "a.csv", "columns": {"t": {"type": "class", "from": "label"}}}},
+        {"objective": ["mse", {"name": "losses.py:Mine", "weight": 2, "options": {"weight": 1}}]},
+        {"objective": "CrossEntropyLoss"},
+        {"metrics": ["accuracy", {"name": "binary_accuracy"}, "BinaryAccuracy"]},
+        {"training": {"monitor": "validation/loss", "evaluate_every": "2 epochs"}},
+        {"training": {"monitor": {"metric": "validation/loss", "mode": "min"}}},
+        {"deepspeed": {"zero_optimization": {"stage": 2}}},
+        {"strategies": [{"name": "early_stopping", "patience": 3}]},
+        {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": "cosine"},
+    ],
+)
+def test_what_the_loader_accepts_satisfies_it(validator, sections):
+    data = {"source": "digits", "validation": 0.2}
+    Job.from_dict({**MINIMAL, "data": data, **sections})
+    assert errors(validator, **sections) == []
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"epochs": 3},
+        {"data": {"source": "digits", "validation": 1.2}},
+        {"data": {}},
+        {"training": {"epochs": "3"}},
+        {"training": {"evaluate_every": "3"}},
+        {"engine": "deepsped"},
+        {"objective": "z_los"},
+        {"objective": {"a": 1}},
+        {"strategies": ["early_stoping"]},
+        {"optimizer": {"name": "cosine"}},
+        {"deepspeed": {"zero_optimization": {"stge": 2}}},
+        {"deepspeed": {"train_batch_size": 2}},
+        {"extends": 5},
+    ],
+)
+def test_an_editor_sees_what_is_wrong(validator, sections):
+    assert errors(validator, **sections)
+
+
+def test_a_job_that_extends_another_need_not_hold_everything(validator):
+    validator.validate({"extends": "base.yaml", "seed": 3})
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({"seed": 3})
+
+
+def test_every_key_of_a_section_is_described():
+    schema = job_schema()
+    undescribed = [
+        key for key, item in schema["properties"].items() if not _described(item, schema)
+    ]
+    assert not undescribed
+
+
+def _described(item: dict, schema: dict) -> bool:
+    if item.get("description"):
+        return True
+    name = item.get("$ref", "").rpartition("/")[2]
+    return bool(name and schema["$defs"][name].get("description"))
