@@ -213,9 +213,16 @@ def _connect(uri: str) -> Any:
     database = sqlite_path(uri)
     if database is None:
         return MlflowClient(tracking_uri=uri)
-    # Two processes that migrate one new database at the same time break each other's tables.
+    # Two processes that set up one database break each other's tables, and one that is killed
+    # while it does so leaves half of them: so one at a time, beside the place, then moved there.
     database.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(database.with_name(f".{database.name}.lock"), give_up=lambda: False):
+        if not database.exists():
+            fresh = database.with_name(f".{database.name}.new")
+            for stale in database.parent.glob(f"{fresh.name}*"):  # its rollback journal, too
+                stale.unlink()
+            MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
+            fresh.replace(database)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client

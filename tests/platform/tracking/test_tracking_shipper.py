@@ -210,7 +210,7 @@ def test_killed_at_random_moments_and_started_again(
     chance = random.Random(7)
     attempt, step = 1, 0
     journal = JournalWriter(run.folder, 1, [], 1, interval_s=0.02)
-    for _ in range(6):
+    for _ in range(4):
         shipper = start(database.uri)
         wait_until(lambda: (state := read_state(run.folder)) and state.mlflow_run_id)
         pause_s = chance.uniform(0, 1.5)

@@ -293,6 +293,24 @@ def test_processes_that_meet_a_new_database_do_not_break_it(tmp_path: Path) -> N
     assert [process.wait(120) for process in processes] == [0, 0, 0]
 
 
+@pytest.mark.slow
+def test_a_process_killed_while_it_sets_up_a_database_leaves_none(tmp_path: Path) -> None:
+    code = (
+        "import sys; from trainwright.tracking.target import MlflowTarget;"
+        "MlflowTarget(sys.argv[1]).experiment('e')"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/mlflow.db"]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / ".mlflow.db.new").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert (tmp_path / "mlflow.db").exists()
+
+
 def test_one_process_at_a_time(run: Any, database: Any) -> None:
     write_steps(run.folder, 1, range(1, 6))
     with exclusive(lock_path(run.folder), lambda: True) as held:
