@@ -75,7 +75,7 @@ def run_job(
     if record is not None and record.status == "finished":
         return RunResult.of(folder, record, already_finished=True)
     _refuse_running(record)
-    source = continued_from(job, storage, resume) if resume else None
+    source = continued_from(prepared, storage, resume) if resume else None
     if started is not None:
         resumed_from = source.label if source else None
         started(Started(prepared, folder, record is not None, resumed_from))

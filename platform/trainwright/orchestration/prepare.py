@@ -32,6 +32,7 @@ class Prepared:
         job: the job.
         name: the run's name.
         plugin_files: the user's plugin files, relative path -> content.
+        fingerprint: identifies the content of the data.
         total_steps: updates planned.
         summary: what will be trained on what, one line each.
         remarks: what depends on the number of workers.
@@ -40,6 +41,7 @@ class Prepared:
     job: Job
     name: str
     plugin_files: dict[str, bytes]
+    fingerprint: str
     total_steps: int
     summary: list[str]
     remarks: list[str]
@@ -65,7 +67,7 @@ def prepare(job: Job) -> Prepared:
     files = plugin_files(job.base, plugins_of(spec, job))
     name = run_name(job, data_fingerprint=splits.fingerprint, plugin_files=files)
     total = assembly.timetable.total_steps
-    return Prepared(job, name, files, total, _summary(assembly), remarks)
+    return Prepared(job, name, files, splits.fingerprint, total, _summary(assembly), remarks)
 
 
 @contextmanager

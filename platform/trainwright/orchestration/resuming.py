@@ -8,11 +8,12 @@ from typing import Any
 
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, Problem
-from trainwright.job import Job
-from trainwright.orchestration.anchoring import anchored
+from trainwright.orchestration.prepare import Prepared, plugins_of
+from trainwright.plugins import plugin_files
 from trainwright.runs import find_run
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
+from trainwright.training.saving import digests
 
 FREE = (
     "name",
@@ -38,6 +39,9 @@ FREE = (
 )
 """What may differ from the run that is continued; everything else must be the same."""
 
+FREE_GROUPS = ("metrics", "schedules")
+"""Groups of plugins whose files may have been edited since."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -52,8 +56,8 @@ class Source:
     place: tuple[str, str]
 
 
-def continued_from(job: Job, storage: Folder, run: str) -> Source:
-    """The last checkpoint of ``run``, if ``job`` can go on from it.
+def continued_from(prepared: Prepared, storage: Folder, run: str) -> Source:
+    """The last checkpoint of ``run``, if the prepared job can go on from it.
 
     Raises:
         InputError: no such run, no checkpoint, or the job differs where it must not.
@@ -64,8 +68,9 @@ def continued_from(job: Job, storage: Folder, run: str) -> Source:
         raise InputError(
             Problem(path="--resume", message="the run has no checkpoint", got=record.name)
         )
-    before: Mapping[str, Any] = checkpoint.state["job"]
-    now = public_values(anchored(job))
+    state = checkpoint.state
+    before: Mapping[str, Any] = state["job"]
+    now = public_values(prepared.job.spec)
     problems = [
         Problem(
             path=path,
@@ -75,9 +80,24 @@ def continued_from(job: Job, storage: Folder, run: str) -> Source:
         )
         for path, old, new in _differences(before, now)
     ]
+    problems += _edited(prepared, state["plugin_files"], record.name)
+    same_source = not any(problem.path.startswith("data") for problem in problems)
+    if same_source and state["fingerprint"] != prepared.fingerprint:
+        message = f"the samples are not those that {record.name} was trained on"
+        problems.append(Problem(path="data.source", message=message))
     if problems:
-        raise InputError([job.locate(problem) for problem in problems])
+        raise InputError([prepared.job.locate(problem) for problem in problems])
     return Source(f"{record.name}@{checkpoint.step}", (folder.url, checkpoint.name))
+
+
+def _edited(prepared: Prepared, before: Mapping[str, str], run: str) -> Iterator[Problem]:
+    """The plugin files whose content changed since ``run``."""
+    job = prepared.job
+    plugins = [p for p in plugins_of(job.spec, job) if p.group not in FREE_GROUPS]
+    for name, digest in digests(plugin_files(job.base, plugins)).items():
+        if before.get(name, digest) != digest:
+            mend = f"undo the edit, or start a run of its own without --resume {run}"
+            yield Problem("--resume", f"{name} was edited since {run} was trained", mend=mend)
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

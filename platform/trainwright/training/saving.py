@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint, CheckpointWriter, Piece
+from trainwright.data.loading import Splits
 from trainwright.engine.base import Engine
 from trainwright.engine.module import public_name
 from trainwright.errors import CheckpointError
@@ -32,7 +34,7 @@ class Saver:
         strategies: whose state is kept, by short name.
         progress: of the loop.
         job: the resolved job, kept for ``export`` and ``--resume``.
-        extra: further plain values that never change (transform state, facts, fingerprint).
+        extra: what never changes, see :func:`constants_of`.
         attempt: number of this attempt.
         lineage: ``[attempt, last step]`` of the attempts this one continues.
     """
@@ -77,6 +79,20 @@ class Saver:
             "tied": _tied(self.engine.module),
             **self.extra,
         }
+
+
+def constants_of(splits: Splits, plugin_files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What identifies the data and the code of a run, for its checkpoints."""
+    return {
+        "transforms": splits.transforms.state_dict(),
+        "fingerprint": splits.fingerprint,
+        "plugin_files": digests(plugin_files),
+    }
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The SHA-256 of each file's content, by name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 def restore(

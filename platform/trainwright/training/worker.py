@@ -29,7 +29,7 @@ from trainwright.training.loop import Loop, Progress
 from trainwright.training.metrics import build_metrics, metric_names, monitored
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
-from trainwright.training.saving import Saver, restore
+from trainwright.training.saving import Saver, constants_of, restore
 from trainwright.training.update import Updater
 
 
@@ -201,7 +201,17 @@ def _train(
         keep_best=keep.best,
     )
     loop = make_loop(assembly, engine, metrics, recorder, progress)
-    loop.save = _saving(assembly, engine, writer, progress, start, journal)
+    saver = Saver(
+        writer,
+        engine,
+        assembly.strategies,
+        progress,
+        job,
+        constants_of(assembly.splits, order.plugin_files),
+        start.attempt,
+        start.lineage,
+    )
+    loop.save = _saving(saver, journal)
     with _system_metrics(job, journal, progress):
         complete = loop.run()
         writer.wait()
@@ -250,29 +260,7 @@ def make_loop(
     )
 
 
-def _saving(
-    assembly: Assembly,
-    engine: Engine,
-    writer: CheckpointWriter,
-    progress: Progress,
-    start: _Start,
-    journal: JournalWriter | None,
-) -> Callable[[bool], None]:
-    fixed = {
-        "transforms": assembly.splits.transforms.state_dict(),
-        "fingerprint": assembly.splits.fingerprint,
-    }
-    saver = Saver(
-        writer,
-        engine,
-        assembly.strategies,
-        progress,
-        assembly.job,
-        fixed,
-        start.attempt,
-        start.lineage,
-    )
-
+def _saving(saver: Saver, journal: JournalWriter | None) -> Callable[[bool], None]:
     def save(improved: bool) -> None:
         # Rows up to a checkpoint must outlive it: a resumed run does not write them again.
         if journal is not None:
