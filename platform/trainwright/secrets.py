@@ -10,7 +10,7 @@ from trainwright.job.models import TrainJob
 
 def mask(text: str) -> str:
     """The text with the password of every URL in it replaced by stars."""
-    return re.sub(r"(\w[\w+.-]*://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
+    return re.sub(r"(://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
 def public_values(job: TrainJob) -> dict[str, Any]:

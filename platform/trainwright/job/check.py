@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainwright.errors import InputError, PluginError, Problem
+from trainwright.job.data_rules import monitor_exists
 from trainwright.job.fields import keys_of
 from trainwright.job.models import DataSource, PluginSpec
 from trainwright.job.sources import is_file_source, name_of
@@ -87,7 +88,10 @@ def check_plugins(job: Job) -> list[Problem]:
         Every problem with file and line, in the order of the lines: unknown names, plugins that
         cannot be imported, unknown, missing and wrong options.
     """
-    return job.document.sorted(problem for use in uses(job) for problem in _check(use, job))
+    problems = [problem for use in uses(job) for problem in _check(use, job)]
+    if not any(problem.path.startswith("metrics") for problem in problems):
+        problems += monitor_exists(job.spec)
+    return job.document.sorted(problems)
 
 
 def plugins_of(job: Job) -> list[Plugin]:

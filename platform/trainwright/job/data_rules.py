@@ -45,15 +45,6 @@ def memory_stays_in_process(job: TrainJob) -> list[Problem]:
     ]
 
 
-def files_have_columns(job: TrainJob) -> list[Problem]:
-    """What a file's columns hold is declared, never guessed."""
-    data = job.data
-    if data.columns or not is_file_source(name_of(data.source), data.format):
-        return []
-    form = "columns: {image: {type: image, shape: [1, 28, 28]}, target: {type: class}}"
-    return [Problem("data.columns", "is missing, and data.source is read from files", allowed=form)]
-
-
 def plugins_have_no_columns(job: TrainJob) -> list[Problem]:
     """A dataset plugin declares its columns itself."""
     data = job.data
@@ -188,15 +179,25 @@ def _base(name: str) -> str:
     return name.rpartition(":")[2].rpartition(".")[2]
 
 
+def monitor_has_data(job: TrainJob) -> list[Problem]:
+    """A monitored metric comes from a validation split."""
+    monitor = job.training.monitor
+    if monitor is None or job.data.validation is not None:
+        return []
+    message = "needs a validation split, from which the metric comes"
+    mend = "add data.validation, 0.2 say"
+    return [Problem("training.monitor", message, monitor.metric, mend=mend)]
+
+
 def monitor_exists(job: TrainJob) -> list[Problem]:
-    """The monitored metric is one that an evaluation gives."""
+    """The monitored metric is one that an evaluation gives.
+
+    Not among the rules of the form: it is asked once the names of the metrics are known to be
+    right, so that a misspelt metric is told as such.
+    """
     monitor = job.training.monitor
     if monitor is None:
         return []
-    if job.data.validation is None:
-        message = "needs a validation split, from which the metric comes"
-        mend = "add data.validation, 0.2 say"
-        return [Problem("training.monitor", message, monitor.metric, mend=mend)]
     names = ["loss", *(metric.name for metric in job.metrics)]
     if len(job.objectives) > 1:
         names += [_base(objective.name) for objective in job.objectives]
@@ -213,7 +214,6 @@ def monitor_exists(job: TrainJob) -> list[Problem]:
 
 DATA_RULES = (
     memory_stays_in_process,
-    files_have_columns,
     plugins_have_no_columns,
     files_have_no_options,
     held_out_in_one_way,
@@ -224,5 +224,5 @@ DATA_RULES = (
     labels_differ,
     metrics_are_evaluated,
     evaluation_has_data,
-    monitor_exists,
+    monitor_has_data,
 )

@@ -127,12 +127,14 @@ def _run(
 ) -> RunResult:
     began = time.monotonic()
     before = record.seconds
-    with _shipping(job, storage, folder, record):
+    with _shipping(job, storage, folder, record) as shipper:
         try:
             with catch_signals() as stop:
                 outcome = _train(job, folder, order, show, stop)
             record.metrics, record.steps = outcome.metrics, outcome.steps
             remarks = [*outcome.warnings, *_finish(folder)]
+            if outcome.complete and shipper is not None:
+                remarks += _publish(job, folder, shipper)
             # Only now: a run that says it is finished is never touched again.
             record.status = "finished" if outcome.complete else "interrupted"
         except BaseException as error:
@@ -188,7 +190,8 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
         except Exception as error:
             import traceback
 
-            traceback.print_exc()
+            with driver_log(folder).open("a") as log:
+                traceback.print_exc(file=log)
             raise RunError(
                 f"training failed: {type(error).__name__}: {error}\n{traceback.format_exc()}"
             ) from error
@@ -227,11 +230,13 @@ def driver_log(folder: Folder) -> Path:
 
 
 @contextlib.contextmanager
-def _shipping(job: Job, storage: Folder, folder: Folder, record: RunRecord) -> Iterator[None]:
+def _shipping(
+    job: Job, storage: Folder, folder: Folder, record: RunRecord
+) -> Iterator[ShipperProcess | None]:
     """A shipper process beside the run; it outlives a crash of this one and tells the truth."""
     tracking = job.spec.tracking
     if not tracking.enabled:
-        yield
+        yield None
         return
     log = driver_log(folder).with_name("shipper.log") if folder.is_local else None
     if log is not None:
@@ -244,7 +249,7 @@ def _shipping(job: Job, storage: Folder, folder: Folder, record: RunRecord) -> I
         log=log,
     )
     try:
-        yield
+        yield shipper
     finally:
         shipper.finish()
         record.mlflow = _mlflow(folder, record)
@@ -261,6 +266,20 @@ def _finish(folder: Folder) -> list[str]:
     except Exception as error:  # a finished training must not turn into a failed one here
         remarks.append(f"after training: {type(error).__name__}: {error}")
     return remarks
+
+
+def _publish(job: Job, folder: Folder, shipper: ShipperProcess) -> list[str]:
+    """The model in MLflow, if the job asks for it; what went wrong is told and not fatal."""
+    if job.spec.tracking.log_model == "never":
+        return []
+    from trainwright.orchestration.publishing import publish_model
+
+    with output_to(driver_log(folder)):
+        try:
+            remark = publish_model(job, folder, shipper)
+        except Exception as error:  # a finished training must not turn into a failed one here
+            remark = f"the model was not stored in MLflow: {type(error).__name__}: {error}"
+    return [remark] if remark else []
 
 
 def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:

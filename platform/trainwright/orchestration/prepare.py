@@ -10,13 +10,12 @@ from trainwright.data.loading import load_splits
 from trainwright.engine import engine_name
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
-from trainwright.job.check import check_plugins
+from trainwright.job.check import check_plugins, plugins_of
 from trainwright.job.identity import run_name
-from trainwright.job.models import PluginSpec, TrainJob
-from trainwright.job.sources import is_file_source
+from trainwright.job.models import TrainJob
 from trainwright.optimizers import is_elementwise
 from trainwright.orchestration.machine import does_not_fit_here
-from trainwright.plugins import Plugin, find, plugin_files
+from trainwright.plugins import find, plugin_files
 from trainwright.strategy import Context
 from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.tracking import check_uri
@@ -64,7 +63,7 @@ def prepare(job: Job) -> Prepared:
         assembly = assemble(spec, job.base, splits, context)
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly, workers)])
         remarks = dry_run(assembly, job.base)
-    files = plugin_files(job.base, plugins_of(spec, job))
+    files = plugin_files(job.base, plugins_of(job))
     name = run_name(job, data_fingerprint=splits.fingerprint, plugin_files=files)
     total = assembly.timetable.total_steps
     return Prepared(job, name, files, splits.fingerprint, total, _summary(assembly), remarks)
@@ -82,26 +81,6 @@ def located(job: Job) -> Iterator[None]:
 def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         raise JobError(problems)
-
-
-def plugins_of(spec: TrainJob, job: Job) -> list[Plugin]:
-    """Every plugin that a job names, except datasets given as a URL."""
-    named: list[tuple[str, PluginSpec]] = [
-        ("models", spec.model),
-        ("optimizers", spec.optimizer),
-        ("schedules", spec.schedule),
-        *(("objectives", item) for item in spec.objectives),
-        *(("strategies", item) for item in spec.strategies),
-        *(("metrics", item) for item in spec.metrics),
-        *(("transforms", item) for item in spec.data.transforms),
-    ]
-    held = [part.source for part in (spec.data.validation, spec.data.test) if part is not None]
-    for source in (spec.data.source, *held):
-        if isinstance(source, PluginSpec):
-            named.append(("datasets", source))
-        elif source is not None and not is_file_source(source, spec.data.format):
-            named.append(("datasets", PluginSpec(name=source)))
-    return [find(group, item.name, job.base) for group, item in named]
 
 
 def zero_stage(spec: TrainJob) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, Problem
-from trainwright.orchestration.prepare import Prepared, plugins_of
+from trainwright.job.check import plugins_of
+from trainwright.orchestration.prepare import Prepared
 from trainwright.plugins import plugin_files
 from trainwright.runs import find_run
 from trainwright.secrets import public_values
@@ -93,7 +94,7 @@ def continued_from(prepared: Prepared, storage: Folder, run: str) -> Source:
 def _edited(prepared: Prepared, before: Mapping[str, str], run: str) -> Iterator[Problem]:
     """The plugin files whose content changed since ``run``."""
     job = prepared.job
-    plugins = [p for p in plugins_of(job.spec, job) if p.group not in FREE_GROUPS]
+    plugins = [p for p in plugins_of(job) if p.group not in FREE_GROUPS]
     for name, digest in digests(plugin_files(job.base, plugins)).items():
         if before.get(name, digest) != digest:
             mend = f"undo the edit, or start a run of its own without --resume {run}"

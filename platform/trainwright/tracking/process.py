@@ -56,6 +56,11 @@ class ShipperProcess:
         self._watcher.start()
 
     @property
+    def uri(self) -> str:
+        """The tracking URI, with its password if it has one."""
+        return self._uri
+
+    @property
     def pid(self) -> int | None:
         """The process id; None when it could not be started."""
         return self._process.pid if self._process is not None else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +16,11 @@ from trainwright.data.facts import data_facts, input_column
 from trainwright.data.loading import Splits
 from trainwright.engine.module import NamedModel, TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
+from trainwright.job.check import culprit
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.objective import Argument, Term, WeightedSum, arguments_of
 from trainwright.optimizers import build_optimizer
-from trainwright.plugins import check_options, construct, find
+from trainwright.plugins import Plugin, check_options, construct, find
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
 from trainwright.training.randomness import seed_all
@@ -104,7 +106,24 @@ def build_plugin(
     options, problems = check_options(plugin, spec.options, path, derived or {})
     if problems:
         raise PluginError(problems)
-    return construct(plugin, options, path)
+    try:
+        return construct(plugin, options, path)
+    except PluginError as error:
+        raise _blaming(error, plugin, spec, options) from error
+
+
+def _blaming(
+    error: PluginError, plugin: Plugin, spec: PluginSpec, options: Mapping[str, Any]
+) -> PluginError:
+    """The refusal of a constructor, at the one option of the job that it is about."""
+    written = {name: value for name, value in options.items() if name in spec.options}
+    given = {name: value for name, value in options.items() if name not in spec.options}
+    blamed = culprit(partial(plugin.factory, **given), written)
+    if blamed is None:
+        return error
+    return PluginError(
+        [replace(p, path=f"{p.path}.{blamed}", got=written[blamed]) for p in error.problems]
+    )
 
 
 def _strategies(job: TrainJob, base: Path) -> dict[str, Strategy]:

@@ -264,7 +264,7 @@ def _saving(saver: Saver, journal: JournalWriter | None) -> Callable[[bool], Non
     def save(improved: bool) -> None:
         # Rows up to a checkpoint must outlive it: a resumed run does not write them again.
         if journal is not None:
-            journal.flush()
+            journal.flush(timeout_s=2.0)
         saver(improved)
 
     return save

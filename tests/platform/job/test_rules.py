@@ -6,6 +6,7 @@ import pytest
 
 from trainwright.errors import JobError, Problem
 from trainwright.job import Job
+from trainwright.job.check import check_plugins
 from trainwright.job.rules import RULES, broken_rules
 
 MINIMAL = {"name": "x", "data": {"source": "digits"}, "model": "mlp", "objective": "mse"}
@@ -96,8 +97,6 @@ BROKEN = [
         {"data": {**FILES, "validation": {"source": "memory://a.parquet"}}},
         "data.validation.source",
     ),
-    ("files_have_columns", {"data": {"source": "a.parquet"}}, "data.columns"),
-    ("files_have_columns", {"data": {"source": "digits", "format": "csv"}}, "data.columns"),
     ("plugins_have_no_columns", {"data": {"source": "digits", "columns": COLUMNS}}, "data.columns"),
     (
         "files_have_no_options",
@@ -166,20 +165,7 @@ BROKEN = [
         {"training": {"evaluate_every": "1 epoch"}},
         "training.evaluate_every",
     ),
-    ("monitor_exists", {"training": {"monitor": "validation/loss"}}, "training.monitor"),
-    (
-        "monitor_exists",
-        {"data": {"source": "d", "validation": 0.2}, "training": {"monitor": "validation/acc"}},
-        "training.monitor",
-    ),
-    (
-        "monitor_exists",
-        {
-            "data": {"source": "d", "validation": 0.2},
-            "training": {"monitor": {"metric": "train/loss"}},
-        },
-        "training.monitor.metric",
-    ),
+    ("monitor_has_data", {"training": {"monitor": "validation/loss"}}, "training.monitor"),
     (
         "keys_are_not_owned",
         {"deepspeed": {"train_batch_size": 8}},
@@ -199,6 +185,29 @@ def refused(sections: dict) -> list[Problem]:
     with pytest.raises(JobError) as caught:
         Job.from_dict({**MINIMAL, **sections})
     return caught.value.problems
+
+
+UNKNOWN_MONITORS = [
+    ("validation/acc", "training.monitor"),
+    ({"metric": "train/loss"}, "training.monitor"),
+]
+
+
+@pytest.mark.parametrize(("monitor", "path"), UNKNOWN_MONITORS)
+def test_a_monitor_that_no_evaluation_gives(monitor, path):
+    data = {"source": "digits", "validation": 0.2}
+    job = Job.from_dict({**MINIMAL, "data": data, "training": {"monitor": monitor}})
+    [problem] = check_plugins(job)
+    assert problem.path.startswith(path)
+    assert problem.allowed == "validation/loss"
+
+
+def test_a_misspelt_metric_is_told_as_such_and_not_as_a_wrong_monitor():
+    data = {"source": "digits", "validation": 0.2}
+    training = {"monitor": "validation/accuracy"}
+    job = Job.from_dict({**MINIMAL, "data": data, "training": training, "metrics": ["accurracy"]})
+    [problem] = check_plugins(job)
+    assert (problem.path, problem.nearest) == ("metrics.0", "accuracy")
 
 
 @pytest.mark.parametrize("sections", KEPT)
@@ -251,15 +260,11 @@ def test_deepspeed_runs_on_linux(monkeypatch, sections, is_broken):
     assert "engine: local" in problem.allowed
 
 
-def test_a_monitor_with_a_slip_names_the_metric():
-    sections = {
-        "data": {"source": "d", "validation": 0.2},
-        "metrics": ["accuracy"],
-        "training": {"monitor": "validation/acuracy"},
-    }
-    assert refused(sections)[0].nearest == "validation/accuracy"
-    sections["training"] = {"monitor": "accuracy"}
-    assert refused(sections)[0].nearest == "validation/accuracy"
+@pytest.mark.parametrize("monitor", ["validation/acuracy", "accuracy"])
+def test_a_monitor_with_a_slip_names_the_metric(monitor):
+    data = {"source": "digits", "validation": 0.2}
+    job = {**MINIMAL, "data": data, "metrics": ["accuracy"], "training": {"monitor": monitor}}
+    assert check_plugins(Job.from_dict(job))[0].nearest == "validation/accuracy"
 
 
 def test_what_works_instead_is_said():
