@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from typing_extensions import override
 
@@ -24,7 +25,7 @@ from trainwright.engine.zero_layout import fragments_of, frozen_fragments, refre
 
 
 class DeepSpeedEngine(Engine):
-    """Training under ``deepspeed.initialize``; needs an initialised process group.
+    """Training under ``deepspeed.initialize``, in the process group or in one of its own.
 
     Args:
         module: model and objective, equal on all workers.
@@ -38,6 +39,7 @@ class DeepSpeedEngine(Engine):
         self, module: TrainModule, optimizer: torch.optim.Optimizer, settings: EngineSettings
     ) -> None:
         deepspeed = _import_deepspeed(settings.device)
+        _ensure_process_group(settings)
         self.settings = settings
         self.module = module
         self.stage = int((settings.deepspeed or {}).get("zero_optimization", {}).get("stage", 0))
@@ -214,6 +216,16 @@ def deepspeed_config(settings: EngineSettings, numel: int) -> dict[str, Any]:
             # stage 1 this would choose another optimizer, which adds them up wrongly.
             config.setdefault("data_types", {"grad_accum_dtype": "fp32"})
     return config
+
+
+def _ensure_process_group(settings: EngineSettings) -> None:
+    """A group of this one process, where nobody has made a larger one (``workers: 0``)."""
+    if dist.is_initialized():
+        return
+    backend = "nccl" if settings.device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+        os.environ.setdefault(name, value)
 
 
 def _import_deepspeed(device: torch.device) -> Any:
