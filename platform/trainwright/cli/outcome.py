@@ -67,13 +67,16 @@ def mlflow_command(uri: str) -> str:
     return command("mlflow", "ui", "--backend-store-uri", uri)
 
 
-def failure(message: str, folder: Folder | None, again: str) -> list[tuple[str, str]]:
+def failure(
+    message: str, folder: Folder | None, again: str, log: Path | None = None
+) -> list[tuple[str, str]]:
     """Label and text of what to know about a failed run.
 
     Args:
         message: the error with its traceback.
         folder: the run's folder, once there is one.
         again: the command that was given.
+        log: the driver's log, which is elsewhere when the run's folder is on another machine.
     """
     reason, line = cause(message)
     lines = [("failed", reason.removeprefix("training failed: "))]

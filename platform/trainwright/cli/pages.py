@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.text import Text
 
+from trainwright.cli.terminal import folded
 from trainwright.plugins.docstring import Docstring, plain
 
 if TYPE_CHECKING:
@@ -20,51 +20,56 @@ _MATHS = (".. math", ":math:", "\\begin{")
 """Signs of a page written for a browser; only its first sentence reads well in a terminal."""
 
 
+Part = tuple[int, Text]
+"""Columns to indent by, and a paragraph."""
+
+
 def print_page(console: Console, card: Card) -> None:
     """Print the page; the example is never folded, so that it can be copied."""
     document = Docstring.parse(card.text)
-    console.print(Group(*_about(card, document)))
-    console.print(_heading("In a job"))
+    _print(console, _about(card, document))
+    _print(console, [_heading("In a job")])
     console.print(Text(textwrap.indent(card.example, "  ")), soft_wrap=True)
-    console.print(Group(*_background(card, document)))
+    _print(console, _background(card, document))
 
 
-def _about(card: Card, document: Docstring) -> Iterator[RenderableType]:
-    yield Text.assemble((card.name, "bold"), (f"  {card.group}, {card.origin}", "dim"))
-    yield _indented(Text(card.purpose))
+def _print(console: Console, parts: Iterable[Part]) -> None:
+    for indent, text in parts:
+        console.print(folded(console, text, indent), soft_wrap=True)
+
+
+def _about(card: Card, document: Docstring) -> Iterator[Part]:
+    yield 0, Text.assemble((card.name, "bold"), (f"  {card.group}, {card.origin}", "dim"))
+    yield 2, Text(card.purpose)
     if not any(sign in card.text for sign in _MATHS):
         for paragraph in _body(card.text):
-            yield Text()
-            yield _indented(Text(plain(paragraph)))
+            yield 0, Text()
+            yield 2, Text(plain(paragraph))
     yield from _section("Equation", document.sections.get("Equation"))
     yield from _options(card)
     yield from _section("Needs", _needs(card, document))
     if card.declares:
         yield _heading("Works with")
-        yield _indented(Text("\n".join(_works_with(card.declares))))
+        yield 2, Text("\n".join(_works_with(card.declares)))
 
 
-def _background(card: Card, document: Docstring) -> Iterator[RenderableType]:
+def _background(card: Card, document: Docstring) -> Iterator[Part]:
     yield from _section("Measured", document.sections.get("Measured"))
     yield from _section("Source", card.source)
-    yield Text()
+    yield 0, Text()
     names = f"; also known as {', '.join(card.aliases)}" if card.aliases else ""
-    yield Text(f"{card.implementation}{names}", style="dim")
+    yield 0, Text(f"{card.implementation}{names}", style="dim")
 
 
-def _heading(title: str) -> RenderableType:
-    return Text(f"\n{title}", style="bold")
+def _heading(title: str) -> Part:
+    return 0, Text(f"\n{title}", style="bold")
 
 
-def _indented(content: RenderableType) -> RenderableType:
-    return Padding(content, (0, 0, 0, 2))
-
-
-def _section(title: str, text: str | None) -> Iterator[RenderableType]:
+def _section(title: str, text: str | None) -> Iterator[Part]:
     if text:
         yield _heading(title)
         for paragraph in _reflowed(text):
-            yield _indented(Text(paragraph))
+            yield 2, Text(paragraph)
 
 
 def _reflowed(text: str) -> list[str]:
@@ -92,17 +97,17 @@ def _body(text: str) -> list[str]:
     return found
 
 
-def _options(card: Card) -> Iterator[RenderableType]:
+def _options(card: Card) -> Iterator[Part]:
     if not card.options:
         return
     yield _heading("Options")
     for option in card.options:
         facts = f"  {option.type}{_default(option)}"
-        yield _indented(Text.assemble((option.name, "cyan"), (facts, "dim")))
+        yield 2, Text.assemble((option.name, "cyan"), (facts, "dim"))
         if option.description:
-            yield Padding(Text(option.description), (0, 0, 0, 6))
+            yield 6, Text(option.description)
     if card.open:
-        yield _indented(Text("further options are passed on", style="dim"))
+        yield 2, Text("further options are passed on", style="dim")
 
 
 def _default(option: Option) -> str:

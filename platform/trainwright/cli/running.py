@@ -166,7 +166,7 @@ class Call:
     def _tell_failed(self, error: TrainwrightError) -> None:
         report = self.report
         report.answer.update(status="failed", error=" at ".join(filter(None, cause(str(error)))))
-        (kind, reason), *more = outcome.failure(str(error), self.folder, self.again)
+        (kind, reason), *more = outcome.failure(str(error), self.folder, self.again, report.log)
         report.error(reason, kind)
         for label, text in more:
             self._tell_next(label, text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 WIDTH_OF_A_PIPE = 240
 """Columns where no terminal sets a limit: lines in a file are not folded."""
@@ -19,6 +20,15 @@ def console(stream: TextIO) -> Console:
     is_terminal = stream.isatty()
     width = None if is_terminal or "COLUMNS" in os.environ else WIDTH_OF_A_PIPE
     return Console(file=stream, width=width, highlight=False, emoji=False)
+
+
+def folded(console: Console, text: Text, indent: int = 2) -> Text:
+    """``text`` folded at the console's width with every line indented, nothing behind the lines."""
+    lines = text.wrap(console, max(console.width - indent, 20))
+    margin = Text(" " * indent)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(margin + line if line.plain else line for line in lines)
 
 
 @contextlib.contextmanager

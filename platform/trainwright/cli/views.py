@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainwright.cli.progress import TrainingProgress
+from trainwright.cli.terminal import folded
 from trainwright.cli.words import clock, duration
 
 if TYPE_CHECKING:
@@ -155,9 +156,10 @@ class LiveView:
         self._name = started.folder.url.rstrip("/").rsplit("/", 1)[-1]
         self._console.print(Text(headline(started), style="bold"), soft_wrap=True)
         for line in prepared.summary:
-            self._console.print(Text(f"  {line}"))
+            self._console.print(folded(self._console, Text(line)))
         for remark in prepared.remarks:
-            self._console.print(Text.assemble(("  note: ", "yellow"), remark))
+            note = Text.assemble(("note: ", "yellow"), remark)
+            self._console.print(folded(self._console, note))
         workers = prepared.job.spec.cluster.workers
         where = f"Ray with {workers} worker{'s' * (workers > 1)}" if workers else "training"
         self._doing, self._began = f"starting {where}", time.monotonic()

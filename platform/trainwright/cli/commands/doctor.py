@@ -68,8 +68,8 @@ def _examined(report: Report, subject: Subject) -> list[Finding]:
     from trainwright.doctor import examine
 
     findings = []
-    live = report.err.is_terminal and not report.as_json
-    with report.err.status("looking around") if live else contextlib.nullcontext():
+    live = report.out.is_terminal
+    with report.out.status("looking around") if live else contextlib.nullcontext():
         for finding in examine(subject):
             findings.append(finding)
             _say(report, finding)

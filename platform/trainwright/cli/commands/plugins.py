@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from trainwright.cli.options import AsJson
@@ -68,16 +67,14 @@ def show(
 def _say(report: Report, entries: Sequence[Entry], everything: bool) -> None:
     from trainwright.plugins import GROUPS
 
-    width = max((len(entry.name) for entry in entries), default=0)
+    width = min(max((len(entry.name) for entry in entries), default=0), 28)
+    indent = "  " if everything else ""
     for group in dict.fromkeys(entry.group for entry in entries):
         if everything:
             report.out.print(Text.assemble((group, "bold"), (f"  {GROUPS[group]}", "dim")))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, min_width=min(width, 28) + 2 * everything)
-        table.add_column(no_wrap=True, overflow="ellipsis")
         for entry in (entry for entry in entries if entry.group == group):
-            table.add_row(f"{'  ' * everything}{entry.name}", _purpose(entry))
-        report.out.print(table)
+            line = Text.assemble(f"{indent}{entry.name:<{width}}  ", _purpose(entry))
+            report.out.print(line, no_wrap=True, overflow="ellipsis")
         if everything:
             report.out.print()
     report.out.print(Text("`trainwright show NAME` tells all about one of them.", style="dim"))

@@ -30,4 +30,5 @@ def schema(
         if output is None:
             report.out.file.write(text)
         else:
+            output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +64,7 @@ def _say(report: Report, name: str, one: SyncReport) -> None:
 
 
 @contextlib.contextmanager
-def _waiting(report: Report):  # type: ignore[no-untyped-def]
+def _waiting(report: Report) -> Iterator[Callable[[str, int], None] | None]:
     if not report.err.is_terminal:
         yield None
         return

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from trainwright.cli.options import AsJson, JobFile, Overrides
 from trainwright.cli.reporting import Report, reporting
+from trainwright.cli.terminal import folded
 
 if TYPE_CHECKING:
     from trainwright.api import Validation
@@ -51,10 +52,11 @@ def _say(report: Report, file: str, job: Job, found: Validation) -> None:
     title = Text.assemble(("good: ", "bold green"), f"{file} would run as ", (found.run, "bold"))
     report.out.print(title, soft_wrap=True)
     for line in [*found.summary, _workers(job)]:
-        report.out.print(Text(f"  {line}"))
+        report.out.print(folded(report.out, Text(line)))
     report.out.print(Text(f"  {shown(found.storage)}: {found.prospect}"), soft_wrap=True)
     for remark in found.remarks:
-        report.out.print(Text.assemble(("  note: ", "yellow"), remark))
+        note = Text.assemble(("note: ", "yellow"), remark)
+        report.out.print(folded(report.out, note))
 
 
 def _workers(job: Job) -> str:

@@ -1,0 +1,64 @@
+"""Times, numbers and JSON as people and programs read them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+
+import pytest
+
+from trainwright.cli import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7620, "2 h 07 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0:00"), (7, "0:07"), (754, "12:34"), (3723, "1:02:03")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert words.clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.97123, "0.9712"), (1.0e-7, "1e-07"), (12345.6, "12,346"), (math.nan, "nan"), (0.0, "0")],
+)
+def test_number(value: float, text: str) -> None:
+    assert words.number(value) == text
+
+
+def test_metrics_puts_the_most_telling_first() -> None:
+    values = {"train/loss": 1.0, "validation/loss": 2.0, "validation/accuracy": 0.5, "test/f1": 0.4}
+    names = [part.split()[0] for part in words.metrics(values).split(", ")]
+    assert names == ["test/f1", "validation/accuracy", "validation/loss", "train/loss"]
+
+
+def test_command_survives_a_shell() -> None:
+    parts = ["trainwright", "run", "my job.yaml", "-s", "objective={name: z_loss, a: 2}"]
+    assert shlex.split(words.command(*parts)) == parts
+
+
+def test_plain_json() -> None:
+    value = {"a": math.inf, "b": [math.nan, 1.5], "c": (1, "x"), 3: None}
+    plain = words.plain_json(value)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == {
+        "a": "inf",
+        "b": ["nan", 1.5],
+        "c": [1, "x"],
+        "3": None,
+    }
