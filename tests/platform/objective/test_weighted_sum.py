@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def _pieces(
 ) -> Tensor:
     """The loss as the loop builds it: each part by its share, added up."""
     bounds = [0, *sorted(cuts), len(logits)]
-    parts = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    parts = [slice(a, b) for a, b in itertools.pairwise(bounds) if b > a]
     batches = [{name: column[part] for name, column in batch.items()} for part in parts]
     counts = torch.stack([total.count(item) for item in batches])
     ratios = counts / counts.sum(dim=0)
