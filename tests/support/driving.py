@@ -6,14 +6,17 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
@@ -129,6 +132,96 @@ def _drive(
         code = 2 if isinstance(error, InputError) else 130 if isinstance(error, Interrupted) else 1
         sys.stderr.flush()
         raise SystemExit(code) from None
+
+
+class Command:
+    """The command line in a process of its own, as a user starts it.
+
+    Args:
+        arguments: of ``trainwright``.
+        folder: working directory.
+        environment: further variables.
+    """
+
+    def __init__(
+        self, *arguments: str | Path, folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._output = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115
+        self.process = psutil.Popen(
+            [Path(sys.executable).parent / "trainwright", *arguments],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Its exit status, negative for a signal."""
+        try:
+            return int(self.process.wait(timeout_s))
+        except psutil.TimeoutExpired:
+            self.end()
+            raise TimeoutError(f"no end within {timeout_s} s:\n{self.errors}") from None
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait for something that the process brings about.
+
+        Raises:
+            AssertionError: the process ended instead.
+        """
+
+        def happened() -> bool:
+            if condition():
+                return True
+            assert self.process.poll() is None, f"ended before {what}:\n{self.errors}"
+            return False
+
+        wait_until(happened, what=what)
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all that it started, directly or not."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    def end(self) -> None:
+        """Kill the process and all that it started."""
+        if self.process.poll() is None:
+            end_all(self.family())
+
+    @property
+    def output(self) -> str:
+        """Standard output so far."""
+        self._output.seek(0)
+        return self._output.read()
+
+    @property
+    def errors(self) -> str:
+        """Standard error so far."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+
+def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; a number that was given to another process does not count."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes that a test started."""
+    for process in living(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @dataclass

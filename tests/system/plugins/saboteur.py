@@ -1,10 +1,11 @@
-"""A strategy for jobs in tests: it kills its own process where somebody laid an order."""
+"""A strategy for jobs in tests: it kills or holds its own process where an order says so."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ class Saboteur(Strategy):
     """Kill this process at chosen moments, each once; without orders do nothing.
 
     An order is an empty file ``<hook>-<update>-<rank>`` in the folder. It is removed when it is
-    carried out, so that the next attempt gets further.
+    carried out, so that the next attempt gets further. ``hold-<update>-<rank>`` stops training
+    until somebody else removes the file; meanwhile there is a file ``holding``.
 
     Args:
         orders: the folder.
@@ -44,6 +46,7 @@ class Saboteur(Strategy):
         self._obey("step")
 
     def loss(self, batch: Batch, compute: Compute) -> Loss:
+        self._hold()
         self._obey("loss")
         return compute(batch)
 
@@ -65,6 +68,12 @@ class Saboteur(Strategy):
         self._obey_later("writing", delay_s=0.004)
         return {}
 
+    def _hold(self) -> None:
+        order = self._order("hold")
+        while order is not None and order.exists():
+            (self.orders / "holding").touch()
+            time.sleep(0.01)
+
     def _obey(self, hook: str) -> None:
         if self._ordered(hook):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -74,11 +83,16 @@ class Saboteur(Strategy):
             threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     def _ordered(self, hook: str) -> bool:
-        if self.context is None:
+        order = self._order(hook)
+        if order is None:
             return False
-        order = self.orders / f"{hook}-{self.context.update}-{self.context.rank}"
         try:
             order.unlink()
         except FileNotFoundError:
             return False
         return True
+
+    def _order(self, hook: str) -> Path | None:
+        if self.context is None:
+            return None
+        return self.orders / f"{hook}-{self.context.update}-{self.context.rank}"

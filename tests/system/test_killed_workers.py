@@ -1,0 +1,194 @@
+"""Two Ray workers: workers and drivers that are killed or stopped; the same command ends it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from driving import (
+    KILLED,
+    Command,
+    Story,
+    assert_same_run,
+    end_all,
+    living,
+    record_of,
+    the_run,
+    wait_until,
+    write_job,
+)
+
+from trainwright.errors import RunError
+from trainwright.job import Job
+from trainwright.orchestration.launch import run_job
+
+pytestmark = pytest.mark.timeout(1200)
+
+SABOTEUR = Path(__file__).parent / "plugins" / "saboteur.py"
+
+
+class Scene:
+    """A job on two workers with all kinds of state, and its undisturbed run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.orders = folder / "orders"
+        self.orders.mkdir()
+        (folder / "saboteur.py").write_bytes(SABOTEUR.read_bytes())
+        self.job = write_job(folder, self._values())
+        run_job(Job.load(self.job, [f"storage={folder}/undisturbed"]))
+        self.undisturbed = the_run(folder / "undisturbed")
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "name": "workers",
+            "data": {"source": "digits", "batch_size": 128, "validation": 0.2},
+            "model": {"name": "convnet", "width": 4, "dropout": 0.3},
+            "objective": {"name": "z_loss", "a": 2.0, "b": 2.0},
+            "strategies": [
+                {"name": "multi_sample_dropout", "num_samples": 4},
+                {"name": "ghost_batch_norm", "ghost_batch_size": 32},
+                {"name": "early_stopping", "patience": 3, "min_delta": 0.05},
+                {"name": "saboteur.py:Saboteur", "orders": str(self.orders)},
+            ],
+            "optimizer": {"name": "adamw", "lr": 0.03},
+            "schedule": {"name": "cosine", "warmup": 0.1},
+            "training": {
+                "epochs": 6,
+                "evaluate_every": "4 steps",
+                "checkpoint_every": "3 steps",
+                "max_grad_norm": 1.0,
+                "monitor": "validation/accuracy",
+                "record_samples": True,
+            },
+            "metrics": ["accuracy"],
+            "deepspeed": {"zero_optimization": {"stage": 2}},
+            "cluster": {"workers": 2, "cpus_per_worker": 0.5, "max_failures": 3},
+            "tracking": {"enabled": False},
+        }
+
+    def order(self, *orders: str) -> None:
+        for order in orders:
+            (self.orders / order).touch()
+
+    def withdraw(self, order: str) -> None:
+        """Let a held worker go on."""
+        (self.orders / order).unlink()
+        (self.orders / "holding").unlink()
+
+    @property
+    def is_holding(self) -> bool:
+        return (self.orders / "holding").exists()
+
+    def command(self, storage: Path) -> Command:
+        return Command("run", self.job, "-s", f"storage={storage}", folder=self.folder)
+
+    def assert_undisturbed(self, storage: Path) -> None:
+        assert list(self.orders.iterdir()) == []
+        assert_same_run(the_run(storage), self.undisturbed)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cluster: None) -> Scene:
+    return Scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def family() -> Iterator[list[psutil.Process]]:
+    """Processes of a killed driver, whose end a test must see to if they do not."""
+    processes: list[psutil.Process] = []
+    yield processes
+    end_all(processes)
+
+
+def test_the_undisturbed_run_stopped_early(scene: Scene) -> None:
+    story = Story.of(scene.undisturbed)
+    assert 30 < record_of(scene.undisturbed).steps < 72
+    assert story.attempts == [1]
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        # Before there is any checkpoint, then while one is taken.
+        ("loss-1-1", "state_dict-8-0"),
+        pytest.param(
+            ("evaluation-11-1", "epoch_end-11-0", "gradients-13-1"), marks=pytest.mark.slow
+        ),
+        pytest.param(("writing-2-0", "evaluated-7-0", "updated-20-1"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_killed_workers_are_restarted_within_one_command(
+    scene: Scene, tmp_path: Path, orders: tuple[str, ...]
+) -> None:
+    scene.order(*orders)
+    remarks: set[str] = set()
+    result = run_job(
+        Job.load(scene.job, [f"storage={tmp_path}"]),
+        show=lambda progress: remarks.add(str(progress.get("remark", ""))),
+    )
+    assert result.status == "finished"
+    scene.assert_undisturbed(tmp_path)
+    assert any("was lost; restarting from the last checkpoint" in remark for remark in remarks)
+    assert len(list((the_run(tmp_path) / "journal").iterdir())) == len(orders) + 1
+
+
+@pytest.mark.slow
+def test_workers_lost_too_often_fail_the_run(scene: Scene, tmp_path: Path) -> None:
+    scene.order("loss-1-1", "loss-4-0")
+    job = Job.load(scene.job, [f"storage={tmp_path}", "cluster.max_failures=1"])
+    with pytest.raises(RunError, match=r"was lost .* 1 restarts did not help.*max_failures is 1"):
+        run_job(job)
+    assert record_of(the_run(tmp_path)).status == "failed"
+    assert run_job(job).status == "finished"
+    scene.assert_undisturbed(tmp_path)
+
+
+def test_stopped_then_killed_driver(
+    scene: Scene, tmp_path: Path, family: list[psutil.Process]
+) -> None:
+    """Ctrl-C, the same command, kill -9, the same command while orphans may still train."""
+    step = _stop_by(signal.SIGINT, scene, tmp_path)
+
+    scene.order(f"hold-{step + 2}-0")
+    killed = scene.command(tmp_path)
+    killed.until(lambda: scene.is_holding, "it reached the update")
+    family += killed.family()
+    assert len(family) > 5, "Ray's processes are its children"
+    killed.send(signal.SIGKILL)
+    assert killed.wait() == KILLED
+    scene.withdraw(f"hold-{step + 2}-0")
+
+    assert scene.command(tmp_path).wait() == 0
+    scene.assert_undisturbed(tmp_path)
+    wait_until(lambda: not living(family), 60, "the end of the dead driver's processes")
+
+
+@pytest.mark.slow
+def test_stopped_by_sigterm(scene: Scene, tmp_path: Path) -> None:
+    _stop_by(signal.SIGTERM, scene, tmp_path)
+    assert scene.command(tmp_path).wait() == 0
+    scene.assert_undisturbed(tmp_path)
+
+
+def _stop_by(number: int, scene: Scene, storage: Path) -> int:
+    """Stop a run on its way by a signal; the step at which it stopped."""
+    scene.order("hold-7-1")
+    command = scene.command(storage)
+    command.until(lambda: scene.is_holding, "it reached the update")
+    command.send(number)
+    command.until(lambda: "stopping" in command.errors, "it was heard")
+    scene.withdraw("hold-7-1")
+    assert command.wait() == 130, command.errors
+    record = record_of(the_run(storage))
+    assert record.status == "interrupted"
+    assert 8 <= record.steps < record_of(scene.undisturbed).steps - 2
+    names = [path.name for path in (the_run(storage) / "checkpoints").iterdir()]
+    assert f"step-{record.steps:08d}-a1" in names
+    assert "continue with" in command.errors
+    return record.steps
