@@ -84,12 +84,13 @@ def failure(
         lines.append(("at", line))
     if folder is None:
         return lines
+    if log is not None and not folder.is_local:
+        lines.append(("log", str(log)))
     logs = [
         name for name in folder.names("logs") if name.endswith(".log") and name != "shipper.log"
     ]
     lines += [("log", shown((folder / "logs" / name).url)) for name in logs]
-    goes_on = folder.names("checkpoints")
-    how = "goes on from the last checkpoint" if goes_on else "starts the run again"
-    lines.append(("next", f"mend the cause, then: {again}"))
-    lines.append(("    ", f"which {how}; under a changed job or plugin file it is a new run"))
+    how = "go on from the last checkpoint" if folder.names("checkpoints") else "start again"
+    lines.append(("next", f"mend the cause, then {how} with: {again}"))
+    lines.append(("note", "a changed job or plugin file makes it a new run"))
     return lines
