@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainwright.overview import RunOverview, open_storage, overview
+from trainwright.overview import RunOverview, open_storage, overview, tracked
 from trainwright.runs import RunRecord, find_run, run_folder
+from trainwright.storage import Folder
 
 if TYPE_CHECKING:
     from trainwright.job import Job
@@ -199,17 +200,10 @@ def sync(
     Raises:
         InputError: there is no such run.
     """
-    from trainwright.overview import tracked
     from trainwright.tracking import sync as sync_one
-    from trainwright.tracking.syncing import runs_with_journal
 
     place = open_storage(storage)
-    if run is not None:
-        folders = [find_run(place, run)[0]]
-    else:
-        folders = [place / name for name in runs_with_journal(place)]
-        records = [(folder, RunRecord.load(folder)) for folder in folders]
-        folders = [f for f, record in records if record and tracked(f, record).sent != "off"]
+    folders = _tracked_runs(place) if run is None else [find_run(place, run)[0]]
     reports = {}
     for folder in folders:
         name = folder.url.rstrip("/").rsplit("/", 1)[-1]
@@ -220,6 +214,19 @@ def sync(
 
         reports[name] = sync_one(folder, uri=uri, timeout_s=timeout_s, progress=show)
     return reports
+
+
+def _tracked_runs(storage: Folder) -> list[Folder]:
+    """The runs with a journal whose jobs have tracking enabled."""
+    from trainwright.tracking.syncing import runs_with_journal
+
+    found = []
+    for name in runs_with_journal(storage):
+        folder = storage / name
+        record = RunRecord.load(folder)
+        if record is not None and tracked(folder, record).sent != "off":
+            found.append(folder)
+    return found
 
 
 def load(job: str | Path | Mapping[str, Any] | Job, overrides: Iterable[str] = ()) -> Job:
