@@ -44,6 +44,9 @@ _IMPORTED_ONCE = [
     "torchmetrics",
 ]
 
+STARTED: list[Any] = []
+"""Drivers and commands of the running test; those still alive at its end are killed."""
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(_IMPORTED_ONCE)
 
@@ -77,10 +80,15 @@ class Driver:
             raise TimeoutError(f"the driver did not end within {timeout_s} s")
         return int(self.process.exitcode)
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal; nothing happens when it has ended."""
+    def kill(self) -> None:
+        """SIGKILL; nothing happens when it has ended."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, number)
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill the process if it still runs."""
+        self.process.kill()
+        self.process.join(10)
 
 
 def start(
@@ -103,7 +111,8 @@ def start(
         target=_drive, args=(str(job), list(overrides), before, list(arguments), options)
     )
     process.start()
-    return Driver(process)
+    STARTED.append(Driver(process))
+    return STARTED[-1]
 
 
 def drive(job: Path, *overrides: str, **options: Any) -> int:
@@ -157,6 +166,7 @@ class Command:
             stderr=self._errors,
             start_new_session=True,
         )
+        STARTED.append(self)
 
     def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Its exit status, negative for a signal."""

@@ -1,4 +1,4 @@
-"""Killing a driver at a chosen change of the file system."""
+"""What tests do to a driver process before its run: kill it at a chosen change of files, say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 _CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree")
+
+
+def set_variable(name: str, value: str) -> None:
+    """Set an environment variable of this process."""
+    os.environ[name] = value
 
 
 def count_changes(storage: str, log: str) -> None:
