@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -17,8 +18,11 @@ from trainwright.orchestration.failures import Failure, WorkerError, describe, r
 from trainwright.orchestration.machine import cpus_here, does_not_fit
 from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
+from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.storage import Folder
 from trainwright.training.worker import Outcome, WorkOrder, work
+
+_log = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     **QUIET,
@@ -141,7 +145,8 @@ def _fit(job: TrainJob, order: WorkOrder, board: Any) -> tuple[Outcome | None, l
     with tempfile.TemporaryDirectory(prefix="trainwright-") as scratch:
         trainer = TorchTrainer(
             _on_worker,
-            train_loop_config={"order": order, "board": board},
+            # Not in the runtime environment, which Ray shows and logs: these may be secrets.
+            train_loop_config={"order": order, "board": board, "stores": store_environment()},
             scaling_config=ScalingConfig(
                 num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources
             ),
@@ -169,6 +174,7 @@ def _on_worker(config: dict[str, Any]) -> Outcome | None:
     import ray.train
     from ray.train.torch import get_device
 
+    adopt(config["stores"])
     order: WorkOrder = config["order"]
     rank = ray.train.get_context().get_world_rank()
     folder = Folder(order.run_url)
@@ -188,7 +194,14 @@ def _on_worker(config: dict[str, Any]) -> Outcome | None:
         if monitor is not None:
             monitor.close()
         if scratch is not None:
-            folder.write_bytes(f"logs/{log_name(rank)}", log.read_bytes())
+            _store_log(folder, rank, log)
+
+
+def _store_log(folder: Folder, rank: int, log: Path) -> None:
+    try:
+        folder.write_bytes(f"logs/{log_name(rank)}", log.read_bytes())
+    except Exception as error:  # whatever the store's client raises; it must not hide the cause
+        _log.warning("%s stays on this machine, for the store refuses it: %s", log, error)
 
 
 def log_name(rank: int) -> str:

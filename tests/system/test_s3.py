@@ -1,0 +1,207 @@
+"""Data, checkpoints, journal and exports on an S3 server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+from driving import KILLED, Command, Story, drive, wait_until, write_job
+from gloo import free_port
+from safetensors.torch import load
+from sklearn.datasets import load_digits
+
+from trainwright.job import Job
+from trainwright.orchestration.launch import run_job
+from trainwright.runs import RunRecord
+from trainwright.storage import Folder
+
+pytestmark = pytest.mark.timeout(1200)
+
+SABOTEUR = Path(__file__).parent / "plugins" / "saboteur.py"
+SECRET = "hidden-secret-key"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A running server."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _answers(url), what="the S3 server")
+        yield url
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A bucket with the digits as parquet files; this process knows how to reach it."""
+    for name, value in _environment(endpoint).items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = fsspec.filesystem("s3")
+    name = f"bucket-{abs(hash(str(tmp_path)))}"
+    files.mkdir(name)
+    pixels, classes = load_digits(return_X_y=True)
+    for part, rows in enumerate(np.array_split(np.arange(len(pixels)), 3)):
+        table = pa.table({"pixels": list(pixels[rows] / 16.0), "digit": classes[rows]})
+        with files.open(f"{name}/digits/part-{part}.parquet", "wb") as file:
+            pq.write_table(table, file, row_group_size=200)
+    yield name
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def _environment(endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+
+
+def job(folder: Path, bucket: str, **changes: Any) -> Path:
+    values = {
+        "name": "s3",
+        "data": {
+            "source": f"s3://{bucket}/digits/*.parquet",
+            "columns": {
+                "image": {"type": "image", "from": "pixels", "shape": [1, 8, 8]},
+                "target": {"type": "class", "from": "digit"},
+            },
+            "batch_size": 128,
+            "validation": 0.2,
+        },
+        "model": {"name": "convnet", "width": 4, "dropout": 0.2},
+        "objective": "cross_entropy",
+        "optimizer": {"name": "adamw", "lr": 0.01},
+        "training": {"epochs": 2, "checkpoint_every": "5 steps", "record_samples": True},
+        "metrics": ["accuracy"],
+        "cluster": {"workers": 0, "cpus_per_worker": 0.5},
+        "storage": f"s3://{bucket}/runs",
+        "tracking": {"enabled": False},
+        **changes,
+    }
+    return write_job(folder, values)
+
+
+def the_run(bucket: str) -> Folder:
+    storage = Folder(f"s3://{bucket}/runs")
+    (name,) = storage.names()
+    return storage / name
+
+
+def weights(run: Folder) -> dict[str, Any]:
+    return load((run / "export").read_bytes("model.safetensors"))
+
+
+def test_killed_and_continued_with_everything_on_s3(bucket: str, tmp_path: Path) -> None:
+    """Journal segments, checkpoints and the record are objects; no local file is needed."""
+    orders = tmp_path / "orders"
+    orders.mkdir()
+    (tmp_path / "saboteur.py").write_bytes(SABOTEUR.read_bytes())
+    strategies = [{"name": "saboteur.py:Saboteur", "orders": str(orders)}]
+    path = job(tmp_path, bucket, strategies=strategies)
+    assert drive(path, f"storage={tmp_path}/calm") == 0
+    calm = next((tmp_path / "calm").iterdir())
+    for order in ("loss-7-0", "state_dict-9-0", "writing-14-0", "evaluation-23-0"):
+        (orders / order).touch()
+    codes = []
+    while not codes or codes[-1] != 0:
+        assert len(codes) < 6
+        codes.append(drive(path))
+    assert codes.count(KILLED) >= 3
+    run = the_run(bucket)
+    mine, theirs = Story.of(run), Story.of(calm)
+    assert mine.metrics == theirs.metrics
+    assert mine.samples == theirs.samples
+    assert len(mine.attempts) >= 3
+    record = RunRecord.load(run)
+    assert record is not None
+    assert (record.status, record.steps) == ("finished", 24)
+    own, other = weights(run), weights(Folder(str(calm)))
+    assert all(own[name].equal(other[name]) for name in other)
+    assert {"loss.png"} <= set(run.names("plots"))
+    assert drive(path) == 0
+    assert Story.of(run).attempts == mine.attempts, "a finished run on S3 says so"
+
+
+def test_two_ray_workers_that_were_there_before_the_server(
+    cluster: None, bucket: str, tmp_path: Path
+) -> None:
+    """The cluster knows nothing of the server; what this process's environment says must do."""
+    path = job(tmp_path, bucket, **{"cluster": {"workers": 2, "cpus_per_worker": 0.5}})
+    result = run_job(Job.load(path))
+    assert result.status == "finished"
+    run = the_run(bucket)
+    assert len(Story.of(run).samples) == 24
+    assert run.names("logs") == ["worker-0.log", "worker-1.log"]
+    assert any(name.startswith("rank-00001-of-00002") for name in _checkpoint_files(run))
+    assert list(weights(run))
+    for file in _texts(run):
+        assert SECRET.encode() not in run.read_bytes(file), file
+
+
+def _checkpoint_files(run: Folder) -> list[str]:
+    return [file for step in run.names("checkpoints") for file in run.names(f"checkpoints/{step}")]
+
+
+def _texts(run: Folder) -> list[str]:
+    return [
+        "run.json",
+        "resolved.json",
+        "job.yaml",
+        *(f"logs/{name}" for name in run.names("logs")),
+        *(f"journal/{name}" for name in run.names("journal")),
+    ]
+
+
+@pytest.mark.slow
+def test_the_command_line_with_a_ray_of_its_own(endpoint: str, bucket: str, tmp_path: Path) -> None:
+    path = job(tmp_path, bucket, **{"cluster": {"workers": 2, "cpus_per_worker": 0.5}})
+    command = Command("run", path, "--json", folder=tmp_path, environment=_environment(endpoint))
+    assert command.wait() == 0, command.errors
+    assert RunRecord.load(the_run(bucket)).status == "finished"
+
+
+@pytest.mark.parametrize("away", ["data.source", "storage"])
+def test_a_server_that_is_away_is_told_before_anything_starts(
+    bucket: str, tmp_path: Path, away: str
+) -> None:
+    changes: dict[str, Any] = {"storage": "runs"}
+    if away == "storage":
+        changes = {"data": {"source": "digits", "validation": 0.2}}
+    path = job(tmp_path, bucket, **changes)
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    command = Command("run", path, folder=tmp_path, environment=nowhere)
+    assert command.wait() == 2, command.errors
+    told = " ".join(command.errors.split())
+    assert f"{away}: " in told
+    assert "127.0.0.1:9" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "runs").exists()
