@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwright.errors import InputError, PluginError, Problem
 from trainwright.job.data_rules import monitor_exists
 from trainwright.job.fields import keys_of
-from trainwright.job.models import DataSource, PluginSpec
+from trainwright.job.models import DataSource, DataSpec, PluginSpec, TrainJob
 from trainwright.job.sources import is_file_source, name_of
 from trainwright.suggest import nearest
 
@@ -44,11 +45,10 @@ class Use:
         return f"{self.path}.options.{name}" if name in self.nested else f"{self.path}.{name}"
 
 
-def uses(job: Job) -> list[Use]:
+def uses(spec: TrainJob) -> list[Use]:
     """Every plugin that a job names, in the order of the job's sections."""
-    spec = job.spec
     many = isinstance(spec.objective, list)
-    found = list(_datasets(job))
+    found = list(_datasets(spec.data))
     found += _numbered("transforms", spec.data.transforms, "data.transforms")
     found.append(Use("models", spec.model, "model"))
     if many:
@@ -66,8 +66,7 @@ def _numbered(group: str, specs: Any, path: str) -> list[Use]:
     return [Use(group, spec, f"{path}.{index}") for index, spec in enumerate(specs)]
 
 
-def _datasets(job: Job) -> Iterator[Use]:
-    data = job.spec.data
+def _datasets(data: DataSpec) -> Iterator[Use]:
     sources: list[tuple[str, DataSource]] = [("data.source", data.source)]
     for name, held in (("validation", data.validation), ("test", data.test)):
         if held is not None and held.source is not None:
@@ -81,17 +80,31 @@ def _datasets(job: Job) -> Iterator[Use]:
 def check_plugins(job: Job) -> list[Problem]:
     """Find every plugin of a job and check its options.
 
-    Plugins that need nothing from the data are made once, so that what only their constructor
-    refuses is found too.
-
     Returns:
-        Every problem with file and line, in the order of the lines: unknown names, plugins that
-        cannot be imported, unknown, missing and wrong options.
+        Every problem with file and line, in the order of the lines: those of the plugins, and a
+        monitor that names no metric of the job.
     """
-    problems = [problem for use in uses(job) for problem in _check(use, job)]
+    problems = plugin_problems(job.spec, job.base)
     if not any(problem.path.startswith("metrics") for problem in problems):
         problems += monitor_exists(job.spec)
     return job.document.sorted(problems)
+
+
+def plugin_problems(spec: TrainJob, base: Path) -> list[Problem]:
+    """What is wrong with the plugins of a job and their options.
+
+    Plugins that need nothing from the data are made once, so that what only their constructor
+    refuses is found too.
+
+    Args:
+        spec: the job.
+        base: folder of the job file, where plugin files are found.
+
+    Returns:
+        Unknown names, plugins that cannot be imported, unknown, missing and wrong options; in
+        the order of the job's sections and without places.
+    """
+    return [problem for use in uses(spec) for problem in _check(use, base)]
 
 
 def plugins_of(job: Job) -> list[Plugin]:
@@ -102,14 +115,14 @@ def plugins_of(job: Job) -> list[Plugin]:
     """
     from trainwright.plugins import find
 
-    return [find(use.group, use.spec.name, job.base, path=use.path) for use in uses(job)]
+    return [find(use.group, use.spec.name, job.base, path=use.path) for use in uses(job.spec)]
 
 
-def _check(use: Use, job: Job) -> list[Problem]:
+def _check(use: Use, base: Path) -> list[Problem]:
     from trainwright.plugins import check_options, find
 
     try:
-        plugin = find(use.group, use.spec.name, job.base, path=f"{use.path}.name")
+        plugin = find(use.group, use.spec.name, base, path=f"{use.path}.name")
     except PluginError as error:
         return error.problems
     values, problems = check_options(plugin, use.spec.options, use.path)

@@ -56,7 +56,8 @@ class Job:
             >>> Job.load("jobs/quickstart.yaml", ["training.epochs=1"])  # doctest: +SKIP
         """
         document = Document.read(read_text(path), str(path), overrides, environ)
-        return cls(_validated(document), Path(path).resolve().parent, document.text, document)
+        base = Path(path).resolve().parent
+        return cls(_validated(document, base), base, document.text, document)
 
     @classmethod
     def from_dict(
@@ -86,19 +87,24 @@ class Job:
         """
         document = Document.from_values(values, overrides, environ)
         folder = Path.cwd() if base is None else Path(base).resolve()
-        return cls(_validated(document), folder, document.text, document)
+        return cls(_validated(document, folder), folder, document.text, document)
 
     def locate(self, problem: Problem) -> Problem:
         """``problem`` with the file and line of its value, if it has none yet."""
         return self.document.place(problem)
 
 
-def _validated(document: Document) -> TrainJob:
+def _validated(document: Document, base: Path) -> TrainJob:
     try:
         spec = TrainJob.model_validate(document.values, strict=True)
     except ValidationError as error:
         problems = problems_of(error, document.values)
-        raise JobError(document.sorted(problems)) from None
-    if broken := broken_rules(spec):
-        raise JobError(document.sorted(broken))
+    else:
+        problems = broken_rules(spec)
+    if problems:
+        # Torch is imported only here, where a user will mend the file and would rather do it once.
+        from trainwright.job.remaining import remaining_problems
+
+        remaining = remaining_problems(document.values, base, problems)
+        raise JobError(document.sorted([*problems, *remaining]))
     return spec

@@ -54,9 +54,9 @@ def prepare(job: Job) -> Prepared:
     """
     spec = job.spec
     with located(job):
-        _refuse(check_plugins(job))
-        _refuse(check_uri(spec.tracking.uri) if spec.tracking.enabled and spec.tracking.uri else [])
-        _refuse(does_not_fit_here(spec.cluster))
+        uri = spec.tracking.uri if spec.tracking.enabled else None
+        beside = [*(check_uri(uri) if uri else []), *does_not_fit_here(spec.cluster)]
+        _refuse(job.document.sorted([*check_plugins(job), *beside]))
         workers = max(spec.cluster.workers, 1)
         splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
         context = Context(seed=spec.seed, world_size=workers)

@@ -56,7 +56,7 @@ def test_every_place_that_names_a_plugin():
             "metrics": ["accuracy"],
         }
     )
-    assert [(use.group, use.spec.name, use.path) for use in uses(job)] == [
+    assert [(use.group, use.spec.name, use.path) for use in uses(job.spec)] == [
         ("datasets", "digits", "data.source"),
         ("datasets", "wine", "data.validation.source"),
         ("transforms", "scale", "data.transforms.0"),
@@ -68,13 +68,13 @@ def test_every_place_that_names_a_plugin():
         ("schedules", "constant", "schedule"),
         ("metrics", "accuracy", "metrics.0"),
     ]
-    assert [plugin.name for plugin in plugins_of(job)] == [use.spec.name for use in uses(job)]
+    assert [plugin.name for plugin in plugins_of(job)] == [use.spec.name for use in uses(job.spec)]
 
 
 def test_files_are_no_dataset_plugins():
     columns = {"t": {"type": "value"}}
     job = Job.from_dict({**MINIMAL, "data": {"source": "s3://b/a.csv", "columns": columns}})
-    assert "datasets" not in {use.group for use in uses(job)}
+    assert "datasets" not in {use.group for use in uses(job.spec)}
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_any_override(text):
 
 
 @given(st.sampled_from(places(RICH)), values)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_any_value_at_any_place_of_a_job(place, value):
     job = accepted(lambda: Job.from_dict(with_value(RICH, place, value), environ={}))
     if job is not None:

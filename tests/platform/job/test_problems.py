@@ -63,24 +63,24 @@ def only(**sections) -> Problem:
         ({"data": {"source": 5}}, "data.source", "name of a dataset", None),
         ({"data": {"source": ""}}, "data.source", "name of a dataset", None),
         ({"data": {"source": {"name": 5}}}, "data.source.name", "text", '"5"'),
-        ({"data": {"source": "d", "validation": 1.5}}, "data.validation", "< 1", None),
-        ({"data": {"source": "d", "validation": 0}}, "data.validation", "> 0", None),
-        ({"data": {"source": "d", "validation": "20%"}}, "data.validation", "< 1", None),
-        ({"data": {"source": "d", "validation": True}}, "data.validation", "< 1", None),
+        ({"data": {"source": "digits", "validation": 1.5}}, "data.validation", "< 1", None),
+        ({"data": {"source": "digits", "validation": 0}}, "data.validation", "> 0", None),
+        ({"data": {"source": "digits", "validation": "20%"}}, "data.validation", "< 1", None),
+        ({"data": {"source": "digits", "validation": True}}, "data.validation", "< 1", None),
         (
-            {"data": {"source": "d", "validation": {"fraction": 2}}},
+            {"data": {"source": "digits", "validation": {"fraction": 2}}},
             "data.validation.fraction",
             "< 1",
             None,
         ),
         (
-            {"data": {"source": "d", "test": {"source": 5}}},
+            {"data": {"source": "digits", "test": {"source": 5}}},
             "data.test.source",
             "a plugin",
             None,
         ),
-        ({"data": {"source": "d", "batch_size": "64"}}, "data.batch_size", "> 0", "write 64"),
-        ({"data": {"source": "d", "transforms": "scale"}}, "data.transforms", "a list", None),
+        ({"data": {"source": "digits", "batch_size": "64"}}, "data.batch_size", "> 0", "write 64"),
+        ({"data": {"source": "digits", "transforms": "scale"}}, "data.transforms", "a list", None),
         ({"model": 5}, "model", "a plugin: its name", None),
         ({"model": []}, "model", "a plugin: its name", None),
         ({"model": ""}, "model", "a plugin: its name", None),
@@ -129,7 +129,7 @@ def test_wrong_values(sections, path, allowed, mend):
             "training.monitor.mode",
             "max",
         ),
-        ({"data": {"source": "d", "format": "parqet"}}, "data.format", "parquet"),
+        ({"data": {"source": "digits", "format": "parqet"}}, "data.format", "parquet"),
         (
             {"data": {"source": "a.csv", "columns": {"a": {"type": "clas"}}}},
             "data.columns.a.type",
@@ -161,7 +161,7 @@ def test_wrong_words_name_the_nearest(sections, path, nearest):
 )
 @pytest.mark.parametrize("key", ["evaluate_every", "checkpoint_every"])
 def test_durations(key, value, nearest):
-    problem = only(data={"source": "d", "validation": 0.1}, training={key: value})
+    problem = only(data={"source": "digits", "validation": 0.1}, training={key: value})
     assert problem.path == f"training.{key}"
     assert "'200 steps', '1 epoch'" in problem.allowed
     if nearest not in ("0 steps", "1.5 steps"):
@@ -182,7 +182,7 @@ def test_durations(key, value, nearest):
         ({"scheduler": "cosine"}, "scheduler", "schedule"),
         ({"extend": "x"}, "extend", "extends"),
         ({"tracking": {"url": "x"}}, "tracking.url", "uri"),
-        ({"data": {"source": "d", "name": "x"}}, "data.name", "source"),
+        ({"data": {"source": "digits", "name": "x"}}, "data.name", "source"),
         ({"xyzzy": 1}, "xyzzy", None),
     ],
 )

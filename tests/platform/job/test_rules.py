@@ -10,6 +10,7 @@ from trainwright.job.check import check_plugins
 from trainwright.job.rules import RULES, broken_rules
 
 MINIMAL = {"name": "x", "data": {"source": "digits"}, "model": "mlp", "objective": "mse"}
+_twice = ["early_stopping", "multi_sample_dropout", "early_stopping"]
 COLUMNS = {"image": {"type": "image", "shape": [1, 8, 8]}, "target": {"type": "class"}}
 FILES = {"source": "a.parquet", "columns": COLUMNS}
 ALL = {rule.__name__: rule for rule in RULES}
@@ -75,18 +76,18 @@ BROKEN = [
     ),
     (
         "micro_batch_fits_batch",
-        {"data": {"source": "d", "batch_size": 8}, "training": {"micro_batch_size": 9}},
+        {"data": {"source": "digits", "batch_size": 8}, "training": {"micro_batch_size": 9}},
         "training.micro_batch_size",
     ),
     ("fp16_has_a_gpu", {"training": {"precision": "fp16"}}, "training.precision"),
     ("local_engine_is_alone", {"engine": "local", "cluster": _two}, "engine"),
-    ("strategies_differ", {"strategies": ["a", "b", "a"]}, "strategies.2"),
-    ("strategies_differ", {"strategies": [{"name": "a"}, {"name": "a"}]}, "strategies.1.name"),
+    ("strategies_differ", {"strategies": _twice}, "strategies.2"),
+    ("strategies_differ", {"strategies": [{"name": "early_stopping"}] * 2}, "strategies.1.name"),
     ("storage_outlives_the_process", {"storage": "memory://x"}, "storage"),
     ("storage_has_a_known_protocol", {"storage": "s4://x"}, "storage"),
     ("address_has_a_port", {"cluster": {"address": "head:0"}}, "cluster.address"),
     ("address_has_a_port", {"cluster": {"address": "head:70000"}}, "cluster.address"),
-    ("outputs_differ", {"model": {"name": "m", "outputs": ["a", "a"]}}, "model.outputs"),
+    ("outputs_differ", {"model": {"name": "mlp", "outputs": ["a", "a"]}}, "model.outputs"),
     (
         "memory_stays_in_process",
         {"data": {**FILES, "source": "memory://a.parquet"}},
@@ -103,25 +104,25 @@ BROKEN = [
         {"data": {**FILES, "source": {"name": "a.csv", "sep": ";"}}},
         "data.source.sep",
     ),
-    ("held_out_in_one_way", {"data": {"source": "d", "validation": {}}}, "data.validation"),
+    ("held_out_in_one_way", {"data": {"source": "digits", "validation": {}}}, "data.validation"),
     (
         "held_out_in_one_way",
-        {"data": {"source": "d", "test": {"fraction": 0.1, "source": "e"}}},
+        {"data": {"source": "digits", "test": {"fraction": 0.1, "source": "wine"}}},
         "data.test",
     ),
     (
         "own_source_is_not_split",
-        {"data": {"source": "d", "test": {"source": "e", "stratify": True}}},
+        {"data": {"source": "digits", "test": {"source": "wine", "stratify": True}}},
         "data.test.stratify",
     ),
     (
         "own_source_is_not_split",
-        {"data": {"source": "d", "test": {"source": "e", "seed": 1}}},
+        {"data": {"source": "digits", "test": {"source": "wine", "seed": 1}}},
         "data.test.seed",
     ),
     (
         "something_is_left_to_train",
-        {"data": {"source": "d", "validation": 0.5, "test": {"fraction": 0.5}}},
+        {"data": {"source": "digits", "validation": 0.5, "test": {"fraction": 0.5}}},
         "data.test.fraction",
     ),
     (

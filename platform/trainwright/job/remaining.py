@@ -1,0 +1,88 @@
+"""What is wrong with the plugins of a job that has mistakes in its form as well."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainwright.errors import Problem
+from trainwright.job.check import plugin_problems
+from trainwright.job.models import TrainJob
+
+_STAND_INS: dict[str, Any] = {
+    "name": "job",
+    "data": {"source": "digits"},
+    "model": "mlp",
+    "objective": "mse",
+}
+"""Sections that a job must have -> one whose form is right."""
+
+
+def remaining_problems(
+    values: Mapping[str, Any], base: Path, found: Iterable[Problem]
+) -> list[Problem]:
+    """Wrong plugin names and options in the sections whose form can be read.
+
+    Args:
+        values: the job as it was written.
+        base: folder of the job file.
+        found: what is wrong with its form; those keys and values are left out.
+
+    Returns:
+        Problems without places. Nothing is told of a section that cannot be read without its
+        mistakes, nor what only follows from a value that was left out.
+    """
+    paths = [problem.path for problem in found]
+    readable = copy.deepcopy(dict(values))
+    for path in sorted(paths, key=_depth, reverse=True):
+        _remove(readable, path.split("."))
+    spec, replaced = _read(readable)
+    if spec is None:
+        return []
+    if "data.format" in paths:  # without it a folder of files may look like a dataset's name
+        replaced.add("data")
+    return [
+        problem
+        for problem in plugin_problems(spec, base)
+        if problem.path.partition(".")[0] not in replaced and problem.path not in paths
+    ]
+
+
+def _read(values: dict[str, Any]) -> tuple[TrainJob | None, set[str]]:
+    """The job with a stand-in for each section that cannot be read, and which these are."""
+    replaced: set[str] = set()
+    for section in _unreadable(values):
+        replaced.add(section)
+        values.pop(section, None)
+        if section in _STAND_INS:
+            values[section] = _STAND_INS[section]
+    try:
+        return TrainJob.model_validate(values, strict=True), replaced
+    except ValidationError:
+        return None, replaced
+
+
+def _unreadable(values: Mapping[str, Any]) -> set[str]:
+    try:
+        TrainJob.model_validate(values, strict=True)
+    except ValidationError as error:
+        return {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+    return set()
+
+
+def _remove(values: Any, keys: list[str]) -> None:
+    """Take a value out of a section; what stands in a list keeps its place and is left alone."""
+    for key in keys[:-1]:
+        values = values[int(key)] if isinstance(values, list) else values.get(key, {})
+        if not isinstance(values, (dict, list)):
+            return
+    if isinstance(values, dict):
+        values.pop(keys[-1], None)
+
+
+def _depth(path: str) -> int:
+    return path.count(".")
