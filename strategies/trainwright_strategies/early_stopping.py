@@ -41,8 +41,8 @@ def _any_begins(words: Iterable[str], known: tuple[str, ...]) -> bool:
 class EarlyStopping(Strategy):
     """Stop training when an evaluated metric has not improved for a while: early stopping.
 
-    Only ends training; until then nothing differs from a run without it. Which checkpoint counts
-    as the best is decided by the job's ``training.monitor``, not here.
+    Only ends training, or the phase in which it is; until then nothing differs from a run without
+    it. Which checkpoint counts as the best is decided by the job's ``training.monitor``, not here.
 
     Equation:
         An evaluation improves if its value is better than the best so far by more than min_delta.
@@ -105,6 +105,10 @@ class EarlyStopping(Strategy):
     def needs_metrics(self) -> list[str]:
         """The metric that is watched."""
         return [self.monitor]
+
+    def phase_begin(self, phase: str) -> None:
+        """Forget the phase before: its values cannot be compared with those to come."""
+        self.best, self.waited = None, 0
 
     def evaluated(self, metrics: Mapping[str, float]) -> bool:
         """Compare with the best value so far; True once patience is exhausted.

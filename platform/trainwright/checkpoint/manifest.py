@@ -18,7 +18,7 @@ FOLDER = "checkpoints"
 MANIFEST = "manifest.json"
 FORMAT = 1
 
-_NAME = re.compile(r"^step-(\d{8,})-a(\d+)$")
+_NAME = re.compile(r"^step-(\d{8,})-a(\d+)(?:-r(\d+))?$")
 _T = TypeVar("_T")
 
 
@@ -28,19 +28,32 @@ class CheckpointName:
 
     An attempt continues from a checkpoint that was there when it began, so whatever a later
     attempt wrote supersedes all of an earlier one, also what a stale worker wrote afterwards.
+    Revisions are further checkpoints of one step: weights can change between two phases.
     """
 
     attempt: int
     step: int
+    revision: int = 0
 
     def __str__(self) -> str:
-        return f"step-{self.step:08d}-a{self.attempt}"
+        again = f"-r{self.revision}" if self.revision else ""
+        return f"step-{self.step:08d}-a{self.attempt}{again}"
 
     @classmethod
     def parse(cls, text: str) -> CheckpointName | None:
         """The name in a folder's name, or None when the folder is no checkpoint's."""
         match = _NAME.match(text)
-        return cls(int(match.group(2)), int(match.group(1))) if match else None
+        return cls(int(match[2]), int(match[1]), int(match[3] or 0)) if match else None
+
+    def to_json(self) -> dict[str, int]:
+        """As part of a file; the revision only where there is one."""
+        revision = {"revision": self.revision} if self.revision else {}
+        return {"step": self.step, "attempt": self.attempt, **revision}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> CheckpointName:
+        """From the content of a file that holds ``to_json``."""
+        return cls(body["attempt"], body["step"], body.get("revision", 0))
 
 
 def shard_name(rank: int, world_size: int) -> str:
@@ -82,8 +95,7 @@ class Sidecar:
         """The content of the file."""
         return _seal(
             {
-                "step": self.name.step,
-                "attempt": self.name.attempt,
+                **self.name.to_json(),
                 "rank": self.rank,
                 "world_size": self.world_size,
                 "record": _record_to_json(self.record),
@@ -103,7 +115,7 @@ class Sidecar:
             raw,
             file,
             lambda body: cls(
-                CheckpointName(attempt=body["attempt"], step=body["step"]),
+                CheckpointName.from_json(body),
                 body["rank"],
                 body["world_size"],
                 _record_from_json(body["record"]),
@@ -139,8 +151,7 @@ class Manifest:
         """The content of the file."""
         return _seal(
             {
-                "step": self.name.step,
-                "attempt": self.name.attempt,
+                **self.name.to_json(),
                 "world_size": self.world_size,
                 "info": self.info,
                 "state": self.state,
@@ -161,7 +172,7 @@ class Manifest:
             raw,
             MANIFEST,
             lambda body: cls(
-                CheckpointName(attempt=body["attempt"], step=body["step"]),
+                CheckpointName.from_json(body),
                 body["world_size"],
                 body["info"],
                 body["state"],

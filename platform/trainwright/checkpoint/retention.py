@@ -21,20 +21,25 @@ class Candidate:
         condition: unfinished means that it has no manifest.
         score: what was monitored, if anything was.
         higher_is_better: the direction of ``score``.
+        phase: number of the phase of training it is from.
     """
 
     name: CheckpointName
     condition: Condition
     score: float | None = None
     higher_is_better: bool = False
+    phase: int = 0
 
 
 def rank_by_score(candidates: Sequence[Candidate]) -> list[CheckpointName]:
     """Names of those that have a score, best first; of equals the earlier step comes first.
 
-    The newest one says which direction is better. A score of nan is none.
+    The newest one says which direction is better. A score of nan is none. Scores of different
+    phases of training cannot be compared: those of the last phase alone count.
     """
-    scored = [c for c in candidates if c.score is not None and not math.isnan(c.score)]
+    last = max((c.phase for c in candidates), default=0)
+    of_phase = [c for c in candidates if c.phase == last]
+    scored = [c for c in of_phase if c.score is not None and not math.isnan(c.score)]
     if not scored:
         return []
     sign = -1.0 if max(scored, key=lambda c: c.name).higher_is_better else 1.0
@@ -70,4 +75,5 @@ def removable(
 def _is_past(candidate: Candidate, committed: CheckpointName) -> bool:
     if candidate.condition == "unfinished" and candidate.name.attempt < committed.attempt:
         return True
-    return candidate.name.step <= committed.step
+    moment = (candidate.name.step, candidate.name.revision)
+    return moment <= (committed.step, committed.revision)

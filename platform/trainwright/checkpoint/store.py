@@ -44,7 +44,7 @@ class CheckpointStore:
         return self._first_whole(self._names()[::-1], verify)
 
     def best(self, verify: Verify = "full") -> Checkpoint | None:
-        """The checkpoint with the best ``info["score"]``; None when none has a score.
+        """The last phase's checkpoint with the best ``info["score"]``; None when none has one.
 
         Damaged ones that had a better score are passed over and named in :attr:`warnings`.
         """
@@ -130,7 +130,8 @@ class CheckpointStore:
         except CheckpointError:
             return Candidate(name, "damaged")
         higher = bool(checkpoint.info.get("higher_is_better", False))
-        return Candidate(name, "valid", checkpoint.score, higher)
+        phase = int(checkpoint.info.get("phase", 0))
+        return Candidate(name, "valid", checkpoint.score, higher, phase)
 
     def _first_whole(self, names: Sequence[CheckpointName], verify: Verify) -> Checkpoint | None:
         damaged: list[str] = []

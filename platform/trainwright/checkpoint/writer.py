@@ -72,6 +72,7 @@ class CheckpointWriter:
         state: State | None,
         rank_state: State | None,
         info: Mapping[str, object],
+        revision: int = 0,
     ) -> None:
         """Copy everything to the CPU, then write it in the background.
 
@@ -85,14 +86,15 @@ class CheckpointWriter:
             state: the global state; only rank 0's is kept.
             rank_state: state of this rank alone, such as its random numbers' state.
             info: plain values about the checkpoint. ``score`` with ``higher_is_better`` says
-                which is best. Only rank 0's is kept.
+                which is best, among those of the highest ``phase``. Only rank 0's is kept.
+            revision: how many checkpoints of this step the attempt wrote before.
 
         Raises:
             CheckpointError: the save before failed, or something cannot be stored; in the second
                 case nothing is written.
         """
         self.wait()
-        name = CheckpointName(attempt=attempt, step=step)
+        name = CheckpointName(attempt, step, revision)
         snapshot = self._snapshot(name, pieces, state, rank_state, info)
         # A lone rank finishes its save even when the program ends right after. With several, rank
         # 0 could wait long for a rank that is dead, so the thread must not keep the process alive.

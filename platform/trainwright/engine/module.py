@@ -73,11 +73,27 @@ class TrainModule(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        self._replacement: list[nn.Module] = []  # in a list, so that it is no part of this module
+
+    @property
+    def objective_in_use(self) -> nn.Module:
+        """The objective of the present phase of training."""
+        return self._replacement[0] if self._replacement else self.objective
+
+    def replace_objective(self, objective: nn.Module | None) -> None:
+        """Use another objective, one without parameters, for a while; None ends that.
+
+        Raises:
+            ValueError: it has parameters, which no optimizer would move.
+        """
+        if objective is not None and next(objective.parameters(), None) is not None:
+            raise ValueError("the objective of a phase cannot have parameters")
+        self._replacement = [] if objective is None else [objective]
 
     @property
     def objective_is_plain(self) -> bool:
         """Whether the objective has no parameters, so that there is nothing in it to shard."""
-        return next(self.objective.parameters(), None) is None
+        return next(self.objective_in_use.parameters(), None) is None
 
     def forward(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run ``function(*arguments)`` as this module's forward pass.

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
 from pydantic import ValidationError
-from typing_extensions import TypeVar
 
-from trainwright.errors import MISSING, JobError, Problem
+from trainwright.errors import JobError, Problem
 from trainwright.job.document import Document, read_text
-from trainwright.job.kinds import Kind, kinds_with, named_kind
 from trainwright.job.models import TrainJob
-from trainwright.job.plugin_spec import JobSection
 from trainwright.job.problems import problems_of
-from trainwright.suggest import one_of
-
-SpecT = TypeVar("SpecT", bound=JobSection, default=TrainJob, covariant=True)
+from trainwright.job.rules import broken_rules
 
 
 @dataclass(frozen=True)
-class Job(Generic[SpecT]):
+class Job:
     """A job whose form is right: every key known, every value in range, every rule kept.
 
-    ``Job`` alone stands for a job of kind ``train``; what ``load`` gives may be of any kind.
     Plugins and their options are checked by :func:`trainwright.job.check.check_plugins`.
 
     Attributes:
@@ -35,7 +29,7 @@ class Job(Generic[SpecT]):
         document: the values with the places where they were written.
     """
 
-    spec: SpecT
+    spec: TrainJob
     base: Path
     source: str
     document: Document
@@ -47,7 +41,7 @@ class Job(Generic[SpecT]):
         overrides: Iterable[str] = (),
         *,
         environ: Mapping[str, str] | None = None,
-    ) -> Job[Any]:
+    ) -> Job:
         """Read a job file.
 
         Args:
@@ -62,7 +56,8 @@ class Job(Generic[SpecT]):
             >>> Job.load("jobs/quickstart.yaml", ["training.epochs=1"])  # doctest: +SKIP
         """
         document = Document.read(read_text(path), str(path), overrides, environ)
-        return _checked(document, Path(path).resolve().parent)
+        base = Path(path).resolve().parent
+        return cls(_validated(document, base), base, document.text, document)
 
     @classmethod
     def from_dict(
@@ -72,7 +67,7 @@ class Job(Generic[SpecT]):
         overrides: Iterable[str] = (),
         *,
         environ: Mapping[str, str] | None = None,
-    ) -> Job[Any]:
+    ) -> Job:
         """Make a job of plain Python values, as in a notebook.
 
         Args:
@@ -92,34 +87,24 @@ class Job(Generic[SpecT]):
         """
         document = Document.from_values(values, overrides, environ)
         folder = Path.cwd() if base is None else Path(base).resolve()
-        return _checked(document, folder)
+        return cls(_validated(document, folder), folder, document.text, document)
 
     def locate(self, problem: Problem) -> Problem:
         """``problem`` with the file and line of its value, if it has none yet."""
         return self.document.place(problem)
 
 
-def _checked(document: Document, base: Path) -> Job[Any]:
-    """The job that a document holds, its form and its rules checked."""
-    kind, problems = named_kind(document.values)
-    values = {**document.values, "kind": kind.name}
-    job: Job[Any] | None = None
+def _validated(document: Document, base: Path) -> TrainJob:
     try:
-        job = Job(kind.model.model_validate(values, strict=True), base, document.text, document)
+        spec = TrainJob.model_validate(document.values, strict=True)
     except ValidationError as error:
-        found = problems_of(error, values, kind.model)
-        problems += [_of_another_kind(problem, kind) for problem in found]
+        problems = problems_of(error, document.values)
     else:
-        problems += kind.check(job)
-    if job is None or problems:
-        remaining = kind.remaining_problems(values, base, problems)
+        problems = broken_rules(spec)
+    if problems:
+        # Torch is imported only here, where a user will mend the file and would rather do it once.
+        from trainwright.job.remaining import remaining_problems
+
+        remaining = remaining_problems(document.values, base, problems)
         raise JobError(document.sorted([*problems, *remaining]))
-    return job
-
-
-def _of_another_kind(problem: Problem, kind: Kind) -> Problem:
-    """An unknown key that another kind of job has is told as such."""
-    others = [name for name in kinds_with(problem.path) if name != kind.name]
-    if problem.got is not MISSING or problem.path in kind.model.model_fields or not others:
-        return problem
-    return replace(problem, mend=f"a job with this key is of kind: {one_of(others)}")
+    return spec

@@ -45,6 +45,7 @@ class LiveRecord:
     def __call__(self, progress: Mapping[str, Any]) -> None:
         """Take the newest progress."""
         self._record.steps = int(progress.get("step", self._record.steps))
+        self._record.total_steps = int(progress.get("total_steps", self._record.total_steps))
         self._record.metrics.update(progress.get("metrics", {}))
         if progress.get("loss") is not None:
             self._record.metrics["train/loss"] = float(progress["loss"])

@@ -13,16 +13,19 @@ from trainwright.strategy.base import (
 )
 from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
+from trainwright.strategy.phases import Fit, PhaseResult
 
 __all__ = [
     "Batch",
     "Compute",
     "Context",
     "Declares",
+    "Fit",
     "Gradients",
     "Loss",
     "Outputs",
     "ParameterGroup",
+    "PhaseResult",
     "Plan",
     "Step",
     "Strategy",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.strategy.declares import Declares
+from trainwright.strategy.phases import Fit
 
 if TYPE_CHECKING:
     from trainwright.strategy.context import Context
@@ -145,6 +146,8 @@ class Strategy:
         groups = strategies.parameters(groups)           # optimizer parameter groups
         engine = Engine(model, objective, groups)
         strategies.begin(context)
+        strategies.run(fit)                              # each fit(...) trains a phase, as follows:
+        strategies.phase_begin(phase)
         for epoch in epochs:
             for update in order(seed, epoch):            # the same on any number of workers
                 def take():                              # innermost part of ``step``
@@ -161,6 +164,13 @@ class Strategy:
                     strategies.evaluated(metrics)        # True asks to stop training
             strategies.epoch_end(epoch)
             checkpoint holds strategies.state_dict()
+
+    ``run`` is code around whole phases. When a run is resumed it is called again from its start:
+    ``fit`` returns the recorded results of phases that are finished, and once it is called for
+    the phase of the checkpoint it puts back weights, optimizer and the state of all strategies.
+    Code between phases therefore runs again on weights that need not be those it saw before; its
+    effects are overwritten. So it must be deterministic, call the same phases in the same order,
+    and keep what it finds out in ``state_dict``.
 
     A strategy's constructor is the schema of its options: give every parameter a type, a default
     where one is sane, and raise ``ValueError`` for what cannot work. The same strategy object is
@@ -197,6 +207,17 @@ class Strategy:
 
     def begin(self, context: Context) -> None:
         """Called once before the first update, after a resume has restored the state."""
+
+    def run(self, fit: Fit) -> None:
+        """Around all of training; ``fit(phase=..., **overrides)`` may be called several times.
+
+        With several strategies the first in the job is outermost: its ``fit`` runs the next
+        strategy's ``run``, whose phases are then named ``<outer>/<inner>``.
+        """
+        fit()
+
+    def phase_begin(self, phase: str) -> None:
+        """Before the first update of a phase; not again when training is resumed inside it."""
 
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Around one update; call ``take()`` to run the micro-batches and move the weights."""

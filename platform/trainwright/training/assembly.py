@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,13 +15,12 @@ from trainwright.data.facts import data_facts, input_column
 from trainwright.data.loading import Splits
 from trainwright.engine.module import NamedModel, TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
-from trainwright.job.check import culprit
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.objective import Argument, Term, WeightedSum, arguments_of
-from trainwright.optimizers import build_optimizer
-from trainwright.plugins import Plugin, check_options, construct, find
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
+from trainwright.training.optimization import optimizer_of, schedule_of
+from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
 from trainwright.training.timetable import Timetable
 
@@ -42,6 +40,7 @@ class Assembly:
         module: model and objective as one module.
         optimizer: over the module's trainable parameters.
         factor: update -> factor of the base learning rate.
+        groups: options of each parameter group that differ from the optimizer's own.
     """
 
     job: TrainJob
@@ -54,6 +53,7 @@ class Assembly:
     module: TrainModule
     optimizer: torch.optim.Optimizer
     factor: Callable[[int], float]
+    groups: list[dict[str, Any]] = field(default_factory=list)
 
 
 def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Assembly:
@@ -87,42 +87,12 @@ def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Ass
         ]
     )
     module = TrainModule(model, apply_objective(hooks, terms))
-    optimizer = _optimizer(job, base, plan, apply_parameters(hooks, _groups(module)))
-    factor = _schedule(job, base, plan, timetable)
+    groups = apply_parameters(hooks, _groups(module))
+    optimizer = optimizer_of(job, base, plan, groups)
+    factor = schedule_of(job, base, plan.schedule, timetable)
+    options = [{key: v for key, v in group.items() if key != "params"} for group in groups]
     return Assembly(
-        job, splits, context, strategies, plan, timetable, terms, module, optimizer, factor
-    )
-
-
-def build_plugin(
-    group: str, spec: PluginSpec, base: Path, path: str, derived: Mapping[str, Any] | None = None
-) -> Any:
-    """Find, check and construct one plugin of a job.
-
-    Raises:
-        PluginError: unknown, or its options are wrong.
-    """
-    plugin = find(group, spec.name, base, path=f"{path}.name")
-    options, problems = check_options(plugin, spec.options, path, derived or {})
-    if problems:
-        raise PluginError(problems)
-    try:
-        return construct(plugin, options, path)
-    except PluginError as error:
-        raise _blaming(error, plugin, spec, options) from error
-
-
-def _blaming(
-    error: PluginError, plugin: Plugin, spec: PluginSpec, options: Mapping[str, Any]
-) -> PluginError:
-    """The refusal of a constructor, at the one option of the job that it is about."""
-    written = {name: value for name, value in options.items() if name in spec.options}
-    given = {name: value for name, value in options.items() if name not in spec.options}
-    blamed = culprit(partial(plugin.factory, **given), written)
-    if blamed is None:
-        return error
-    return PluginError(
-        [replace(p, path=f"{p.path}.{blamed}", got=written[blamed]) for p in error.problems]
+        job, splits, context, strategies, plan, timetable, terms, module, optimizer, factor, options
     )
 
 
@@ -245,20 +215,3 @@ def _groups(module: TrainModule) -> list[ParameterGroup]:
             )
         )
     return [{"params": named}]
-
-
-def _optimizer(
-    job: TrainJob, base: Path, plan: Plan, groups: list[ParameterGroup]
-) -> torch.optim.Optimizer:
-    plugin = find("optimizers", job.optimizer.name, base, path="optimizer.name")
-    bare = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
-    return build_optimizer(plugin, bare, plan.optimizer)
-
-
-def _schedule(
-    job: TrainJob, base: Path, plan: Plan, timetable: Timetable
-) -> Callable[[int], float]:
-    spec = PluginSpec.model_validate({"name": job.schedule.name, **plan.schedule})
-    schedule = build_plugin("schedules", spec, base, "schedule")
-    bound = schedule.bind(timetable.total_steps, timetable.steps_per_epoch)
-    return cast("Callable[[int], float]", bound)

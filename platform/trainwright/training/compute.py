@@ -21,7 +21,7 @@ class ObjectiveCompute:
     def __init__(self, module: TrainModule, terms: WeightedSum) -> None:
         self._module = module
         self._terms = terms
-        objective = module.objective
+        objective = module.objective_in_use
         # Called as a module it would run DeepSpeed's hooks, which at stage 3 take longer than a
         # small loss and have nothing to gather here.
         self._objective = objective.forward if module.objective_is_plain else objective

@@ -21,7 +21,7 @@ class Update:
 
     Attributes:
         index: its number over the whole training, from 0.
-        epoch: the epoch it belongs to, from 0.
+        epoch: the phase's epoch it belongs to, from 0.
         size: samples over all workers.
         batches: this worker's micro-batches, on the CPU; equally many on each worker.
         positions: (start, stop) inside the epoch's order, over all workers.
@@ -46,6 +46,8 @@ class Feed:
         rank: this worker.
         world_size: number of workers.
         micro_batch_size: most samples per forward; None takes the worker's share whole.
+        first: number of the phase's first update.
+        epochs: epochs before the phase, whose random numbers are not used again.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Feed:
         rank: int = 0,
         world_size: int = 1,
         micro_batch_size: int | None = None,
+        first: int = 0,
+        epochs: int = 0,
     ) -> None:
         self._table = table
         self._transforms = transforms
@@ -68,18 +72,21 @@ class Feed:
         self._rank = rank
         self._world_size = world_size
         self._micro_batch_size = micro_batch_size
+        self._first = first
+        self._epochs = epochs
         self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._order_epoch = -1
 
     def __getitem__(self, index: int) -> Update:
         """The update with number ``index``, from 0."""
-        epoch, place = self._timetable.place_of(index)
+        epoch, place = self._timetable.place_of(index - self._first)
         start, stop = self._timetable.updates[place]
         order = self._epoch(epoch)
         low, high = share(start, stop, self._rank, self._world_size)
         num = num_micro_batches(stop - start, self._world_size, self._micro_batch_size)
+        drawn = self._epochs + epoch
         batches = [
-            self._transforms(self._table.take(torch.from_numpy(order[a:b])), epoch, training=True)
+            self._transforms(self._table.take(torch.from_numpy(order[a:b])), drawn, training=True)
             for a, b in micro_batches(low, high, num)
         ]
         return Update(index, epoch, stop - start, batches, (start, stop))
@@ -93,6 +100,7 @@ class Feed:
 
     def _epoch(self, epoch: int) -> npt.NDArray[np.int64]:
         if epoch != self._order_epoch:
-            self._order = epoch_order(len(self._table), self._seed, epoch, self._shuffle)
+            drawn = self._epochs + epoch
+            self._order = epoch_order(len(self._table), self._seed, drawn, self._shuffle)
             self._order_epoch = epoch
         return self._order

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from trainwright.data.loading import Splits
 from trainwright.engine.base import Engine
@@ -12,7 +11,7 @@ from trainwright.strategy import Context, Strategy
 from trainwright.strategy.compose import using
 from trainwright.training.evaluate import Evaluator
 from trainwright.training.feed import Feed
-from trainwright.training.monitored import Best
+from trainwright.training.progress import Progress
 from trainwright.training.randomness import seed_all
 from trainwright.training.recorder import Recorder
 from trainwright.training.timetable import Timetable
@@ -20,52 +19,18 @@ from trainwright.training.update import Updater
 
 
 @dataclass
-class Progress:
-    """How far a run is: what a checkpoint keeps of the loop itself.
-
-    Attributes:
-        finished: updates done.
-        best: the best value of the monitored metric so far.
-        metrics: newest value of each evaluated metric.
-        loss: training loss of the last update.
-        stopped_early: whether a strategy ended training.
-    """
-
-    finished: int = 0
-    best: Best = field(default_factory=Best)
-    metrics: dict[str, float] = field(default_factory=dict)
-    loss: float | None = None
-    stopped_early: bool = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "finished": self.finished,
-            "best": self.best.state_dict(),
-            "metrics": dict(self.metrics),
-            "loss": self.loss,
-            "stopped_early": self.stopped_early,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back ``state_dict``."""
-        self.finished = int(state["finished"])
-        self.best.load_state_dict(state["best"])
-        self.metrics = dict(state["metrics"])
-        self.loss = state["loss"]
-        self.stopped_early = bool(state["stopped_early"])
-
-
-@dataclass
 class Loop:
-    """Trains to the end of the timetable, or until somebody asks to stop.
+    """Trains one phase to the end of its timetable, or until somebody asks to stop.
+
+    Updates are counted over the whole run; epochs, schedule and events from the phase's start.
 
     Attributes:
         engine: what is trained.
         feed: gives the updates.
         updater: runs them.
         evaluator: evaluates the validation and test tables of ``splits``.
-        schedule: update -> factor of each group's base rate.
+        schedule: update of the phase -> factor of each group's base rate.
+        tests: whether the test table is evaluated at the end.
         save: writes a checkpoint of the present state; told whether it is the best so far.
     """
 
@@ -81,6 +46,7 @@ class Loop:
     schedule: Callable[[int], float]
     progress: Progress
     record_samples: bool = False
+    tests: bool = True
     save: Callable[[bool], None] = lambda improved: None
 
     def run(self) -> bool:
@@ -95,7 +61,7 @@ class Loop:
         last = self.timetable.steps_per_epoch - 1
         while not self._is_over:
             index = self.progress.finished
-            epoch, place = self.timetable.place_of(index)
+            epoch, place = self.timetable.place_of(index - self.progress.began)
             self._update(index, epoch, rates)
             improved = self._evaluate_if_due()
             if place == last:
@@ -103,27 +69,36 @@ class Loop:
                     strategy.epoch_end(epoch)
             if self.recorder.is_due:
                 self.recorder.flush()
-            if self._is_over:
-                self._finish_tests()
+            if self._is_over and self.tests:
+                self.evaluate_test()
             stopping = self.recorder.stop_requested and not self._is_over
             if improved or stopping or self._is_over or self._checkpoint_is_due:
-                self._checkpoint(improved)
+                self.checkpoint(improved)
             if stopping:
                 return False
         return True
 
     @property
+    def _done(self) -> int:
+        """Updates finished in this phase."""
+        return self.progress.finished - self.progress.began
+
+    @property
+    def epochs_begun(self) -> int:
+        """Epochs of this phase of which at least one update is done."""
+        return -(-self._done // self.timetable.steps_per_epoch)
+
+    @property
     def _is_over(self) -> bool:
-        done = self.progress.finished >= self.timetable.total_steps
-        return done or self.progress.stopped_early
+        return self._done >= self.timetable.total_steps or self.progress.stopped_early
 
     @property
     def _checkpoint_is_due(self) -> bool:
-        return self.timetable.checkpoint_is_due(self.progress.finished)
+        return self.timetable.checkpoint_is_due(self._done)
 
     def _update(self, index: int, epoch: int, rates: Sequence[float]) -> None:
         self.context.update, self.context.epoch = index, epoch
-        factor = self.schedule(index)
+        factor = self.schedule(self._done)
         now = [rate * factor for rate in rates]
         for group, rate in zip(self.engine.param_groups, now, strict=True):
             group["lr"] = rate
@@ -136,7 +111,7 @@ class Loop:
         self.recorder.note(
             index + 1,
             summed,
-            {"train/lr": now[0], "train/epoch": (index + 1) / self.timetable.steps_per_epoch},
+            {"train/lr": now[0], "train/epoch": (self._done + 1) / self.timetable.steps_per_epoch},
             {} if norm is None else {"train/grad_norm": norm},
             update.size,
         )
@@ -147,7 +122,7 @@ class Loop:
     def _evaluate_if_due(self) -> bool:
         """Evaluate when it is time; whether the monitored metric improved."""
         table = self.splits.validation
-        if table is None or not self.timetable.evaluation_is_due(self.progress.finished):
+        if table is None or not self.timetable.evaluation_is_due(self._done):
             return False
         self.recorder.flush()
         metrics = self.evaluator(table, "validation")
@@ -157,7 +132,8 @@ class Loop:
         self.recorder.pause()
         return self.progress.best.improves(metrics, self.progress.finished)
 
-    def _finish_tests(self) -> None:
+    def evaluate_test(self) -> None:
+        """Evaluate the test table, where there is one."""
         if self.splits.test is not None:
             self._record(self.evaluator(self.splits.test, "test"))
 
@@ -168,8 +144,9 @@ class Loop:
         if self.recorder.monitor is not None:
             self.recorder.monitor.show({"metrics": dict(metrics)})
 
-    def _checkpoint(self, improved: bool) -> None:
+    def checkpoint(self, improved: bool = False) -> None:
+        """Write a checkpoint of this moment; ``improved``: it is the best so far."""
         self.recorder.flush()
-        self.progress.loss = self.recorder.last["train/loss"]
+        self.progress.loss = self.recorder.last.get("train/loss", self.progress.loss)
         self.save(improved)
         self.recorder.pause()

@@ -40,6 +40,10 @@ class Best:
         self.value, self.step = new, step
         return True
 
+    def forget(self) -> None:
+        """Start anew: values of different phases of training cannot be compared."""
+        self.value, self.step = None, None
+
     def state_dict(self) -> dict[str, Any]:
         """As plain values."""
         return {"metric": self.metric, "value": self.value, "step": self.step}

@@ -19,7 +19,7 @@ from trainwright.job.models import TrainJob
 from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
 from trainwright.training.collectives import averaged_statistics, statistics_of
-from trainwright.training.loop import Progress
+from trainwright.training.progress import Progress
 
 BUFFER = "buffer"
 
@@ -47,6 +47,7 @@ class Saver:
     extra: Mapping[str, Any]
     attempt: int
     lineage: list[list[int]]
+    _last: tuple[int, int] = (-1, 0)
 
     def __call__(self, improved: bool) -> None:
         """Take a checkpoint of this moment; files are written while training goes on."""
@@ -60,7 +61,9 @@ class Saver:
             "lineage": [*self.lineage, [self.attempt, step]],
             "score": best.value if improved else None,
             "higher_is_better": best.higher_is_better,
+            "phase": self.progress.generation,
         }
+        self._last = (step, self._last[1] + 1 if step == self._last[0] else 0)
         self.writer.save(
             step,
             self.attempt,
@@ -68,6 +71,7 @@ class Saver:
             self._state() if settings.rank == 0 else None,
             {"statistics": statistics_of(self.engine.module)},
             info,
+            self._last[1],
         )
 
     def _state(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ from trainwright.tracking import JournalWriter, next_attempt
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembly import Assembly, assemble
 from trainwright.training.collectives import from_rank_zero
-from trainwright.training.evaluate import Evaluator, Metric
-from trainwright.training.feed import Feed
-from trainwright.training.loop import Loop, Progress
+from trainwright.training.loop import Loop
+from trainwright.training.loops import make_loop
 from trainwright.training.metrics import build_metrics, metric_names, monitored
+from trainwright.training.phases import Phases
+from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
 from trainwright.training.saving import Saver, constants_of, restore
-from trainwright.training.update import Updater
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Outcome:
     Attributes:
         complete: False when training was asked to stop before its end.
         steps: updates finished.
-        total_steps: updates planned.
+        total_steps: updates planned, as far as phases have been asked for.
         metrics: newest value of each evaluated metric and of the training loss.
         attempt: number of the attempt that came to the end.
         warnings: remarks for the user (a damaged checkpoint that was passed over).
@@ -186,77 +187,52 @@ def _train(
     job, settings = assembly.job, engine.settings
     metrics = build_metrics(job, base, assembly.splits, settings.device)
     progress = Progress(best=monitored(job, base, metric_names(assembly.terms, metrics)))
+    put_back = None
     if start.checkpoint is not None:
-        restore(start.checkpoint, engine, assembly.strategies, progress)
+        put_back = partial(restore, start.checkpoint, engine, assembly.strategies, progress)
+        put_back()
     for strategy in assembly.strategies.values():
         strategy.begin(assembly.context)
     total = assembly.timetable.total_steps
     recorder = Recorder(settings.device, settings.world_size, total, journal, monitor)
-    keep = job.training.keep
+    saver = _saver(order, assembly, engine, progress, start)
+    save = _saving(saver, journal)
+
+    def loop_of(phase: Assembly) -> Loop:
+        loop = make_loop(phase, engine, metrics, recorder, progress)
+        loop.save = save
+        return loop
+
+    with _system_metrics(job, journal, progress):
+        complete = Phases(assembly, base, engine, progress, loop_of, put_back).run()
+        saver.writer.wait()
+    loss = {} if progress.loss is None else {"train/loss": progress.loss}
+    newest = {**progress.metrics, **loss}
+    total = progress.finished if progress.ended else recorder.total_steps
+    return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
+
+
+def _saver(
+    order: WorkOrder, assembly: Assembly, engine: Engine, progress: Progress, start: _Start
+) -> Saver:
+    job, settings = assembly.job, engine.settings
     writer = CheckpointWriter(
         Folder(order.run_url),
         settings.rank,
         settings.world_size,
-        keep_last=keep.last,
-        keep_best=keep.best,
+        keep_last=job.training.keep.last,
+        keep_best=job.training.keep.best,
     )
-    loop = make_loop(assembly, engine, metrics, recorder, progress)
-    saver = Saver(
+    constants = constants_of(assembly.splits, order.plugin_files)
+    return Saver(
         writer,
         engine,
         assembly.strategies,
         progress,
         job,
-        constants_of(assembly.splits, order.plugin_files),
+        constants,
         start.attempt,
         start.lineage,
-    )
-    loop.save = _saving(saver, journal)
-    with _system_metrics(job, journal, progress):
-        complete = loop.run()
-        writer.wait()
-    loss = {} if progress.loss is None else {"train/loss": progress.loss}
-    newest = {**progress.metrics, **loss}
-    return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
-
-
-def make_loop(
-    assembly: Assembly,
-    engine: Engine,
-    metrics: Sequence[Metric],
-    recorder: Recorder,
-    progress: Progress,
-) -> Loop:
-    """The loop of one worker, from what a job was assembled to."""
-    job, settings, splits = assembly.job, engine.settings, assembly.splits
-    hooks = list(assembly.strategies.values())
-    micro = job.training.micro_batch_size
-    share = -(-assembly.plan.batch_size // settings.world_size)
-    feed = Feed(
-        splits.train,
-        splits.transforms,
-        assembly.timetable,
-        seed=job.seed,
-        shuffle=job.data.shuffle,
-        rank=settings.rank,
-        world_size=settings.world_size,
-        micro_batch_size=micro,
-    )
-    evaluation_size = job.training.evaluation_batch_size or micro or share
-    evaluator = Evaluator(engine, assembly.terms, metrics, splits.transforms, evaluation_size)
-    return Loop(
-        engine=engine,
-        feed=feed,
-        updater=Updater(engine, assembly.terms, hooks),
-        evaluator=evaluator,
-        recorder=recorder,
-        strategies=hooks,
-        context=assembly.context,
-        timetable=assembly.timetable,
-        splits=splits,
-        schedule=assembly.factor,
-        progress=progress,
-        record_samples=job.training.record_samples,
     )
 
 

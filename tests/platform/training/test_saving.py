@@ -19,7 +19,7 @@ from trainwright.objective import Term, WeightedSum
 from trainwright.orchestration.exporting import export_run
 from trainwright.storage import Folder
 from trainwright.strategy import Strategy
-from trainwright.training.loop import Progress
+from trainwright.training.progress import Progress
 from trainwright.training.saving import Saver, restore
 
 JOB = TrainJob.model_validate(

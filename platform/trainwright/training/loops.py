@@ -1,0 +1,56 @@
+"""The loop of one worker, from the parts of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainwright.engine import Engine
+from trainwright.training.assembly import Assembly
+from trainwright.training.evaluate import Evaluator, Metric
+from trainwright.training.feed import Feed
+from trainwright.training.loop import Loop
+from trainwright.training.progress import Progress
+from trainwright.training.recorder import Recorder
+from trainwright.training.update import Updater
+
+
+def make_loop(
+    assembly: Assembly,
+    engine: Engine,
+    metrics: Sequence[Metric],
+    recorder: Recorder,
+    progress: Progress,
+) -> Loop:
+    """The loop of one worker for a phase, from what it was assembled to."""
+    job, settings, splits = assembly.job, engine.settings, assembly.splits
+    hooks = list(assembly.strategies.values())
+    micro = job.training.micro_batch_size
+    share = -(-assembly.plan.batch_size // settings.world_size)
+    feed = Feed(
+        splits.train,
+        splits.transforms,
+        assembly.timetable,
+        seed=job.seed,
+        shuffle=job.data.shuffle,
+        rank=settings.rank,
+        world_size=settings.world_size,
+        micro_batch_size=micro,
+        first=progress.began,
+        epochs=progress.epochs,
+    )
+    evaluation_size = job.training.evaluation_batch_size or micro or share
+    evaluator = Evaluator(engine, assembly.terms, metrics, splits.transforms, evaluation_size)
+    return Loop(
+        engine=engine,
+        feed=feed,
+        updater=Updater(engine, assembly.terms, hooks),
+        evaluator=evaluator,
+        recorder=recorder,
+        strategies=hooks,
+        context=assembly.context,
+        timetable=assembly.timetable,
+        splits=splits,
+        schedule=assembly.factor,
+        progress=progress,
+        record_samples=job.training.record_samples,
+    )
