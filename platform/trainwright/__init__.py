@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainwright.api import Validation as Validation
     from trainwright.api import export as export
     from trainwright.api import list_runs as list_runs
     from trainwright.api import run as run
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from trainwright.job import Job as Job
     from trainwright.orchestration.exporting import Exported as Exported
     from trainwright.orchestration.result import RunResult as RunResult
+    from trainwright.orchestration.validation import Validation as Validation
     from trainwright.overview import RunOverview as RunOverview
     from trainwright.plugins import create as create
     from trainwright.strategy import Context as Context
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "trainwright.api": ("Validation", "export", "list_runs", "run", "sync", "validate"),
+    "trainwright.api": ("export", "list_runs", "run", "sync", "validate"),
     "trainwright.data.table": ("Column", "Table"),
     "trainwright.errors": (
         "CheckpointError",
@@ -64,6 +64,7 @@ _HOMES = {
     "trainwright.job": ("Job",),
     "trainwright.orchestration.exporting": ("Exported",),
     "trainwright.orchestration.result": ("RunResult",),
+    "trainwright.orchestration.validation": ("Validation",),
     "trainwright.overview": ("RunOverview",),
     "trainwright.plugins": ("create",),
     "trainwright.strategy": ("Context", "Declares", "Loss", "Strategy"),

@@ -3,81 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainwright.orchestration.validation import Validation
 from trainwright.overview import RunOverview, open_storage, overview, tracked
-from trainwright.runs import RunRecord, find_run, run_folder
+from trainwright.runs import RunRecord, find_run
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
     from trainwright.job import Job
     from trainwright.orchestration.exporting import Exported
+    from trainwright.orchestration.request import Request
     from trainwright.orchestration.result import RunResult
     from trainwright.tracking import SyncReport
 
 Watch = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True, repr=False)
-class Validation:
-    """A job that would run.
-
-    Attributes:
-        run: the name its run has or would have.
-        storage: URL of the run's folder.
-        steps: updates planned.
-        summary: what will be trained on what, one line each.
-        remarks: what depends on the number of workers.
-        earlier: status of the run of this name; None when it has never been started.
-        earlier_steps: updates that run has finished.
-    """
-
-    run: str
-    storage: str
-    steps: int
-    summary: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    earlier: str | None = None
-    earlier_steps: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"status": "valid", **asdict(self)}
-
-    def __repr__(self) -> str:
-        lines = [f"{self.run}: a valid job", *(f"  {line}" for line in self.summary)]
-        lines += [f"  note: {remark}" for remark in self.remarks]
-        return "\n".join([*lines, f"  {self.prospect}"])
-
-    @property
-    def prospect(self) -> str:
-        """What running it now would do, in words."""
-        done = f"at step {self.earlier_steps} of {self.steps}"
-        if self.earlier is None:
-            return "it has not been run yet"
-        if self.earlier == "finished":
-            return "it is finished already; running it again would train nothing"
-        if self.earlier == "running":
-            return f"it is running at the moment, {done}"
-        return (
-            f"an earlier attempt {_ENDS[self.earlier]} {done}; running it again goes on from there"
-        )
-
-
-_ENDS = {"interrupted": "was interrupted", "failed": "failed"}
-
-
 def run(
-    job: str | Path | Mapping[str, Any] | Job,
+    job: str | Path | Mapping[str, Any] | Job[Any],
     *,
     overrides: Iterable[str] = (),
     fresh: bool = False,
     resume: str | None = None,
+    placebo: bool = False,
     progress: bool | Watch = False,
 ) -> RunResult:
-    """Train a job, or continue it where an earlier run of the same job was left.
+    """Run a job of any kind, or continue it where an earlier run of the same job was left.
 
     Nothing is written to standard output. It may be called from any thread; only in the main
     one does Ctrl-C write a checkpoint before it stops.
@@ -87,6 +41,7 @@ def run(
         overrides: values to change, ``a.b=value`` each; not for a loaded job.
         fresh: start anew beside an earlier run of the same name, which is kept.
         resume: another run to continue from under this (changed) job.
+        placebo: take the method out of a comparison, to see that its expectations notice.
         progress: True shows it on standard error as the command line does; a function is called
             a few times a second with the newest values (``step``, ``total_steps``, ``loss``,
             ``samples_per_second``, ``metrics``).
@@ -102,15 +57,17 @@ def run(
         0.9861
     """
     loaded = load(job, overrides)
-    if progress is True:
-        return _run_with_view(loaded, fresh, resume)
-    from trainwright.orchestration.launch import run_job
+    from trainwright.job.kinds import kind_of
+    from trainwright.orchestration.request import Request
 
-    return run_job(loaded, fresh=fresh, resume=resume, show=progress or None)
+    wanted = Request(fresh=fresh, resume=resume, placebo=placebo)
+    if progress is True:
+        return _run_with_view(loaded, wanted)
+    return kind_of(loaded).run(loaded, replace(wanted, show=progress or None))
 
 
 def validate(
-    job: str | Path | Mapping[str, Any] | Job, *, overrides: Iterable[str] = ()
+    job: str | Path | Mapping[str, Any] | Job[Any], *, overrides: Iterable[str] = ()
 ) -> Validation:
     """Check a job whole, data and plugins included; nothing is started or written.
 
@@ -122,21 +79,9 @@ def validate(
         InputError: it would not run; every problem is in its ``problems``.
     """
     loaded = load(job, overrides)
-    from trainwright.orchestration.launch import storage_of
-    from trainwright.orchestration.prepare import prepare
+    from trainwright.job.kinds import kind_of
 
-    prepared = prepare(loaded)
-    folder = run_folder(storage_of(loaded), prepared.name)
-    record = RunRecord.load(folder)
-    return Validation(
-        run=record.name if record else prepared.name,
-        storage=folder.url,
-        steps=prepared.total_steps,
-        summary=list(prepared.summary),
-        remarks=list(prepared.remarks),
-        earlier=record.true_status if record else None,
-        earlier_steps=record.steps if record else 0,
-    )
+    return kind_of(loaded).validate(loaded)
 
 
 def list_runs(storage: str | Path = "runs") -> list[RunOverview]:
@@ -229,7 +174,7 @@ def _tracked_runs(storage: Folder) -> list[Folder]:
     return found
 
 
-def load(job: str | Path | Mapping[str, Any] | Job, overrides: Iterable[str] = ()) -> Job:
+def load(job: str | Path | Mapping[str, Any] | Job[Any], overrides: Iterable[str] = ()) -> Job[Any]:
     """A job from whatever stands for one.
 
     Raises:
@@ -247,13 +192,15 @@ def load(job: str | Path | Mapping[str, Any] | Job, overrides: Iterable[str] = (
     return Job.load(job, overrides)
 
 
-def _run_with_view(job: Job, fresh: bool, resume: str | None) -> RunResult:
+def _run_with_view(job: Job[Any], request: Request) -> RunResult:
     import sys
 
     from trainwright.cli.terminal import console, lasting
-    from trainwright.cli.views import make_view
+    from trainwright.job.kinds import kind_of
 
-    with lasting(sys.stderr, 2) as stream, make_view(console(stream), "the job", False) as view:
-        from trainwright.orchestration.launch import run_job
-
-        return run_job(job, fresh=fresh, resume=resume, show=view.show, started=view.started)
+    kind = kind_of(job)
+    with (
+        lasting(sys.stderr, 2) as stream,
+        kind.make_screen(job).view(console(stream), "the job", False) as view,
+    ):
+        return kind.run(job, replace(request, show=view.show, started=view.started))

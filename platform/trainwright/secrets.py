@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from trainwright.job.models import TrainJob
+from pydantic import BaseModel
 
 
 def mask(text: str) -> str:
@@ -13,7 +13,7 @@ def mask(text: str) -> str:
     return re.sub(r"(://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
-def public_values(job: TrainJob) -> dict[str, Any]:
+def public_values(job: BaseModel) -> dict[str, Any]:
     """The resolved job as JSON values that may be stored: passwords in URLs become stars."""
 
     def masked(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""One call of ``trainwright run``: training, and what is said at its end."""
+"""One call of ``trainwright run``: the run, and what is said at its end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,18 @@ from rich.text import Text
 from trainwright.cli import outcome
 from trainwright.cli.problems import cause
 from trainwright.cli.reporting import INTERRUPTED, Report
-from trainwright.cli.views import View, make_view
+from trainwright.cli.views import View
 from trainwright.cli.words import command
 from trainwright.errors import Interrupted, TrainwrightError
+from trainwright.job import Job
+from trainwright.job.kinds import kind_of
+from trainwright.orchestration.request import Request
 from trainwright.overview import unsent_remark
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
-    from trainwright.orchestration.launch import Started
+    from trainwright.cli.screens import Screen
     from trainwright.orchestration.result import RunResult
 
 UNKNOWN: dict[str, Any] = {
@@ -44,8 +47,7 @@ class Call:
         report: where everything is said.
         job: the job file.
         overrides: values to change in it.
-        fresh: start anew.
-        resume: a run to continue from.
+        request: the other options of the command.
         quiet: say nothing but errors.
         folder: the run's folder, once it is known.
     """
@@ -53,8 +55,7 @@ class Call:
     report: Report
     job: Path
     overrides: list[str]
-    fresh: bool
-    resume: str | None
+    request: Request
     quiet: bool
     folder: Folder | None = None
 
@@ -62,19 +63,22 @@ class Call:
     def again(self) -> str:
         """The command that continues this run: ``--fresh`` would start yet another one."""
         parts = [part for override in self.overrides for part in ("-s", override)]
-        parts += ["--resume", self.resume] if self.resume else []
+        parts += ["--resume", self.request.resume] if self.request.resume else []
+        parts += ["--placebo"] if self.request.placebo else []
         return command("trainwright", "run", str(self.job), *parts)
 
     def run(self) -> None:
-        """Train and tell.
+        """Run and tell.
 
         Raises:
-            typer.Exit: training failed or was stopped; all is said.
+            typer.Exit: the run failed, was stopped or did not meet its expectations; all is said.
             InputError: the job cannot run.
         """
         self.report.answer = {**UNKNOWN}
+        job = Job.load(self.job, self.overrides)
+        screen = kind_of(job).make_screen(job)
         try:
-            result = self._train()
+            result = self._run(job, screen)
         except Interrupted as stop:
             self._tell_stopped(stop)
             raise typer.Exit(INTERRUPTED) from stop
@@ -92,24 +96,20 @@ class Call:
             raise
         self.report.answer = result.to_json()
         if not self.quiet:
-            self._tell_finished(result)
+            screen.tell(self.report, result)
+        if result.exit_status:
+            raise typer.Exit(result.exit_status)
 
-    def _train(self) -> RunResult:
-        with make_view(self.report.err, str(self.job), self.quiet) as view:
-            from trainwright.job import Job
-
-            job = Job.load(self.job, self.overrides)
-            from trainwright.orchestration.launch import run_job
-
-            return run_job(
-                job,
-                fresh=self.fresh,
-                resume=self.resume,
+    def _run(self, job: Job[Any], screen: Screen) -> RunResult:
+        with screen.view(self.report.err, str(self.job), self.quiet) as view:
+            request = replace(
+                self.request,
                 show=view.show,
                 started=lambda started: self._note_start(view, started),
             )
+            return kind_of(job).run(job, request)
 
-    def _note_start(self, view: View, started: Started) -> None:
+    def _note_start(self, view: View, started: Any) -> None:
         from trainwright.orchestration.launch import driver_log
 
         self.folder = started.folder
@@ -129,20 +129,6 @@ class Call:
         unsent = unsent_remark(self.folder, record)
         result = RunResult.of(self.folder, record, remarks=[unsent] if unsent else [])
         self.report.answer = result.to_json()
-
-    def _tell_finished(self, result: RunResult) -> None:
-        """The summary; one line on standard error when standard output is for JSON."""
-        report, folder = self.report, Folder(result.storage)
-        (report.err if report.as_json else report.out).print(
-            outcome.finished_title(result), soft_wrap=True
-        )
-        if result.metrics and not result.already_finished:
-            report.out.print(outcome.metrics_table(result.metrics))
-        record = RunRecord.load(folder) or RunRecord(result.run)
-        for label, text in outcome.places(folder, record):
-            report.out.print(Text.assemble((f"  {label:<12}", "dim"), text), soft_wrap=True)
-        for remark in result.remarks:
-            report.remark(remark)
 
     def _tell_stopped(self, stop: Interrupted) -> None:
         self._fill_in()

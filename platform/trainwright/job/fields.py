@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from trainwright.job.merging import EXTENDS
 from trainwright.job.models import HeldOut, Monitor, PluginSpec, Section, TrainJob
+from trainwright.job.plugin_spec import JobSection
 from trainwright.plugins.describe import describe
 from trainwright.suggest import nearest, one_of
 
@@ -55,7 +56,7 @@ _FORMS: dict[str, str] = {
 def keys_of(model: type[BaseModel]) -> list[str]:
     """The keys of a section as they are written in a job."""
     keys = [field.alias or name for name, field in model.model_fields.items()]
-    return [*keys, EXTENDS] if model is TrainJob else keys
+    return [*keys, EXTENDS] if issubclass(model, JobSection) else keys
 
 
 def section_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> type[BaseModel]:
@@ -78,7 +79,7 @@ def type_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> Any:
 def allowed_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> str:
     """What may stand at a place, in words."""
     path = ".".join(str(key) for key in loc)
-    if root is TrainJob and path in _FORMS:
+    if issubclass(root, JobSection) and path in _FORMS:
         return _FORMS[path]
     return words(type_at(loc, root))
 

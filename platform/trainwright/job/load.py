@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
-from trainwright.errors import JobError, Problem
+from trainwright.errors import MISSING, JobError, Problem
 from trainwright.job.document import Document, read_text
+from trainwright.job.kinds import Kind, kinds_with, named_kind
 from trainwright.job.models import TrainJob
+from trainwright.job.plugin_spec import JobSection
 from trainwright.job.problems import problems_of
-from trainwright.job.rules import broken_rules
+from trainwright.suggest import one_of
+
+SpecT = TypeVar("SpecT", bound=JobSection, default=TrainJob, covariant=True)
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[SpecT]):
     """A job whose form is right: every key known, every value in range, every rule kept.
 
+    ``Job`` alone stands for a job of kind ``train``; what ``load`` gives may be of any kind.
     Plugins and their options are checked by :func:`trainwright.job.check.check_plugins`.
 
     Attributes:
@@ -29,7 +35,7 @@ class Job:
         document: the values with the places where they were written.
     """
 
-    spec: TrainJob
+    spec: SpecT
     base: Path
     source: str
     document: Document
@@ -41,7 +47,7 @@ class Job:
         overrides: Iterable[str] = (),
         *,
         environ: Mapping[str, str] | None = None,
-    ) -> Job:
+    ) -> Job[Any]:
         """Read a job file.
 
         Args:
@@ -56,8 +62,7 @@ class Job:
             >>> Job.load("jobs/quickstart.yaml", ["training.epochs=1"])  # doctest: +SKIP
         """
         document = Document.read(read_text(path), str(path), overrides, environ)
-        base = Path(path).resolve().parent
-        return cls(_validated(document, base), base, document.text, document)
+        return _checked(document, Path(path).resolve().parent)
 
     @classmethod
     def from_dict(
@@ -67,7 +72,7 @@ class Job:
         overrides: Iterable[str] = (),
         *,
         environ: Mapping[str, str] | None = None,
-    ) -> Job:
+    ) -> Job[Any]:
         """Make a job of plain Python values, as in a notebook.
 
         Args:
@@ -87,24 +92,34 @@ class Job:
         """
         document = Document.from_values(values, overrides, environ)
         folder = Path.cwd() if base is None else Path(base).resolve()
-        return cls(_validated(document, folder), folder, document.text, document)
+        return _checked(document, folder)
 
     def locate(self, problem: Problem) -> Problem:
         """``problem`` with the file and line of its value, if it has none yet."""
         return self.document.place(problem)
 
 
-def _validated(document: Document, base: Path) -> TrainJob:
+def _checked(document: Document, base: Path) -> Job[Any]:
+    """The job that a document holds, its form and its rules checked."""
+    kind, problems = named_kind(document.values)
+    values = {**document.values, "kind": kind.name}
+    job: Job[Any] | None = None
     try:
-        spec = TrainJob.model_validate(document.values, strict=True)
+        job = Job(kind.model.model_validate(values, strict=True), base, document.text, document)
     except ValidationError as error:
-        problems = problems_of(error, document.values)
+        found = problems_of(error, values, kind.model)
+        problems += [_of_another_kind(problem, kind) for problem in found]
     else:
-        problems = broken_rules(spec)
-    if problems:
-        # Torch is imported only here, where a user will mend the file and would rather do it once.
-        from trainwright.job.remaining import remaining_problems
-
-        remaining = remaining_problems(document.values, base, problems)
+        problems += kind.check(job)
+    if job is None or problems:
+        remaining = kind.remaining_problems(values, base, problems)
         raise JobError(document.sorted([*problems, *remaining]))
-    return spec
+    return job
+
+
+def _of_another_kind(problem: Problem, kind: Kind) -> Problem:
+    """An unknown key that another kind of job has is told as such."""
+    others = [name for name in kinds_with(problem.path) if name != kind.name]
+    if problem.got is not MISSING or problem.path in kind.model.model_fields or not others:
+        return problem
+    return replace(problem, mend=f"a job with this key is of kind: {one_of(others)}")

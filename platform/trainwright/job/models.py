@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from trainwright.durations import Duration
-from trainwright.job.plugin_spec import MetricSpec, ModelSpec, ObjectiveSpec, PluginSpec, Section
+from trainwright.job.plugin_spec import (
+    JobSection,
+    MetricSpec,
+    ModelSpec,
+    ObjectiveSpec,
+    PluginSpec,
+    Section,
+)
 
 __all__ = [
     "ClusterSpec",
@@ -234,17 +241,10 @@ class TrackingSpec(Section):
     )
 
 
-class TrainJob(Section):
+class TrainJob(JobSection):
     """A job of kind ``train``: one model, one objective, any number of strategies."""
 
-    version: Annotated[int, Field(ge=1, le=1)] = Field(
-        1, description="version of the job file's form"
-    )
     kind: Literal["train"] = Field("train", description="what kind of job this is")
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
-        description="label; first part of the run name",
-    )
     seed: int = Field(0, ge=0, lt=2**63, description="decides initial weights, order and noise")
     data: DataSpec
     model: ModelSpec

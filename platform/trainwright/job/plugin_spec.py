@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,19 @@ class Section(BaseModel):
     """A part of a job file: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class JobSection(Section):
+    """The whole of a job file; one subclass for each kind of job."""
+
+    version: Annotated[int, Field(ge=1, le=1)] = Field(
+        1, description="version of the job file's form"
+    )
+    kind: str = Field("train", description="what kind of job this is")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="label; first part of the run name",
+    )
 
 
 class PluginSpec(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from trainwright.errors import Problem
 from trainwright.job.data_rules import DATA_RULES
@@ -16,6 +17,9 @@ from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
 from trainwright.job.sources import in_memory
 from trainwright.suggest import nearest, one_of
+
+if TYPE_CHECKING:
+    from trainwright.job.load import Job
 
 Rule = Callable[[TrainJob], list[Problem]]
 
@@ -182,6 +186,11 @@ RULES: tuple[Rule, ...] = (
     *DEEPSPEED_RULES,
 )
 """Every rule, in the order in which they are checked."""
+
+
+def broken_rules_of(job: Job) -> list[Problem]:
+    """What all rules find wrong with a job of kind ``train``."""
+    return broken_rules(job.spec)
 
 
 def broken_rules(job: TrainJob) -> list[Problem]:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainwright.job.deepspeed import DeepSpeed
-from trainwright.job.models import TrainJob
+from trainwright.job.kinds import DEFAULT, KINDS
 from trainwright.plugins import short_names
 from trainwright.plugins.builtin import built_ins, snake
 
@@ -31,33 +31,66 @@ _PATH = r"^.*[.:/].*$"
 
 
 def job_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a job file of kind ``train``.
+    """The JSON Schema (draft 2020-12) of a job file of any kind.
 
     Names of installed plugins are listed; other names must look like an import path or a file.
     The options of plugins are not described: ``trainwright show NAME`` does.
     """
-    schema = TrainJob.model_json_schema(by_alias=True)
-    definitions: dict[str, Any] = schema.pop("$defs")
-    sections = {**definitions, "TrainJob": schema}
-    for (section, key), (model, group) in _PLUGINS.items():
-        name = f"{model}_{group}"
-        definitions[name] = _plugin(definitions[model], group)
-        properties = sections[section]["properties"]
-        properties[key] = _pointing(properties[key], model, name)
-    for name in ("PluginSpec", "ModelSpec", "ObjectiveSpec", "MetricSpec"):
-        del definitions[name]
+    definitions: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    for kind in KINDS.values():
+        schema = _model(kind.model)
+        definitions.update(schema.pop("$defs", {}))
+        definitions[kind.model.__name__] = _changeable(schema)
+        whole[kind.name] = _whole(kind.model.__name__, schema.pop("required"))
+    _name_plugins(definitions)
     _accept_short_forms(definitions)
+    definitions["TrainJob"]["properties"]["deepspeed"] |= _deepspeed(definitions)
+    for section in definitions.values():
+        _without_titles(section)
+    return {
+        "$schema": DIALECT,
+        "title": "Trainwright job",
+        "type": "object",
+        "properties": {"kind": {"enum": list(KINDS)}},
+        "allOf": [_for_kind(name, schema) for name, schema in whole.items()],
+        "$defs": definitions,
+    }
+
+
+def _changeable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A job that may extend another."""
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "another job file, relative to this one, that this one changes",
     }
-    schema["properties"]["deepspeed"] |= _deepspeed(definitions)
-    for section in (schema, *definitions.values()):
-        _without_titles(section)
-    # A file that extends another need not hold everything itself.
-    schema["if"] = {"not": {"required": ["extends"]}}
-    schema["then"] = {"required": schema.pop("required")}
-    return {"$schema": DIALECT, "title": "Trainwright job", **schema, "$defs": definitions}
+    return schema
+
+
+def _whole(name: str, required: list[str]) -> dict[str, Any]:
+    """A job with all it needs; a file that extends another need not hold everything itself."""
+    return {
+        "$ref": f"#/$defs/{name}",
+        "if": {"not": {"required": ["extends"]}},
+        "then": {"required": required},
+    }
+
+
+def _for_kind(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` for the jobs of one kind; a job that names none is of the default kind."""
+    named = {"properties": {"kind": {"const": name}}}
+    return {"if": named if name == DEFAULT else {**named, "required": ["kind"]}, "then": schema}
+
+
+def _name_plugins(definitions: dict[str, Any]) -> None:
+    """Let every place of a plugin list the names of its group."""
+    for (section, key), (model, group) in _PLUGINS.items():
+        name = f"{model}_{group}"
+        definitions[name] = _plugin(definitions[model], group)
+        properties = definitions[section]["properties"]
+        properties[key] = _pointing(properties[key], model, name)
+    for name in ("PluginSpec", "ModelSpec", "ObjectiveSpec", "MetricSpec"):
+        del definitions[name]
 
 
 def _plugin(definition: dict[str, Any], group: str) -> dict[str, Any]:

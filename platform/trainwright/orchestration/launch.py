@@ -15,12 +15,13 @@ from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.live import LiveRecord, Show
 from trainwright.orchestration.monitor import LocalMonitor
-from trainwright.orchestration.prepare import Prepared, located, prepare
+from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
+from trainwright.orchestration.request import Request
 from trainwright.orchestration.result import RunResult
 from trainwright.orchestration.resuming import continued_from
 from trainwright.orchestration.signals import StopRequest, catch_signals
-from trainwright.overview import open_storage, unsent_remark
+from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
@@ -43,6 +44,17 @@ class Started:
     folder: Folder
     continues: bool
     resumed_from: str | None
+
+
+def run_training(job: Job, request: Request) -> RunResult:
+    """Run a job of kind ``train`` as ``request`` says; raises what ``run_job`` raises."""
+    return run_job(
+        job,
+        fresh=request.fresh,
+        resume=request.resume,
+        show=request.show,
+        started=request.started,
+    )
 
 
 def run_job(
@@ -94,12 +106,6 @@ def run_job(
     )
     live = LiveRecord(record, folder, show or (lambda progress: None))
     return _run(job, storage, folder, record, order, live)
-
-
-def storage_of(job: Job) -> Folder:
-    """The storage of a job; a relative folder stands in the working directory."""
-    with located(job):
-        return open_storage(job.spec.storage, "storage")
 
 
 def _refuse_running(record: RunRecord | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from trainwright.data.loading import load_splits
 from trainwright.engine import engine_name
@@ -15,7 +16,9 @@ from trainwright.job.identity import run_name
 from trainwright.job.models import TrainJob
 from trainwright.optimizers import is_elementwise
 from trainwright.orchestration.machine import does_not_fit_here
+from trainwright.overview import open_storage
 from trainwright.plugins import find, plugin_files
+from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.tracking import check_uri
@@ -70,12 +73,18 @@ def prepare(job: Job) -> Prepared:
 
 
 @contextmanager
-def located(job: Job) -> Iterator[None]:
+def located(job: Job[Any]) -> Iterator[None]:
     """Give every problem raised inside its file and line."""
     try:
         yield
     except InputError as error:
         raise type(error)([job.locate(problem) for problem in error.problems]) from error
+
+
+def storage_of(job: Job[Any]) -> Folder:
+    """The storage of a job; a relative folder stands in the working directory."""
+    with located(job):
+        return open_storage(job.spec.storage, "storage")
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

@@ -58,6 +58,11 @@ class RunResult:
             remarks=list(remarks),
         )
 
+    @property
+    def exit_status(self) -> int:
+        """What the command line ends with when the run has come to its end by itself."""
+        return 0
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, as ``trainwright run --json`` prints them."""
         return {

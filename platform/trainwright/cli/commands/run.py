@@ -20,10 +20,18 @@ def run(
         str | None,
         typer.Option(metavar="RUN", help="Continue from another run, under this changed job."),
     ] = None,
+    placebo: Annotated[
+        bool,
+        typer.Option(
+            "--placebo",
+            help="Of a comparison: put the baseline in the method's place; "
+            "an expectation must then fail.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
-    """Train a job; given again, continue it or say that it is finished.
+    """Run a job of any kind; given again, continue it or say that it is finished.
 
     A run is found again by its name: the job's label and a hash of all that
     determines its numbers. Ctrl-C writes a checkpoint and stops; the same
@@ -39,5 +47,7 @@ def run(
     """
     with reporting(as_json) as report:
         from trainwright.cli.running import Call
+        from trainwright.orchestration.request import Request
 
-        Call(report, job, overrides, fresh, resume, quiet).run()
+        request = Request(fresh=fresh, resume=resume, placebo=placebo)
+        Call(report, job, overrides, request, quiet).run()

@@ -12,8 +12,7 @@ from trainwright.cli.reporting import Report, reporting
 from trainwright.cli.terminal import folded
 
 if TYPE_CHECKING:
-    from trainwright.api import Validation
-    from trainwright.job import Job
+    from trainwright.orchestration.validation import Validation
 
 
 def validate(job: JobFile, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
@@ -30,14 +29,11 @@ def validate(job: JobFile, overrides: Overrides = [], as_json: AsJson = False) -
     with reporting(as_json) as report:
         report.answer = {"status": None, "run": None}
         with _waiting(report, f"checking {job}"):
-            from trainwright.job import Job
-
-            loaded = Job.load(job, overrides)
             from trainwright.api import validate as check
 
-            found = check(loaded)
+            found = check(job, overrides=overrides)
         report.answer = found.to_json()
-        _say(report, str(job), loaded, found)
+        _say(report, str(job), found)
 
 
 def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[object]:
@@ -46,31 +42,14 @@ def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[obj
     return contextlib.nullcontext()
 
 
-def _say(report: Report, file: str, job: Job, found: Validation) -> None:
+def _say(report: Report, file: str, found: Validation) -> None:
     from trainwright.overview import shown
 
     title = Text.assemble(("good: ", "bold green"), f"{file} would run as ", (found.run, "bold"))
     report.out.print(title, soft_wrap=True)
-    for line in [*found.summary, _workers(job)]:
+    for line in found.summary:
         report.out.print(folded(report.out, Text(line)))
     report.out.print(Text(f"  {shown(found.storage)}: {found.prospect}"), soft_wrap=True)
     for remark in found.remarks:
         note = Text.assemble(("note: ", "yellow"), remark)
         report.out.print(folded(report.out, note))
-
-
-def _workers(job: Job) -> str:
-    from trainwright.engine import engine_name
-
-    spec, cluster = job.spec, job.spec.cluster
-    engine = engine_name(spec)
-    if engine == "deepspeed":
-        stage = spec.deepspeed.get("zero_optimization", {}).get("stage", 0)
-        engine = f"DeepSpeed, ZeRO stage {stage}"
-    how = f"{engine}, {spec.training.precision}"
-    if cluster.workers == 0:
-        return f"workers: none, in this process; {how}"
-    shares = f"{cluster.cpus_per_worker:g} CPU"
-    if cluster.gpus_per_worker:
-        shares += f" and {cluster.gpus_per_worker:g} GPU"
-    return f"workers: {cluster.workers} with {shares} each, on Ray ({cluster.address}); {how}"
