@@ -54,7 +54,7 @@ def places(folder: Folder, record: RunRecord) -> Iterator[tuple[str, str]]:
     state = tracked(folder, record)
     if state.uri:
         yield "mlflow", mlflow_command(state.uri)
-    yield "all runs", f"trainwright runs{storage_option(parent(folder))}"
+    yield "all runs", command("trainwright", "runs") + storage_option(parent(folder))
 
 
 def mlflow_command(uri: str) -> str:

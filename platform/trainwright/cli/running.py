@@ -143,8 +143,8 @@ class Call:
         if record is None:
             return
         if record.status == "finished":
-            again = f"`trainwright export {record.name}` writes the weights"
-            self.report.remark(f"training was finished; {again}")
+            again = command("trainwright", "export", record.name)
+            self.report.remark(f"training was finished; `{again}` writes the weights")
         else:
             self.report.answer["status"] = "interrupted"
             self._tell_next("continue with", self.again)

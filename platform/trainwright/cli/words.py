@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -53,8 +56,18 @@ def importance(name: str) -> tuple[bool, bool, str]:
 
 
 def command(*parts: str) -> str:
-    """A command line that can be pasted into a shell."""
-    return shlex.join(parts)
+    """A command line that can be pasted into the shell from which this program was called."""
+    name, *rest = parts
+    return shlex.join([_program(name), *rest])
+
+
+def _program(name: str) -> str:
+    """``name``, or its path where this program, from the same environment, needed one."""
+    called = Path(sys.argv[0])
+    found = shutil.which("trainwright")
+    if called.name != "trainwright" or (found is not None and called.samefile(found)):
+        return name
+    return str(called.with_name(name))
 
 
 def plain_json(value: Any) -> Any:

@@ -53,6 +53,24 @@ def test_command_survives_a_shell() -> None:
     assert shlex.split(words.command(*parts)) == parts
 
 
+def test_command_names_the_program_as_it_was_called(monkeypatch, tmp_path) -> None:
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("trainwright", "mlflow"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.argv", [".venv/bin/trainwright", "run", "job.yaml"])
+    assert words.command("mlflow", "ui") == ".venv/bin/mlflow ui"
+    assert words.command("trainwright", "runs") == ".venv/bin/trainwright runs"
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr("sys.argv", [str(folder / "trainwright"), "run", "job.yaml"])
+    assert words.command("trainwright", "runs") == "trainwright runs"
+    monkeypatch.setattr("sys.argv", ["notebook.py"])
+    assert words.command("trainwright", "runs") == "trainwright runs"
+
+
 def test_plain_json() -> None:
     value = {"a": math.inf, "b": [math.nan, 1.5], "c": (1, "x"), 3: None}
     plain = words.plain_json(value)
