@@ -8,6 +8,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 
 $(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is too old for constraints.txt, which needs Python 3.11 or newer;" \
+		"name one that is: make $(or $(MAKECMDGOALS),install) PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing into $(VENV): a few minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -44,7 +48,7 @@ bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
 .PHONY: docs
-docs: install  ## write a page for every plugin and the job schema to build/docs
+docs: install  ## write the job schema and the list of plugins to build/docs
 	$(BIN)/trainwright schema --output build/docs/job.schema.json
 	$(BIN)/trainwright list --json > build/docs/plugins.json
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -160,3 +161,19 @@ def test_every_entry_point_names_something() -> None:
             assert file.exists(), f"{group}: {name} -> {target}"
             defined = {getattr(node, "name", None) for node in ast.parse(file.read_text()).body}
             assert attribute in defined, f"{group}: {name} -> {target}"
+
+
+def test_an_old_python_is_named_before_anything_is_installed(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    pretend = "import sys; sys.version_info = (3, 10, 13); exec(sys.argv[1])"
+    old.write_text(f"#!/bin/sh\nshift\nexec {sys.executable} -c '{pretend}' \"$1\"\n")
+    old.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"{old} is too old" in done.stderr
+    assert "make demo PYTHON=python3.12" in done.stderr
+    assert not (tmp_path / ".venv").exists()
