@@ -1,4 +1,4 @@
-"""What is wrong with the plugins of a job that has mistakes in its form as well."""
+"""What else is wrong with a job that has mistakes in its form: plugins, DeepSpeed's section."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from trainwright.errors import Problem
 from trainwright.job.check import plugin_problems
+from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
 
 _STAND_INS: dict[str, Any] = {
@@ -25,7 +26,7 @@ _STAND_INS: dict[str, Any] = {
 def remaining_problems(
     values: Mapping[str, Any], base: Path, found: Iterable[Problem]
 ) -> list[Problem]:
-    """Wrong plugin names and options in the sections whose form can be read.
+    """Wrong plugin names and options, and DeepSpeed settings, in sections that can be read.
 
     Args:
         values: the job as it was written.
@@ -45,9 +46,10 @@ def remaining_problems(
         return []
     if "data.format" in paths:  # without it a folder of files may look like a dataset's name
         replaced.add("data")
+    settings = [problem for rule in DEEPSPEED_RULES for problem in rule(spec)]
     return [
         problem
-        for problem in plugin_problems(spec, base)
+        for problem in [*plugin_problems(spec, base), *settings]
         if problem.path.partition(".")[0] not in replaced and problem.path not in paths
     ]
 

@@ -23,11 +23,20 @@ def ray_is_running_here() -> bool:
     return ray is not None and bool(ray.is_initialized())
 
 
+def gpus_here() -> int:
+    """GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def does_not_fit_here(cluster: ClusterSpec) -> list[Problem]:
-    """The arithmetic of a job that asks a Ray of its own for more CPUs than the machine has."""
-    if cluster.workers == 0 or cluster.address != "local" or ray_is_running_here():
+    """The arithmetic of a job that asks for more than this machine, where it would run, has."""
+    if cluster.workers == 0:
+        return does_not_fit(cluster, {"GPU": float(gpus_here())}, kinds=("GPU",))
+    if cluster.address != "local" or ray_is_running_here():
         return []
-    return does_not_fit(cluster, {"CPU": float(cpus_here())}, kinds=("CPU",))
+    return does_not_fit(cluster, {"CPU": float(cpus_here()), "GPU": float(gpus_here())})
 
 
 def does_not_fit(
@@ -36,25 +45,34 @@ def does_not_fit(
     """The arithmetic of a job that can never fit, for each kind of resource.
 
     Args:
-        cluster: what the job asks for.
+        cluster: what the job asks for; training in this process counts as one worker.
         have: what there is in all: ``CPU`` and ``GPU``.
         kinds: which of them to look at.
     """
-    per_worker = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}
-    problems = []
-    for kind in kinds:
-        need, total = cluster.workers * per_worker[kind], float(have.get(kind, 0.0))
-        if need <= total + 1e-9:
-            continue
-        key = f"cluster.{kind.lower()}s_per_worker"
-        share = int(total / cluster.workers * 100) / 100
-        fits = f"set {key}: {share:g}" if total else f"join a cluster that has {kind}s"
-        problems.append(
-            Problem(
-                path=key,
-                message=f"{cluster.workers} workers x {per_worker[kind]:g} {kind} = {need:g}, "
-                f"but there {'are' if total != 1 else 'is'} {total:g}",
-                mend=f"{fits}, or use fewer cluster.workers",
-            )
-        )
-    return problems
+    shares = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}
+    return [
+        _too_much(cluster, kind, shares[kind], total)
+        for kind in kinds
+        if max(cluster.workers, 1) * shares[kind]
+        > (total := float(have.get(kind, 0.0))) + _ROUNDING
+    ]
+
+
+_ROUNDING = 1e-9
+
+
+def _too_much(cluster: ClusterSpec, kind: str, share: float, total: float) -> Problem:
+    """Blames the number of workers where one of them would fit, else what each is to have."""
+    workers = max(cluster.workers, 1)
+    key = f"cluster.{kind.lower()}s_per_worker"
+    most = int(total / share + _ROUNDING)
+    smaller = int(total / workers * 100) / 100
+    mends = [f"use at most {most} cluster.workers"] if most else []
+    mends += [f"set {key}: {smaller:g}" if smaller else f"join a cluster that has {kind}s"]
+    return Problem(
+        path="cluster.workers" if most else key,
+        message=f"{workers} worker{'s' if workers > 1 else ''} x {share:g} {kind} = "
+        f"{workers * share:g}, but there {'are' if total != 1 else 'is'} {total:g}",
+        got=workers if most else share,
+        mend=", or ".join(mends),
+    )

@@ -30,8 +30,10 @@ def test_form_and_options_are_told_together():
         training={"epoch": 1},
         objective={"name": "z_loss", "aa": 1.0, "weight": "much"},
         optimizer={"name": "adamw", "lrr": 0.1},
+        deepspeed={"zero_optimization": {"tsage": 2}},
     )
     assert sorted(found) == [
+        ("deepspeed.zero_optimization.tsage", "stage"),
         ("objective.aa", "a"),
         ("objective.weight", None),
         ("optimizer.lrr", "lr"),

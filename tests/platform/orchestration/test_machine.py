@@ -24,11 +24,29 @@ def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_cpus")
 def test_too_many_workers_for_the_machine() -> None:
     [problem] = does_not_fit_here(_cluster(workers=3))
-    assert problem.path == "cluster.cpus_per_worker"
+    assert problem.path == "cluster.workers"
     assert "3 workers x 1 CPU = 3, but there are 2" in problem.message
     assert problem.mend is not None
-    assert "cluster.cpus_per_worker: 0.66" in problem.mend
+    assert problem.mend == "use at most 2 cluster.workers, or set cluster.cpus_per_worker: 0.66"
     assert does_not_fit_here(_cluster(workers=3, cpus_per_worker=0.66)) == []
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_a_worker_too_large_for_the_machine() -> None:
+    [problem] = does_not_fit_here(_cluster(workers=2, cpus_per_worker=64))
+    assert (problem.path, problem.got) == ("cluster.cpus_per_worker", 64)
+    assert problem.mend == "set cluster.cpus_per_worker: 1"
+
+
+@pytest.mark.usefixtures("two_cpus")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_gpus_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(machine, "gpus_here", lambda: 0)
+    [problem] = does_not_fit_here(_cluster(workers=workers, gpus_per_worker=1))
+    assert (problem.path, problem.got) == ("cluster.gpus_per_worker", 1)
+    assert "but there are 0" in problem.message
+    monkeypatch.setattr(machine, "gpus_here", lambda: 1)
+    assert does_not_fit_here(_cluster(workers=workers, gpus_per_worker=1)) == []
 
 
 @pytest.mark.usefixtures("two_cpus")
