@@ -36,7 +36,8 @@ class RunRecord:
         total_steps: updates planned.
         metrics: newest value of each evaluated metric, and the last training loss.
         mlflow: ``uri``, ``experiment`` and ``run_id``, as far as known.
-        driver: ``host`` and ``pid`` of the process that runs it.
+        driver: ``host``, ``pid`` and ``born`` (seconds since 1970) of the process that runs it.
+        alive: seconds since 1970 at which that process last wrote this record.
         error: why it failed.
         resumed_from: ``RUN@STEP`` when training was continued from another run.
     """
@@ -51,36 +52,47 @@ class RunRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     mlflow: dict[str, str | None] = field(default_factory=dict)
     driver: dict[str, Any] = field(default_factory=dict)
+    alive: float = 0.0
     error: str | None = None
     resumed_from: str | None = None
 
     def claim(self) -> None:
         """Mark the run as run by this process."""
         self.status, self.finished, self.error = "running", None, None
-        self.driver = {"host": socket.gethostname(), "pid": os.getpid()}
+        self.alive = time.time()
+        pid = os.getpid()
+        self.driver = {"host": socket.gethostname(), "pid": pid, "born": _born(pid)}
 
     @property
     def true_status(self) -> Status:
-        """The status, with a driver that died on this machine told as ``interrupted``."""
-        if self.status == "running" and self.driver_is_known_dead:
-            return "interrupted"
-        return self.status
+        """The status; ``interrupted`` where a driver died without saying so.
+
+        One on this machine is looked for; one on another was silent for ten minutes.
+        """
+        if self.status != "running" or not self.driver:
+            return self.status
+        silent = not self.driver_is_here and time.time() - self.alive > SILENCE_S
+        return "interrupted" if silent or self.driver_is_known_dead else "running"
+
+    @property
+    def driver_is_here(self) -> bool:
+        """Whether the driver is, or was, a process of this machine."""
+        return bool(self.driver.get("host") == socket.gethostname())
 
     @property
     def driver_is_known_dead(self) -> bool:
-        """Whether the driver was a process of this machine that is no more."""
-        if self.driver.get("host") != socket.gethostname():
+        """Whether the driver was a process of this machine that is no more.
+
+        A later process may have its number, as in a container that was started again.
+        """
+        if not self.driver_is_here:
             return False
-        try:
-            os.kill(int(self.driver["pid"]), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        born = _born(int(self.driver["pid"]))
+        return born is None or abs(born - self.driver.get("born", born)) > _CLOCK_S
 
     def save(self, folder: Folder) -> None:
         """Write the record into its run folder."""
+        self.alive = time.time()
         folder.write_json(RECORD, asdict(self))
 
     @classmethod
@@ -95,6 +107,23 @@ class RunRecord:
             return None
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         return cls(**known)
+
+
+SILENCE_S = 600.0
+"""Silence after which a driver on another machine is dead: no two clocks are that far apart."""
+
+_CLOCK_S = 2.0
+"""How far apart two readings of a process's time of birth may lie when the clock was set."""
+
+
+def _born(pid: int) -> float | None:
+    """When a process of this machine started, in seconds since 1970; None if there is none."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
 
 
 def run_folder(storage: Folder, name: str, fresh: bool = False) -> Folder:

@@ -43,8 +43,20 @@ def test_a_dead_driver_is_told() -> None:
     assert record.true_status == "interrupted"
     record.driver["host"] = "another"
     assert record.true_status == "running"
+    record.alive -= 3600
+    assert record.true_status == "interrupted"
     record.status = "finished"
     assert record.true_status == "finished"
+
+
+def test_a_later_process_with_the_number_of_a_dead_driver_is_not_taken_for_it() -> None:
+    record = RunRecord("run")
+    record.claim()
+    record.driver["born"] -= 3600
+    assert record.driver_is_known_dead
+    assert record.true_status == "interrupted"
+    del record.driver["born"]  # as versions before wrote it
+    assert record.true_status == "running"
 
 
 def test_generations(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainwright.errors import InputError, Interrupted, Problem, RunError
+from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.exporting import export_run
@@ -19,8 +19,9 @@ from trainwright.orchestration.prepare import Prepared, located, prepare, storag
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.request import Request
 from trainwright.orchestration.result import RunResult
-from trainwright.orchestration.resuming import continued_from
+from trainwright.orchestration.resuming import Source, continued_from
 from trainwright.orchestration.signals import StopRequest, catch_signals
+from trainwright.orchestration.sole import sole_driver
 from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
 from trainwright.secrets import public_values
@@ -86,39 +87,31 @@ def run_job(
     record = RunRecord.load(folder)
     if record is not None and record.status == "finished":
         return RunResult.of(folder, record, already_finished=True)
-    _refuse_running(record)
     source = continued_from(prepared, storage, resume) if resume else None
-    if started is not None:
-        resumed_from = source.label if source else None
-        started(Started(prepared, folder, record is not None, resumed_from))
-    record = record or RunRecord(name=prepared.name)
-    record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
-    record.total_steps = prepared.total_steps
-    record.resumed_from = source.label if source else record.resumed_from
-    record.claim()
-    _write_inputs(folder, job, record)
-    order = WorkOrder(
-        job=anchored(job).model_dump(mode="json", by_alias=True),
-        base=str(job.base),
+    with sole_driver(folder):
+        record = RunRecord.load(folder)  # a driver that was waited for may have finished it
+        if record is not None and record.status == "finished":
+            return RunResult.of(folder, record, already_finished=True)
+        if started is not None:
+            resumed_from = source.label if source else None
+            started(Started(prepared, folder, record is not None, resumed_from))
+        record = record or RunRecord(name=prepared.name)
+        record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
+        record.total_steps = prepared.total_steps
+        record.resumed_from = source.label if source else record.resumed_from
+        record.claim()
+        _write_inputs(folder, job, record)
+        live = LiveRecord(record, folder, show or (lambda progress: None))
+        return _run(job, storage, folder, record, _work_order(prepared, folder, source), live)
+
+
+def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> WorkOrder:
+    return WorkOrder(
+        job=anchored(prepared.job).model_dump(mode="json", by_alias=True),
+        base=str(prepared.job.base),
         run_url=folder.url,
         plugin_files=prepared.plugin_files,
         start_from=source.place if source else None,
-    )
-    live = LiveRecord(record, folder, show or (lambda progress: None))
-    return _run(job, storage, folder, record, order, live)
-
-
-def _refuse_running(record: RunRecord | None) -> None:
-    if record is None or record.true_status != "running" or not record.driver:
-        return
-    raise InputError(
-        Problem(
-            path="",
-            message=f"run {record.name} is being run already, by process "
-            f"{record.driver.get('pid')} on {record.driver.get('host')}",
-            mend="wait for it or stop it; if that machine is gone, "
-            "start anew beside it with --fresh",
-        )
     )
 
 
@@ -129,19 +122,25 @@ def _write_inputs(folder: Folder, job: Job, record: RunRecord) -> None:
 
 
 def _run(
-    job: Job, storage: Folder, folder: Folder, record: RunRecord, order: WorkOrder, show: Show
+    job: Job,
+    storage: Folder,
+    folder: Folder,
+    record: RunRecord,
+    order: WorkOrder,
+    live: LiveRecord,
 ) -> RunResult:
     began = time.monotonic()
     before = record.seconds
     with _shipping(job, storage, folder, record) as shipper:
         try:
-            with catch_signals() as stop:
-                outcome = _train(job, folder, order, show, stop)
-            record.metrics, record.steps = outcome.metrics, outcome.steps
-            record.total_steps = outcome.total_steps
-            remarks = [*outcome.warnings, *_finish(folder)]
-            if outcome.complete and shipper is not None:
-                remarks += _publish(job, folder, shipper)
+            with live:
+                with catch_signals() as stop:
+                    outcome = _train(job, folder, order, live, stop)
+                record.metrics, record.steps = outcome.metrics, outcome.steps
+                record.total_steps = outcome.total_steps
+                remarks = [*outcome.warnings, *_finish(folder)]
+                if outcome.complete and shipper is not None:
+                    remarks += _publish(job, folder, shipper)
             # Only now: a run that says it is finished is never touched again.
             record.status = "finished" if outcome.complete else "interrupted"
         except BaseException as error:

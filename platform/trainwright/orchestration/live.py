@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 
 from trainwright.runs import RunRecord
@@ -18,15 +19,16 @@ Show = Callable[[Mapping[str, Any]], None]
 
 
 class LiveRecord:
-    """Passes progress on and saves the newest step and metrics now and then.
+    """Passes progress on; as a context, saves the record now and then.
 
-    So that ``trainwright runs`` tells how far a run is, and how far one came that was killed.
+    So that ``trainwright runs`` tells how far a run is, and how far one came that was killed, and
+    other machines see that its driver lives, whatever that is doing.
 
     Args:
         record: the run's record; its ``steps`` and ``metrics`` are kept up to date.
         folder: the run's folder.
         show: gets everything that comes in.
-        clock: seconds, for the time between saves.
+        interval_s: seconds between saves.
     """
 
     def __init__(
@@ -34,28 +36,43 @@ class LiveRecord:
         record: RunRecord,
         folder: Folder,
         show: Show,
-        clock: Callable[[], float] = time.monotonic,
+        interval_s: float = SECONDS_BETWEEN_SAVES,
     ) -> None:
         self._record = record
         self._folder = folder
         self._show = show
-        self._clock = clock
-        self._saved = clock()
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_saving, name="record", daemon=True)
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
         """Take the newest progress."""
-        self._record.steps = int(progress.get("step", self._record.steps))
-        self._record.total_steps = int(progress.get("total_steps", self._record.total_steps))
-        self._record.metrics.update(progress.get("metrics", {}))
-        if progress.get("loss") is not None:
-            self._record.metrics["train/loss"] = float(progress["loss"])
-        if self._clock() - self._saved >= SECONDS_BETWEEN_SAVES:
-            self._saved = self._clock()
-            self._save()
+        with self._lock:
+            self._record.steps = int(progress.get("step", self._record.steps))
+            self._record.total_steps = int(progress.get("total_steps", self._record.total_steps))
+            self._record.metrics.update(progress.get("metrics", {}))
+            if progress.get("loss") is not None:
+                self._record.metrics["train/loss"] = float(progress["loss"])
         self._show(progress)
 
-    def _save(self) -> None:
-        try:
-            self._record.save(self._folder)
-        except Exception as error:  # whatever the store's client raises; training goes on
-            _log.warning("run.json cannot be written for now: %s", error)
+    def __enter__(self) -> LiveRecord:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _keep_saving(self) -> None:
+        while not self._over.wait(self._interval_s):
+            try:
+                with self._lock:
+                    self._record.save(self._folder)
+            except Exception as error:  # whatever the store's client raises; training goes on
+                _log.warning("run.json cannot be written for now: %s", error)
