@@ -31,7 +31,7 @@ EXIT_DONE = 0
 EXIT_BEHIND = 3
 EXIT_LOCKED = 4
 EXIT_STUCK = 5
-_NICENESS = 10
+_NICENESS = 19  # below the workers, to whom Ray gives 15: training comes first
 _STUCK_GRACE_S = 20.0
 
 

@@ -1,0 +1,134 @@
+"""The measurements in words: RESULTS.md, written from the records of each benchmark."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trainwright.orchestration.machine import cpus_here
+
+LIBRARIES = ("torch", "deepspeed", "ray", "mlflow")
+
+STAGE_WORDS = {
+    "driver": "driver: imports, for us all checks and a pass over samples",
+    "worker": "Ray: cluster, controller, until worker 0's process exists",
+    "data": "worker: imports, process group, data",
+    "engine": "worker: model, `deepspeed.initialize`",
+    "update": "first update",
+    "total": "command to first update",
+}
+
+HEAD = """# Results
+
+Written by `make bench`, not by hand; README.md beside this file says how it is measured.
+A ratio is ours / bare: the median over pairs, with its 95 % interval. Times are medians with
+quartiles. A goal is met when the median ratio does not exceed it.
+"""
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what was measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return {
+        "cpus": cpus_here(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "commit": commit or "unknown",
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def document(records: Iterable[Mapping[str, Any]]) -> str:
+    """RESULTS.md from the record of each benchmark (see ``run_all.measured``)."""
+    sections = [HEAD]
+    for record in records:
+        table = {"loop": loop_table, "launch": launch_table}[record["name"]](record["results"])
+        sections.append(
+            "\n".join([f"## {record['name']}", "", *_circumstances(record), "", *table])
+        )
+    return "\n".join(section.rstrip() + "\n" for section in sections)
+
+
+def _circumstances(record: Mapping[str, Any]) -> list[str]:
+    where, before, after = record["machine"], *record["load"]
+    versions = ", ".join(f"{name} {where[name]}" for name in ("python", *LIBRARIES))
+    busy = " The machine was NOT quiet." if before > where["cpus"] / 2 else ""
+    return [
+        f"{record['date']}, `{record['command']}`, {record['seconds']:.0f} s, "
+        f"commit {where['commit']}  ",
+        f"{where['cpus']} CPUs ({where['processor']}), no GPU; {versions}  ",
+        f"load average {before:.2f} before, {after:.2f} at the end (ours included).{busy}",
+    ]
+
+
+def loop_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each case."""
+    lines = [
+        "| model | ZeRO | workers | pairs | ours, ms per update | bare, ms | ratio | "
+        "ratio of CPU time | goal | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        case = row["case"]
+        lines.append(
+            f"| {case['model']} | {case['stage']} | {case['workers']} | {row['wall']['pairs']} "
+            f"| {side(row['ours'], 1e3)} | {side(row['bare'], 1e3)} | {ratio(row['wall'])} "
+            f"| {ratio(row['cpu'])} | {row['goal']} | {verdict(row['wall'], row['goal'])} |"
+        )
+    return lines
+
+
+def launch_table(results: Mapping[str, Any]) -> list[str]:
+    """The ratio, and where the seconds go."""
+    wall, goal = results["ratio"], results["goal"]
+    ours, bare = results["ours"], results["bare"]
+    return [
+        f"Ratio {ratio(wall)} over {wall['pairs']} pairs, goal {goal}: {verdict(wall, goal)}. "
+        f"Command to first update: ours {side(results['ours_s'])} s, bare "
+        f"{side(results['bare_s'])} s. The first launch, in an empty storage (not counted): "
+        f"{results['first'][0]:.1f} s and {results['first'][1]:.1f} s.",
+        "",
+        "| stage, median seconds | ours | bare |",
+        "|---|---|---|",
+        *(f"| {STAGE_WORDS[s]} | {ours[s]:.1f} | {bare[s]:.1f} |" for s in STAGE_WORDS),
+    ]
+
+
+TABLES: dict[str, Callable[[Any], list[str]]] = {"loop": loop_table, "launch": launch_table}
+
+
+def ratio(value: Mapping[str, Any]) -> str:
+    """Median and interval."""
+    return f"{value['median']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def side(value: Mapping[str, Any], factor: float = 1.0) -> str:
+    """Median and quartiles."""
+    median, low, high = (value[key] * factor for key in ("median", "low", "high"))
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
+
+
+def verdict(value: Mapping[str, Any], goal: float) -> str:
+    """Whether the goal is met, and whether the interval leaves that open."""
+    met = value["median"] <= goal
+    sure = value["high"] <= goal if met else value["low"] > goal
+    return ("met" if met else "missed") + ("" if sure else ", not certain")

@@ -1,0 +1,92 @@
+"""Measure Trainwright against bare loops and scripts: ``make bench``.
+
+python jobs/benchmarks/run_all.py                 everything; writes RESULTS.md
+python jobs/benchmarks/run_all.py loop            one benchmark; the other's results stay
+python jobs/benchmarks/run_all.py --quick         a short form that only shows
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import launch
+import loop
+import plots
+import report
+
+HERE = Path(__file__).resolve().parent
+RECORDS = HERE.parents[1] / "build" / "benchmarks"
+NAMES = ("loop", "launch")
+
+LOOP_PAIRS, LAUNCH_PAIRS = 20, 5
+QUICK_LOOP_PAIRS, QUICK_LAUNCH_PAIRS = 3, 1
+
+
+def run_loop(quick: bool) -> list[dict[str, Any]]:
+    """Every case of the loop benchmark; of the quick form, one for each model."""
+    cases = loop.cases(QUICK_LOOP_PAIRS if quick else LOOP_PAIRS)
+    if quick:
+        cases = [case for case in cases if (case.stage, case.workers) == (0, 1)]
+    results = []
+    for case in cases:
+        found = loop.compare(case)
+        results.append({**asdict(found), "goal": found.goal})
+        print(report.loop_table(results)[-1], flush=True)
+    return results
+
+
+def run_launch(quick: bool) -> dict[str, Any]:
+    """The launch benchmark."""
+    return asdict(launch.compare(QUICK_LAUNCH_PAIRS if quick else LAUNCH_PAIRS))
+
+
+BENCHMARKS: dict[str, Callable[[bool], Any]] = {"loop": run_loop, "launch": run_launch}
+
+
+def measured(name: str, quick: bool) -> dict[str, Any]:
+    """Run one benchmark; its record: results, date, command, machine, load."""
+    load = os.getloadavg()[0]
+    began = time.monotonic()
+    results = BENCHMARKS[name](quick)
+    return {
+        "name": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "command": f"python jobs/benchmarks/run_all.py {name}" + (" --quick" if quick else ""),
+        "machine": report.machine(),
+        "load": [load, os.getloadavg()[0]],
+        "seconds": time.monotonic() - began,
+        "results": results,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write RESULTS.md from all records there are."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="few pairs; writes nothing")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
+    records = [measured(name, options.quick) for name in options.names or NAMES]
+    if options.quick:
+        print(report.document(records))
+        return
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    for record in records:
+        (RECORDS / f"{record['name']}.json").write_text(json.dumps(record, indent=1))
+    files = [RECORDS / f"{name}.json" for name in NAMES]
+    records = [json.loads(file.read_text()) for file in files if file.exists()]
+    (HERE / "RESULTS.md").write_text(report.document(records))
+    plots.plot_ratios(plots.rows_of(records), RECORDS / "ratios.png")
+    print(report.document(records))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""RESULTS.md: what is written for made-up measurements, and that the committed one is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launch import GOAL, STAGES
+from loop import GOALS, cases
+from plots import plot_ratios, rows_of
+from report import LIBRARIES, STAGE_WORDS, document, machine, verdict
+
+RESULTS = Path(__file__).resolve().parents[2] / "jobs" / "benchmarks" / "RESULTS.md"
+
+
+def made_ratio(median: float, low: float, high: float) -> dict[str, Any]:
+    return {"median": median, "low": low, "high": high, "pairs": 20}
+
+
+def record(name: str, results: Any, load: float = 0.1) -> dict[str, Any]:
+    where = {"cpus": 2, "processor": "Abacus", "python": "3.11", "commit": "abc1234"}
+    where.update(dict.fromkeys(LIBRARIES, "1.0"))
+    return {
+        "name": name,
+        "date": "2030-01-02",
+        "command": f"run {name}",
+        "machine": where,
+        "load": [load, 1.5],
+        "seconds": 61.2,
+        "results": results,
+    }
+
+
+LOOP = [
+    {
+        "case": {"model": "mlp", "stage": 3, "workers": 2},
+        "wall": made_ratio(1.0412, 1.03, 1.06),
+        "cpu": made_ratio(1.02, 1.01, 1.03),
+        "ours": {"median": 0.0021, "low": 0.002, "high": 0.0025},
+        "bare": {"median": 0.002, "low": 0.0019, "high": 0.0024},
+        "goal": 1.05,
+    }
+]
+LAUNCH = {
+    "ratio": made_ratio(1.4, 1.35, 1.5),
+    "ours_s": {"median": 14.0, "low": 13.0, "high": 15.0},
+    "bare_s": {"median": 10.0, "low": 9.0, "high": 11.0},
+    "ours": {**dict.fromkeys(STAGES, 2.8), "total": 14.0},
+    "bare": {**dict.fromkeys(STAGES, 2.0), "total": 10.0},
+    "first": [30.0, 12.0],
+    "goal": 1.3,
+}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((1.01, 1.0, 1.02), "met"),
+        ((1.02, 1.0, 1.03), "met, not certain"),
+        ((1.03, 1.02, 1.04), "missed, not certain"),
+        ((1.03, 1.021, 1.04), "missed"),
+    ],
+)
+def test_verdicts(numbers: tuple[float, float, float], words: str) -> None:
+    assert verdict(made_ratio(*numbers), 1.02) == words
+
+
+def test_a_line_of_the_loop_table() -> None:
+    text = document([record("loop", LOOP)])
+    expected = (
+        "| mlp | 3 | 2 | 20 | 2.10 (2.00 to 2.50) | 2.00 (1.90 to 2.40) "
+        "| 1.041 [1.030, 1.060] | 1.020 [1.010, 1.030] | 1.05 | met, not certain |"
+    )
+    assert expected in text.splitlines()
+    assert "2030-01-02, `run loop`, 61 s, commit abc1234" in text
+    assert "2 CPUs (Abacus), no GPU; python 3.11, torch 1.0" in text
+
+
+def test_the_launch_section() -> None:
+    text = document([record("launch", LAUNCH)])
+    assert "Ratio 1.400 [1.350, 1.500] over 20 pairs, goal 1.3: missed." in text
+    assert "ours 14.00 (13.00 to 15.00) s, bare 10.00 (9.00 to 11.00) s" in text
+    assert f"| {STAGE_WORDS['engine']} | 2.8 | 2.0 |" in text.splitlines()
+
+
+@pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
+def test_a_busy_machine_is_told(load: float, told: bool) -> None:
+    assert ("NOT quiet" in document([record("loop", LOOP, load)])) == told
+
+
+def test_the_machine_is_named() -> None:
+    found = machine()
+    assert found["cpus"] >= 1
+    assert set(LIBRARIES) <= found.keys()
+
+
+def test_the_figure(tmp_path: Path) -> None:
+    rows = rows_of([record("loop", LOOP), record("launch", LAUNCH)])
+    assert [(label, goal) for label, _, goal in rows] == [
+        ("mlp, ZeRO 3, workers 2", 1.05),
+        ("launch", 1.3),
+    ]
+    plot_ratios(rows, tmp_path / "ratios.png")
+    assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_committed_results_hold_every_case_with_its_goal() -> None:
+    """Fails when a case or a goal has changed since ``make bench`` was last run."""
+    text = RESULTS.read_text()
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    found = [
+        (*(cell.strip() for cell in row[:3]), row[8].strip()) for row in rows if len(row) == 10
+    ]
+    wanted = [(c.model, str(c.stage), str(c.workers), str(GOALS[c.model])) for c in cases(1)]
+    assert found[1:] == wanted
+    assert f"goal {GOAL}:" in text
