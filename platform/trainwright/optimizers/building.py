@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -40,3 +41,19 @@ def build_optimizer(
         message = f"{plugin.name} makes a {made}, which is no torch.optim.Optimizer"
         raise PluginError(Problem(path, message))
     return optimizer
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Inside, making an optimizer does not import torch's compiler.
+
+    ``Optimizer.add_param_group`` is marked as not to be compiled, and the mark imports
+    ``torch._dynamo`` when it is first called: a quarter of the time that checking a small job
+    takes. For where optimizers are made on trial and nothing is compiled.
+    """
+    marked = Optimizer.add_param_group
+    Optimizer.add_param_group = getattr(marked, "__wrapped__", marked)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Optimizer.add_param_group = marked  # type: ignore[method-assign]

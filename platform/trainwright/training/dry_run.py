@@ -49,7 +49,7 @@ def dry_run(assembly: Assembly, base: Path) -> list[str]:
     metrics = build_metrics(assembly.job, base, splits, torch.device("cpu"))
     for metric in metrics:
         _metric(metric, outputs, batch)
-    names = metric_names(assembly.terms, metrics) if splits.validation is not None else []
+    names = metric_names(assembly.terms, assembly.job) if splits.validation is not None else []
     monitored(assembly.job, base, names)
     _wanted_metrics(assembly, names)
     return world_size_dependence(assembly)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import torch
 
@@ -37,10 +39,37 @@ def build_metrics(
     return metrics
 
 
-def metric_names(terms: WeightedSum, metrics: Sequence[MetricBinding]) -> list[str]:
+class LateMetrics(Sequence[MetricBinding]):
+    """Metrics that are made when an evaluation first asks for them.
+
+    A worker then comes to its first update without importing torchmetrics, which takes longer
+    than to import torch; whether the metrics can be made was found out before it was started.
+    """
+
+    def __init__(self, make: Callable[[], Sequence[MetricBinding]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Sequence[MetricBinding]:
+        return self._make()
+
+    @overload
+    def __getitem__(self, index: int) -> MetricBinding: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[MetricBinding]: ...
+
+    def __getitem__(self, index: int | slice) -> MetricBinding | Sequence[MetricBinding]:
+        return self._made[index]
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def metric_names(terms: WeightedSum, job: TrainJob) -> list[str]:
     """What an evaluation on the validation split gives, as far as known before one ran."""
     parts = [term.name for term in terms] if len(terms.terms) > 1 else []
-    labels = [metric_label(metric.name) for metric in metrics]
+    labels = [metric_label(spec.name) for spec in job.metrics]
     return [f"validation/{name}" for name in ["loss", *parts, *labels]]
 
 
