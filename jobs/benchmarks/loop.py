@@ -29,8 +29,8 @@ WARM_UP = 2
 PLACES = ((0, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2))
 """ZeRO stage and number of workers of each case."""
 
-SHAPES = {"convnet": (64, 16), "mlp": (32, 64)}
-"""Samples per update and updates per timed piece: pieces of a tenth of a second or more."""
+SHAPES = {"convnet": (64, 8), "mlp": (32, 32)}
+"""Samples per update and updates per timed piece: pieces of about a tenth of a second."""
 
 
 @dataclass(frozen=True)

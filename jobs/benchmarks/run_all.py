@@ -25,40 +25,39 @@ HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
 NAMES = ("loop", "launch")
 
-LOOP_PAIRS, LAUNCH_PAIRS = 20, 5
-QUICK_LOOP_PAIRS, QUICK_LAUNCH_PAIRS = 3, 1
+PAIRS = {"loop": 20, "launch": 5}
+QUICK_PAIRS = {"loop": 3, "launch": 1}
 
 
-def run_loop(quick: bool) -> list[dict[str, Any]]:
+def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
     """Every case of the loop benchmark; of the quick form, one for each model."""
-    cases = loop.cases(QUICK_LOOP_PAIRS if quick else LOOP_PAIRS)
-    if quick:
-        cases = [case for case in cases if (case.stage, case.workers) == (0, 1)]
     results = []
-    for case in cases:
+    for case in loop.cases(pairs):
+        if quick and (case.stage, case.workers) != (0, 1):
+            continue
         found = loop.compare(case)
         results.append({**asdict(found), "goal": found.goal})
         print(report.loop_table(results)[-1], flush=True)
     return results
 
 
-def run_launch(quick: bool) -> dict[str, Any]:
+def run_launch(pairs: int, quick: bool) -> dict[str, Any]:
     """The launch benchmark."""
-    return asdict(launch.compare(QUICK_LAUNCH_PAIRS if quick else LAUNCH_PAIRS))
+    return asdict(launch.compare(pairs))
 
 
-BENCHMARKS: dict[str, Callable[[bool], Any]] = {"loop": run_loop, "launch": run_launch}
+BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {"loop": run_loop, "launch": run_launch}
 
 
-def measured(name: str, quick: bool) -> dict[str, Any]:
+def measured(name: str, pairs: int, quick: bool) -> dict[str, Any]:
     """Run one benchmark; its record: results, date, command, machine, load."""
     load = os.getloadavg()[0]
     began = time.monotonic()
-    results = BENCHMARKS[name](quick)
+    results = BENCHMARKS[name](pairs, quick)
     return {
         "name": name,
         "date": time.strftime("%Y-%m-%d"),
-        "command": f"python jobs/benchmarks/run_all.py {name}" + (" --quick" if quick else ""),
+        "command": f"python jobs/benchmarks/run_all.py {name} --pairs {pairs}",
         "machine": report.machine(),
         "load": [load, os.getloadavg()[0]],
         "seconds": time.monotonic() - began,
@@ -70,11 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write RESULTS.md from all records there are."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="few pairs; writes nothing")
+    parser.add_argument("--quick", action="store_true", help="few pairs and cases; writes nothing")
+    parser.add_argument("--pairs", type=int, help=f"timed pairs of each; default: {PAIRS}")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
-    records = [measured(name, options.quick) for name in options.names or NAMES]
+    usual = QUICK_PAIRS if options.quick else PAIRS
+    records = [
+        measured(name, options.pairs or usual[name], options.quick)
+        for name in options.names or NAMES
+    ]
     if options.quick:
         print(report.document(records))
         return
