@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class Splits:
         test: samples evaluated at the end, if any.
         fingerprint: identifies the content of all sources.
         transforms: fitted on ``train``; to be applied to every batch of every split.
+        others: the job's named sources, each with its fitted transforms.
     """
 
     train: Table
@@ -38,6 +39,7 @@ class Splits:
     test: Table | None
     fingerprint: str
     transforms: TransformChain
+    others: Mapping[str, tuple[Table, TransformChain]] = field(default_factory=dict)
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -70,8 +72,11 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
             held[name] = other.table
             prints.append(f"{name}={other.fingerprint}")
     chain.fit(train)
+    others = {name: _load_named(name, spec, base, workers, seed) for name in spec.sources}
+    prints += [f"{name}={print_}" for name, (_, _, print_) in others.items()]
     fingerprint = hashlib.sha256("|".join(prints).encode()).hexdigest()[:32]
-    return Splits(train, held.get("validation"), held.get("test"), fingerprint, chain)
+    named = {name: (table, transforms) for name, (table, transforms, _) in others.items()}
+    return Splits(train, held.get("validation"), held.get("test"), fingerprint, chain, named)
 
 
 def _load_other(
@@ -79,6 +84,17 @@ def _load_other(
 ) -> Source:
     assert wanted.source is not None
     return load_source(wanted.source, spec, base, f"data.{name}.source", workers, like=train)
+
+
+def _load_named(
+    name: str, spec: DataSpec, base: Path, workers: int, seed: int
+) -> tuple[Table, TransformChain, str]:
+    """Samples, fitted transforms and fingerprint of one named source."""
+    named, path = spec.sources[name], f"data.sources.{name}"
+    chain = build_chain(named.transforms, base=base, seed=seed, path=f"{path}.transforms")
+    source = load_source(named.source, named, base, f"{path}.source", workers)
+    chain.fit(source.table)
+    return source.table, chain, source.fingerprint
 
 
 def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from trainwright import plugins
 from trainwright.data.table import Column, Table
 from trainwright.errors import MISSING, DataError, InputError, PluginError, Problem
-from trainwright.job.models import DataSpec, PluginSpec
+from trainwright.job.models import DataSpec, NamedSource, PluginSpec
 from trainwright.job.sources import is_file_source
 from trainwright.plugins.causes import import_cause
 
@@ -28,7 +28,7 @@ class Source:
 
 def load_source(
     source: str | PluginSpec,
-    spec: DataSpec,
+    spec: DataSpec | NamedSource,
     base: Path,
     path: str,
     workers: int = 0,
@@ -38,7 +38,7 @@ def load_source(
 
     Args:
         source: path, URL, or dataset plugin with its options.
-        spec: the job's data section, for format and columns.
+        spec: the section of the job that holds format and columns.
         base: folder of the job file.
         path: dotted path of the source in the job, for error messages.
         workers: number of training processes.
@@ -56,7 +56,12 @@ def load_source(
 
 
 def _from_files(
-    source: str, spec: DataSpec, base: Path, path: str, workers: int, like: Table | None
+    source: str,
+    spec: DataSpec | NamedSource,
+    base: Path,
+    path: str,
+    workers: int,
+    like: Table | None,
 ) -> Source:
     # pyarrow is imported here, for the sources that need it: it takes a third of a second.
     from trainwright.data.files.declarations import check_columns

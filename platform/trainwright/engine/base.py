@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from trainwright.checkpoint import Checkpoint, Piece
+from trainwright.engine import editing
+from trainwright.engine.fragments import Fragment
 from trainwright.engine.module import TrainModule, public_name
 
 PRECISIONS: dict[str, torch.dtype] = {
@@ -75,12 +77,86 @@ class Engine(ABC):
         """Replace the full gradient of a parameter on all workers."""
 
     @abstractmethod
+    def put_gradient(self, values: Mapping[str, Tensor]) -> None:
+        """Take whole gradients, float32, in place of all ``backward`` calls of an update."""
+
+    @abstractmethod
     def pieces(self) -> Iterator[Piece]:
         """This worker's share of weights and optimizer state, for a checkpoint."""
 
     @abstractmethod
     def load(self, checkpoint: Checkpoint) -> None:
         """Take weights and optimizer state from a checkpoint of any stage and world size."""
+
+    @abstractmethod
+    def fragments(self) -> list[Fragment]:
+        """This worker's parts of the trainable parameters."""
+
+    @abstractmethod
+    def frozen_fragments(self) -> list[Fragment]:
+        """This worker's parts of the other parameters."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each worker holds only a part of the weights that the optimizer moves."""
+        return False
+
+    @property
+    def loss_scale(self) -> float:
+        """The factor on the loss that keeps small gradients of fp16; 1 otherwise."""
+        return 1.0
+
+    def master(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Whole weights in float32 as the optimizer holds them, by public name (a collective).
+
+        Args:
+            names: which parameters; None for all, frozen ones included.
+        """
+        return editing.whole_weights(self, names)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Whole trainable weights in float32, without a copy where the module's own are these."""
+        return self.master(self.trainable())
+
+    def edit(
+        self,
+        values: Mapping[str, Tensor],
+        moments: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        """Change weights everywhere they are kept: module, optimizer's copy, optimizer state.
+
+        Every worker gives the same values.
+
+        Args:
+            values: public name -> whole new weight.
+            moments: kind of optimizer state (``exp_avg``, ``momentum_buffer``...) -> name ->
+                whole new value; without effect before the first update, when there is none.
+
+        Raises:
+            KeyError: there is no such parameter.
+        """
+        editing.edit(self, values, moments or {})
+
+    def shift(self, direction: Mapping[str, Tensor], scale: float) -> list[tuple[Tensor, Tensor]]:
+        """Add ``scale * direction`` to the weights of forward and backward passes alone.
+
+        Returns:
+            What ``unshift`` takes to put back exactly what was there.
+        """
+        return editing.shift(self, direction, scale)
+
+    def unshift(self, saved: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Undo ``shift``, bit for bit."""
+        editing.unshift(self, list(saved))
+
+    def shape_of(self, name: str) -> torch.Size:
+        """The whole parameter's shape, also where only a part of it is held here."""
+        parameter = self.all_parameters[name]
+        return torch.Size(getattr(parameter, "ds_shape", parameter.shape))
+
+    def parameters(self) -> Mapping[str, torch.nn.Parameter]:
+        """Trainable parameters by public name; at stage 3 they may be empty between passes."""
+        return self._parameters
 
     def gradient_norm(self) -> Tensor | float | None:
         """L2 norm of the last update's global gradient before clipping; None where not computed."""
@@ -102,18 +178,19 @@ class Engine(ABC):
         """Public names of the trainable parameters."""
         return list(self._parameters)
 
-    @property
+    @cached_property
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
         """Trainable parameters by public name."""
-        return {name: p for name, p in self._all_parameters.items() if p.requires_grad}
-
-    @property
-    def _frozen(self) -> dict[str, torch.nn.Parameter]:
-        """The other parameters by public name."""
-        return {name: p for name, p in self._all_parameters.items() if not p.requires_grad}
+        return {name: p for name, p in self.all_parameters.items() if p.requires_grad}
 
     @cached_property
-    def _all_parameters(self) -> dict[str, torch.nn.Parameter]:
+    def _frozen(self) -> dict[str, torch.nn.Parameter]:
+        """The other parameters by public name."""
+        return {name: p for name, p in self.all_parameters.items() if not p.requires_grad}
+
+    @cached_property
+    def all_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Trainable and frozen parameters by public name."""
         return {public_name(name): p for name, p in self.module.named_parameters()}
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

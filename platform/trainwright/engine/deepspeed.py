@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,10 +20,16 @@ from typing_extensions import override
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
-from trainwright.engine.fragments import Fragment, load_fragments, pieces_of
+from trainwright.engine.fragments import PARAMETER, Fragment, load_fragments, pieces_of
+from trainwright.engine.linear_loss import linear_loss
 from trainwright.engine.mixed_norm import accept_half_precision
 from trainwright.engine.module import TrainModule
-from trainwright.engine.zero_layout import fragments_of, frozen_fragments, refresh_module_copy
+from trainwright.engine.zero_layout import (
+    fragments_of,
+    frozen_fragments,
+    is_sharded,
+    refresh_module_copies,
+)
 
 
 class DeepSpeedEngine(Engine):
@@ -110,14 +118,14 @@ class DeepSpeedEngine(Engine):
             shape = getattr(parameter, "ds_shape", parameter.shape)
             return torch.zeros(shape, dtype=torch.float32, device=self.settings.device)
         full: Tensor = value.detach().float().reshape(self.shape_of(name))
-        return full.clone() / self._loss_scale
+        return full.clone() / self.loss_scale
 
     @override
     def set_gradient(self, name: str, value: Tensor) -> None:
         from deepspeed.utils import safe_set_full_grad, safe_set_local_grad
 
         parameter = self._parameters[name]
-        scaled = value.detach().float().reshape(self.shape_of(name)) * self._loss_scale
+        scaled = value.detach().float().reshape(self.shape_of(name)) * self.loss_scale
         if self.stage < 3:
             safe_set_full_grad(parameter, scaled.contiguous())
             return
@@ -127,27 +135,51 @@ class DeepSpeedEngine(Engine):
         padded[: scaled.numel()] = scaled.reshape(-1)
         safe_set_local_grad(parameter, padded.narrow(0, self.settings.rank * length, length))
 
-    def shape_of(self, name: str) -> torch.Size:
-        """The whole parameter's shape, also where only a part of it is held here."""
-        parameter = self._parameters[name]
-        return torch.Size(getattr(parameter, "ds_shape", parameter.shape))
+    @override
+    def weights(self) -> dict[str, Tensor]:
+        if self.settings.precision == "fp32" and self.stage < 3:
+            return {name: p.detach() for name, p in self._parameters.items()}
+        return super().weights()
 
+    @override
+    def put_gradient(self, values: Mapping[str, Tensor]) -> None:
+        # Each worker gives the same; their mean, which DeepSpeed takes, is that again.
+        with self._gathered():
+            self.backward(linear_loss(self._parameters, values), last=True)
+
+    def _gathered(self) -> AbstractContextManager[Any]:
+        if self.stage < 3:
+            return nullcontext()
+        import deepspeed
+
+        parameters = list(self._parameters.values())
+        gathered: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(parameters)
+        return gathered
+
+    @override
     @property
-    def _loss_scale(self) -> float:
+    def loss_scale(self) -> float:
         if self.settings.precision != "fp16":
             return 1.0
         return float(self._deepspeed.optimizer.loss_scale)
 
-    def _fragments(self) -> list[Fragment]:
+    @override
+    @property
+    def sharded(self) -> bool:
+        return is_sharded(self._parameters.values())
+
+    @override
+    def fragments(self) -> list[Fragment]:
         return fragments_of(self._deepspeed, self._parameters, self.settings.rank)
 
-    def _frozen_fragments(self) -> list[Fragment]:
+    @override
+    def frozen_fragments(self) -> list[Fragment]:
         return frozen_fragments(self._frozen, self.settings.rank)
 
     def pieces(self) -> Iterator[Piece]:
         """What is replicated is written once: each whole parameter by one of the workers."""
         world, rank = self.settings.world_size, self.settings.rank
-        trained, frozen = self._fragments(), self._frozen_fragments()
+        trained, frozen = self.fragments(), self.frozen_fragments()
         if self.stage == 0:
             trained = [part for i, part in enumerate(trained) if i % world == rank]
         if self.stage < 3:
@@ -156,16 +188,17 @@ class DeepSpeedEngine(Engine):
 
     @override
     def load(self, checkpoint: Checkpoint) -> None:
-        fragments = [*self._fragments(), *self._frozen_fragments()]
+        fragments = [*self.fragments(), *self.frozen_fragments()]
         with torch.no_grad():
             load_fragments(fragments, self.optimizer, checkpoint)
-            refresh_module_copy(self._parameters, checkpoint, self.settings.rank)
+            read = partial(checkpoint.read, PARAMETER)
+            refresh_module_copies(self._parameters, read, self.settings.rank)
 
     @override
     def extra_state(self) -> dict[str, Any]:
         if self.settings.precision != "fp16":
             return {}
-        return {"loss_scale": self._loss_scale}
+        return {"loss_scale": self.loss_scale}
 
     @override
     def load_extra_state(self, state: Mapping[str, Any]) -> None:

@@ -46,7 +46,9 @@ def whole(name: str, parameter: nn.Parameter, master: Tensor, owner: Any = None)
     return Fragment(name, shape, 0, master.view(-1), parameter if owner is None else owner, 0)
 
 
-def pieces_of(fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer) -> Iterator[Piece]:
+def pieces_of(
+    fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer | None
+) -> Iterator[Piece]:
     """The fragments with their optimizer state, as a checkpoint takes them.
 
     State that has one value per parameter rather than one per element (Adam's step count) is
@@ -54,7 +56,8 @@ def pieces_of(fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer) -
     """
     for part in fragments:
         yield Piece(PARAMETER, part.name, part.shape, part.start, part.master)
-        for kind, value in optimizer.state.get(part.owner, {}).items():
+        state = {} if optimizer is None else optimizer.state.get(part.owner, {})
+        for kind, value in state.items():
             if _is_elementwise(value, part.owner):
                 flat = value.detach().reshape(-1).narrow(0, part.offset, part.master.numel())
                 yield Piece(kind, part.name, part.shape, part.start, flat)
@@ -67,7 +70,7 @@ def _is_elementwise(value: Any, owner: Tensor) -> bool:
 
 
 def load_fragments(
-    fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer, checkpoint: Checkpoint
+    fragments: Iterable[Fragment], optimizer: torch.optim.Optimizer | None, checkpoint: Checkpoint
 ) -> None:
     """Fill weights and optimizer state from a checkpoint written by any stage and world size.
 
@@ -83,7 +86,7 @@ def load_fragments(
         values = checkpoint.read(PARAMETER, part.name, part.start, numel)
         part.master.copy_(values)
         for kind in kinds:
-            if part.name in known[kind]:
+            if optimizer is not None and part.name in known[kind]:
                 _load_state(part, kind, optimizer, checkpoint)
 
 

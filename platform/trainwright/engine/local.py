@@ -82,17 +82,39 @@ class LocalEngine(Engine):
         parameter = self._parameters[name]
         parameter.grad = value.detach().to(parameter).reshape(parameter.shape).clone()
 
-    def _fragments(self) -> list[Fragment]:
-        return [whole(name, p, p.data) for name, p in self._all_parameters.items()]
+    @override
+    def weights(self) -> dict[str, Tensor]:
+        return {name: p.detach() for name, p in self._parameters.items()}
+
+    @override
+    def put_gradient(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.grad = values[name].detach().to(parameter).mul(self.loss_scale)
+        if self._scaler.is_enabled():
+            self._scaler.unscale_(self._optimizer)
+
+    @override
+    @property
+    def loss_scale(self) -> float:
+        return float(self._scaler.get_scale()) if self._scaler.is_enabled() else 1.0
+
+    @override
+    def fragments(self) -> list[Fragment]:
+        return [whole(name, p, p.data) for name, p in self._parameters.items()]
+
+    @override
+    def frozen_fragments(self) -> list[Fragment]:
+        return [whole(name, p, p.data) for name, p in self._frozen.items()]
 
     @override
     def pieces(self) -> Iterator[Piece]:
-        return pieces_of(self._fragments(), self._optimizer)
+        return pieces_of([*self.fragments(), *self.frozen_fragments()], self._optimizer)
 
     @override
     def load(self, checkpoint: Checkpoint) -> None:
         with torch.no_grad():
-            load_fragments(self._fragments(), self._optimizer, checkpoint)
+            fragments = [*self.fragments(), *self.frozen_fragments()]
+            load_fragments(fragments, self._optimizer, checkpoint)
 
     @override
     def extra_state(self) -> dict[str, Any]:

@@ -7,13 +7,14 @@ precision with a float32 copy of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
 
-from trainwright.checkpoint import Checkpoint
-from trainwright.engine.fragments import PARAMETER, Fragment, whole
+from trainwright.engine.fragments import Fragment, whole
 
 Parameters = Mapping[str, nn.Parameter]
 
@@ -69,20 +70,61 @@ def _sharded_each(wrapped: Any, parameters: Parameters, rank: int) -> Iterator[F
         yield Fragment(name, shape, start, master, owner, offset)
 
 
-def refresh_module_copy(parameters: Parameters, checkpoint: Checkpoint, rank: int) -> None:
-    """Copy a checkpoint's weights into the module's own (possibly half-precision) tensors."""
-    for name, parameter in parameters.items():
-        if not hasattr(parameter, "ds_id"):
-            full = checkpoint.full(PARAMETER, name).reshape(parameter.shape)
-            parameter.data.copy_(full)
-            continue
+def is_sharded(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether a worker's fragments are only a part of the parameters."""
+    return any(hasattr(p, "ds_id") or hasattr(p, "_hp_mapping") for p in parameters)
+
+
+def module_copies(parameter: nn.Parameter, rank: int) -> Iterator[tuple[Tensor, int]]:
+    """The module's own tensors of a parameter on this worker: (flat view, where it begins).
+
+    At stage 3 that is the worker's part, and the whole as well while it is gathered.
+    """
+    if hasattr(parameter, "ds_id"):
         held = parameter.ds_tensor  # type: ignore[attr-defined]
-        start = min(rank * held.numel(), int(parameter.ds_numel))  # type: ignore[attr-defined]
-        length = min(held.numel(), int(parameter.ds_numel) - start)  # type: ignore[attr-defined]
-        held.data.view(-1)[:length].copy_(checkpoint.read(PARAMETER, name, start, length))
-        if parameter.data.numel() == parameter.ds_numel:  # type: ignore[attr-defined]
-            full = checkpoint.full(PARAMETER, name).reshape(parameter.data.shape)
-            parameter.data.copy_(full)
+        total = int(parameter.ds_numel)  # type: ignore[attr-defined]
+        start = min(rank * held.numel(), total)
+        yield held.data.view(-1)[: min(held.numel(), total - start)], start
+        # One worker alone is given its own part as the whole: that is the same memory.
+        is_same = parameter.data.data_ptr() == held.data_ptr()
+        if parameter.data.numel() != total or is_same:
+            return
+    yield parameter.data.view(-1), 0
+
+
+def regather(parameters: Iterable[nn.Parameter], world_size: int) -> None:
+    """Bring what stage 3 keeps gathered between passes up to date with the workers' parts."""
+    stale = [
+        p
+        for p in parameters
+        if hasattr(p, "ds_id") and p.data.numel() == int(p.ds_numel)  # type: ignore[attr-defined]
+    ]
+    if not stale or world_size == 1:
+        return
+    parts = [p.ds_tensor.data.view(-1) for p in stale]  # type: ignore[attr-defined]
+    mine = torch.cat(parts)
+    everyone = mine.new_empty(world_size * mine.numel())
+    dist.all_gather_into_tensor(everyone, mine)
+    sizes = [part.numel() for part in parts]
+    by_worker = torch.split(everyone.view(world_size, -1), sizes, dim=1)
+    for parameter, columns in zip(stale, by_worker, strict=True):
+        whole_one = columns.reshape(-1)[: parameter.data.numel()]
+        parameter.data.copy_(whole_one.view(parameter.data.shape))
+
+
+def refresh_module_copies(
+    parameters: Parameters, read: Callable[[str, int, int], Tensor], rank: int
+) -> None:
+    """Write weights into the module's own (possibly half-precision) tensors.
+
+    Args:
+        parameters: those to write, by public name.
+        read: (name, start, number of elements) -> the values, flat.
+        rank: this worker.
+    """
+    for name, parameter in parameters.items():
+        for copy, start in module_copies(parameter, rank):
+            copy.copy_(read(name, start, copy.numel()))
 
 
 def frozen_fragments(frozen: Parameters, rank: int) -> list[Fragment]:

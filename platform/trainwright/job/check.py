@@ -50,6 +50,8 @@ def uses(spec: TrainJob) -> list[Use]:
     many = isinstance(spec.objective, list)
     found = list(_datasets(spec.data))
     found += _numbered("transforms", spec.data.transforms, "data.transforms")
+    for name, named in spec.data.sources.items():
+        found += _numbered("transforms", named.transforms, f"data.sources.{name}.transforms")
     found.append(Use("models", spec.model, "model"))
     if many:
         found += _numbered("objectives", spec.objectives, "objective")
@@ -67,12 +69,14 @@ def _numbered(group: str, specs: Any, path: str) -> list[Use]:
 
 
 def _datasets(data: DataSpec) -> Iterator[Use]:
-    sources: list[tuple[str, DataSource]] = [("data.source", data.source)]
+    sources: list[tuple[str, DataSource, str]] = [("data.source", data.source, data.format)]
     for name, held in (("validation", data.validation), ("test", data.test)):
         if held is not None and held.source is not None:
-            sources.append((f"data.{name}.source", held.source))
-    for path, source in sources:
-        if not is_file_source(name_of(source), data.format):
+            sources.append((f"data.{name}.source", held.source, data.format))
+    for name, named in data.sources.items():
+        sources.append((f"data.sources.{name}.source", named.source, named.format))
+    for path, source, format in sources:
+        if not is_file_source(name_of(source), format):
             spec = PluginSpec(name=source) if isinstance(source, str) else source
             yield Use("datasets", spec, path)
 

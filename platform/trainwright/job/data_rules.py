@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainwright.errors import Problem
-from trainwright.job.models import ColumnSpec, HeldOut, TrainJob
+from trainwright.job.models import ColumnSpec, DataSource, DataSpec, HeldOut, NamedSource, TrainJob
 from trainwright.job.sources import in_memory, is_file_source, name_of
 from trainwright.suggest import nearest, one_of
 
@@ -20,12 +20,26 @@ def _held_out(job: TrainJob) -> Iterator[tuple[str, HeldOut]]:
             yield f"data.{name}", held
 
 
-def _sources(job: TrainJob) -> Iterator[tuple[str, str]]:
-    """Dotted path and name of every source."""
-    yield "data.source", name_of(job.data.source)
-    for path, held in _held_out(job):
-        if held.source is not None:
-            yield f"{path}.source", name_of(held.source)
+def _sections(job: TrainJob) -> Iterator[tuple[str, DataSpec | NamedSource]]:
+    """Dotted path and content of every section that declares columns."""
+    yield "data", job.data
+    for name, named in job.data.sources.items():
+        yield f"data.sources.{name}", named
+
+
+def _sources(
+    job: TrainJob, path: str, section: DataSpec | NamedSource
+) -> Iterator[tuple[str, DataSource]]:
+    """Dotted path of every source whose columns a section declares."""
+    yield f"{path}.source", section.source
+    if isinstance(section, DataSpec):
+        for held_path, held in _held_out(job):
+            if held.source is not None:
+                yield f"{held_path}.source", held.source
+
+
+def _named(job: TrainJob, path: str, section: DataSpec | NamedSource) -> Iterator[tuple[str, str]]:
+    return ((where, name_of(source)) for where, source in _sources(job, path, section))
 
 
 def memory_stays_in_process(job: TrainJob) -> list[Problem]:
@@ -40,35 +54,35 @@ def memory_stays_in_process(job: TrainJob) -> list[Problem]:
             allowed="a URL that every worker can read: file:// (a shared folder) or s3://",
             mend="or set cluster.workers: 0",
         )
-        for path, name in _sources(job)
+        for section_path, section in _sections(job)
+        for path, name in _named(job, section_path, section)
         if in_memory(name)
     ]
 
 
 def plugins_have_no_columns(job: TrainJob) -> list[Problem]:
     """A dataset plugin declares its columns itself."""
-    data = job.data
-    if not data.columns or any(is_file_source(name, data.format) for _, name in _sources(job)):
-        return []
-    name = name_of(data.source)
     return [
         Problem(
-            "data.columns",
-            f"has no effect: {name} is a dataset plugin, which declares its columns itself",
-            list(data.columns),
-            mend=f"remove it; for a file or folder of that name write ./{name}",
+            f"{path}.columns",
+            f"has no effect: {name_of(section.source)} is a dataset plugin, which declares its "
+            "columns itself",
+            list(section.columns),
+            mend=f"remove it; for a file or folder of that name write ./{name_of(section.source)}",
         )
+        for path, section in _sections(job)
+        if section.columns
+        and not any(is_file_source(n, section.format) for _, n in _named(job, path, section))
     ]
 
 
 def files_have_no_options(job: TrainJob) -> list[Problem]:
     """Options belong to dataset plugins."""
-    sources = [("data.source", job.data.source)]
-    sources += [(f"{path}.source", held.source) for path, held in _held_out(job) if held.source]
     return [
         Problem(f"{path}.{option}", "is an option, and files have none", value, mend="remove it")
-        for path, source in sources
-        if not isinstance(source, str) and is_file_source(source.name, job.data.format)
+        for section_path, section in _sections(job)
+        for path, source in _sources(job, section_path, section)
+        if not isinstance(source, str) and is_file_source(source.name, section.format)
         for option, value in source.options.items()
     ]
 
@@ -109,11 +123,13 @@ def something_is_left_to_train(job: TrainJob) -> list[Problem]:
 
 def sample_id_is_reserved(job: TrainJob) -> list[Problem]:
     """Every table gets the column by which samples are told apart."""
-    if SAMPLE_ID not in job.data.columns:
-        return []
     message = "is the reserved name of the row number, which every table has"
     mend = f"choose another name and write 'from: {SAMPLE_ID}'"
-    return [Problem(f"data.columns.{SAMPLE_ID}", message, mend=mend)]
+    return [
+        Problem(f"{path}.columns.{SAMPLE_ID}", message, mend=mend)
+        for path, section in _sections(job)
+        if SAMPLE_ID in section.columns
+    ]
 
 
 _ONLY_FOR: dict[str, tuple[str, ...]] = {
@@ -141,16 +157,18 @@ def columns_fit_their_type(job: TrainJob) -> list[Problem]:
     """Shape, classes and length are said where they mean something."""
     return [
         problem
-        for name, column in job.data.columns.items()
-        for problem in _column_problems(f"data.columns.{name}", column)
+        for path, section in _sections(job)
+        for name, column in section.columns.items()
+        for problem in _column_problems(f"{path}.columns.{name}", column)
     ]
 
 
 def labels_differ(job: TrainJob) -> list[Problem]:
     """Each class has one label."""
     return [
-        Problem(f"data.columns.{name}.classes", "lists a label twice", column.classes)
-        for name, column in job.data.columns.items()
+        Problem(f"{path}.columns.{name}.classes", "lists a label twice", column.classes)
+        for path, section in _sections(job)
+        for name, column in section.columns.items()
         if isinstance(column.classes, list) and len(set(column.classes)) < len(column.classes)
     ]
 

@@ -12,7 +12,15 @@ from pydantic import BaseModel
 from trainwright.durations import Duration
 from trainwright.errors import PluginError
 from trainwright.job.load import Job
-from trainwright.job.models import DataSource, DataSpec, HeldOut, PluginSpec, TrainingSpec, TrainJob
+from trainwright.job.models import (
+    DataSource,
+    DataSpec,
+    HeldOut,
+    NamedSource,
+    PluginSpec,
+    TrainingSpec,
+    TrainJob,
+)
 from trainwright.job.sources import is_file_source, name_of
 
 HASH_DIGITS = 8
@@ -99,7 +107,7 @@ class _Reduction:
 
     def __init__(self, job: Job) -> None:
         self.base = job.base
-        self.format = job.spec.data.format
+        self.format = job.spec.data.format  # of held-out sources too
 
     def __call__(self, value: Any, group: str | None) -> Any:
         if isinstance(value, PluginSpec):
@@ -123,13 +131,14 @@ class _Reduction:
             default = field.get_default(call_default_factory=True)
             if name not in left_out and (field.is_required() or value != default):
                 found[name] = self(value, _GROUPS.get((type(section).__name__, name)))
-        if isinstance(section, (DataSpec, HeldOut)) and section.source is not None:
-            found["source"] = self._source(section.source)
+        if isinstance(section, (DataSpec, HeldOut, NamedSource)) and section.source is not None:
+            format = self.format if isinstance(section, HeldOut) else section.format
+            found["source"] = self._source(section.source, format)
         return found
 
-    def _source(self, source: DataSource) -> Any:
+    def _source(self, source: DataSource, format: str) -> Any:
         """A dataset plugin in its long form; None for files, whose fingerprint says it all."""
-        if is_file_source(name_of(source), self.format):
+        if is_file_source(name_of(source), format):
             return None
         return self(PluginSpec(name=source) if isinstance(source, str) else source, "datasets")
 
@@ -162,5 +171,8 @@ class _Reduction:
         return found
 
 
-_GROUPS = {("DataSpec", "transforms"): "transforms"}
+_GROUPS = {
+    ("DataSpec", "transforms"): "transforms",
+    ("NamedSource", "transforms"): "transforms",
+}
 """(section, key) -> the group of the plugins there."""

@@ -30,6 +30,7 @@ __all__ = [
     "MetricSpec",
     "ModelSpec",
     "Monitor",
+    "NamedSource",
     "ObjectiveSpec",
     "PluginSpec",
     "Section",
@@ -114,6 +115,23 @@ class ColumnSpec(Section):
     )
 
 
+class NamedSource(Section):
+    """Further data that strategies draw beside the batches of training, as streams."""
+
+    source: DataSource = Field(
+        description="a dataset plugin, or a path or URL (file, folder, glob) of parquet, arrow, csv"
+    )
+    format: Literal["auto", "parquet", "arrow", "csv"] = Field(
+        "auto", description="file format; auto goes by the ending"
+    )
+    columns: dict[str, ColumnSpec] = Field(
+        default_factory=dict, description="column name -> declared type; needed for file sources"
+    )
+    transforms: list[PluginSpec] = Field(
+        default_factory=list, description="applied to each batch in this order"
+    )
+
+
 class DataSpec(Section):
     """Where samples come from and how they are batched."""
 
@@ -134,6 +152,9 @@ class DataSpec(Section):
     test: HeldOut | None = Field(None, description="evaluated once, at the end")
     transforms: list[PluginSpec] = Field(
         default_factory=list, description="applied to each batch in this order"
+    )
+    sources: dict[str, NamedSource] = Field(
+        default_factory=dict, description="further data by name, for strategies that draw from it"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainwright.job import Job
-from trainwright.job.models import DataSpec, HeldOut, PluginSpec, TrainJob
+from trainwright.job.models import DataSpec, HeldOut, NamedSource, PluginSpec, TrainJob
 from trainwright.job.sources import is_file_source
 
 
@@ -18,10 +18,16 @@ def anchored(job: Job) -> TrainJob:
         if held is not None and held.source is not None:
             source = _anchored(held.source, data, job.base)
             changes[name] = held.model_copy(update={"source": source})
+    changes["sources"] = {
+        name: named.model_copy(update={"source": _anchored(named.source, named, job.base)})
+        for name, named in data.sources.items()
+    }
     return job.spec.model_copy(update={"data": data.model_copy(update=changes)})
 
 
-def _anchored(source: str | PluginSpec, data: DataSpec, base: Path) -> str | PluginSpec:
+def _anchored(
+    source: str | PluginSpec, data: DataSpec | NamedSource, base: Path
+) -> str | PluginSpec:
     if not isinstance(source, str) or not is_file_source(source, data.format) or "://" in source:
         return source
     return str(base / Path(source).expanduser())

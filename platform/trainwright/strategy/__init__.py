@@ -8,19 +8,23 @@ from trainwright.strategy.base import (
     Outputs,
     ParameterGroup,
     Plan,
-    Step,
     Strategy,
 )
 from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
+from trainwright.strategy.further import AuxModel, Stream
+from trainwright.strategy.gradient import Gradient
 from trainwright.strategy.phases import Fit, PhaseResult
+from trainwright.strategy.step import Step
 
 __all__ = [
+    "AuxModel",
     "Batch",
     "Compute",
     "Context",
     "Declares",
     "Fit",
+    "Gradient",
     "Gradients",
     "Loss",
     "Outputs",
@@ -29,4 +33,5 @@ __all__ = [
     "Plan",
     "Step",
     "Strategy",
+    "Stream",
 ]

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.strategy.declares import Declares
+from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.phases import Fit
+from trainwright.strategy.step import LossFunction, Step
 
 if TYPE_CHECKING:
     from trainwright.strategy.context import Context
@@ -63,6 +65,20 @@ class Compute(Protocol):
         """The loss of each sample alone, shape (B,), through the inner ``per_sample`` hooks."""
         ...
 
+    def input_gradient(
+        self, batch: Batch, columns: Sequence[str], loss: LossFunction | None = None
+    ) -> dict[str, Tensor]:
+        """The gradient of the summed loss with respect to columns of ``batch``.
+
+        Parameters get no gradient; buffers and random numbers are left as they were.
+
+        Args:
+            batch: a micro-batch.
+            columns: floating-point columns.
+            loss: mean loss of a micro-batch; None for the objective alone.
+        """
+        ...
+
     @property
     def couples(self) -> str:
         """Which samples the objective lets interact: ``sample``, ``group`` or ``batch``."""
@@ -87,27 +103,6 @@ class Gradients(Protocol):
     def items(self) -> Iterator[tuple[str, Tensor]]:
         """Name and full gradient of each trainable parameter in turn."""
         ...
-
-
-@dataclass
-class Step:
-    """One update of the weights, as the ``step``, ``gradients`` and ``updated`` hooks see it.
-
-    Attributes:
-        index: number of this update, from 0 over the whole training.
-        epoch: the epoch it belongs to, from 0.
-        batches: this worker's micro-batches.
-        learning_rates: the rate of each parameter group in this update.
-        gradients: the global gradient; only inside the ``gradients`` hook.
-        model: the model in training (do not move its weights here; that is the engine's task).
-    """
-
-    index: int
-    epoch: int
-    batches: Sequence[Batch]
-    learning_rates: Sequence[float]
-    model: nn.Module
-    gradients: Gradients | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,9 @@ class Strategy:
     The loop, with every hook in its place::
 
         plan = strategies.plan(plan)                     # epochs, batch, rate, schedule
+        streams = strategies.streams()                   # further data, drawn by step.next(name)
         model = strategies.model(model, context)         # surgery, before the engine exists
+        models = strategies.models(context)              # teachers, discriminators, averages
         objective = strategies.objective(objective)
         groups = strategies.parameters(groups)           # optimizer parameter groups
         engine = Engine(model, objective, groups)
@@ -150,14 +147,19 @@ class Strategy:
         strategies.phase_begin(phase)
         for epoch in epochs:
             for update in order(seed, epoch):            # the same on any number of workers
-                def take():                              # innermost part of ``step``
+                def backward():                          # step.backward()
                     for batch in update.micro_batches:
                         loss = strategies.loss(batch, compute)   # first in the job is outermost
                                          # strategies.per_sample(batch, compute) where one asks
                         engine.backward(loss)            # reduced over the workers, unscaled
+                def update():                            # step.update()
                     strategies.gradients(step)           # may read and replace the gradient
                     engine.update()                      # clip, then move the weights
+                def take():                              # innermost part of ``step``
+                    step.backward()
+                    step.update()
                 strategies.step(step, take)              # first in the job is outermost
+                averages of the model follow it
                 strategies.updated(step)
                 if evaluation is due:
                     metrics = evaluate()
@@ -192,6 +194,17 @@ class Strategy:
             ValueError: the model lacks what the strategy needs (named in the message).
         """
         return model
+
+    def streams(self) -> Mapping[str, Stream]:
+        """Further data that the strategy draws by ``step.next(name)``, by name."""
+        return {}
+
+    def models(self, context: Context) -> Mapping[str, AuxModel]:
+        """Further models by name: teachers, discriminators, averages of the model.
+
+        They are found in ``context.models``, and are built alike on every worker.
+        """
+        return {}
 
     def objective(self, objective: nn.Module) -> nn.Module:
         """Replace or wrap the objective.

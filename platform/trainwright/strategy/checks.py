@@ -83,11 +83,28 @@ def per_sample_is_possible(
     )
 
 
+def second_backward_is_possible(
+    path: str, name: str, strategy: Strategy, setting: Setting
+) -> Problem | None:
+    """Stage 3 frees parameters after a backward pass, so that none can go through it again."""
+    if not strategy.declares.second_backward or setting.engine != "deepspeed":
+        return None
+    if setting.zero_stage != 3:
+        return None
+    return Problem(
+        path=path,
+        message=f"{name} differentiates gradients, for which ZeRO stage 3 keeps no parameters",
+        got="deepspeed.zero_optimization.stage: 3",
+        allowed="0, 1, 2",
+    )
+
+
 RULES: tuple[Rule, ...] = (
     engine_is_allowed,
     stage_is_allowed,
     precision_is_allowed,
     per_sample_is_possible,
+    second_backward_is_possible,
 )
 
 

@@ -14,11 +14,11 @@ from trainwright.strategy.base import (
     Outputs,
     ParameterGroup,
     Plan,
-    Step,
     Strategy,
     overrides,
 )
 from trainwright.strategy.context import Context
+from trainwright.strategy.step import LossFunction, Step
 
 
 def apply_plan(strategies: Sequence[Strategy], plan: Plan) -> Plan:
@@ -80,6 +80,11 @@ class _Layer:
         inner = self._inner if outputs is None else _Given(self._inner, outputs)
         return self._strategy.per_sample(batch, inner)
 
+    def input_gradient(
+        self, batch: Batch, columns: Sequence[str], loss: LossFunction | None = None
+    ) -> dict[str, Tensor]:
+        return self._inner.input_gradient(batch, columns, loss)
+
 
 class _Given:
     """A compute whose forward pass has already been run by a strategy further out."""
@@ -97,6 +102,11 @@ class _Given:
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
         return self._inner.per_sample(batch, self._outputs if outputs is None else outputs)
+
+    def input_gradient(
+        self, batch: Batch, columns: Sequence[str], loss: LossFunction | None = None
+    ) -> dict[str, Tensor]:
+        return self._inner.input_gradient(batch, columns, loss)
 
 
 def wrap_loss(strategies: Sequence[Strategy], compute: Compute) -> Compute:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from trainwright.data.random import key
+
+if TYPE_CHECKING:
+    from trainwright.strategy.base import Batch, Outputs
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Context:
         total_steps: updates in the whole training.
         update: number of finished updates; kept by the loop.
         epoch: the current epoch, from 0; kept by the loop.
+        models: the aux models that strategies declared, by name; each is called with a batch.
     """
 
     seed: int
@@ -38,6 +42,7 @@ class Context:
     total_steps: int = 0
     update: int = 0
     epoch: int = 0
+    models: Mapping[str, Callable[[Batch], Outputs]] = field(default_factory=dict, repr=False)
     _pending: dict[str, float | torch.Tensor] = field(default_factory=dict, repr=False)
 
     def rng(self, name: str, scope: Literal["world", "rank"] = "world") -> torch.Generator:

@@ -20,6 +20,8 @@ class Declares:
         probe: it only measures; with it the trajectory is bit-identical to one without.
         per_sample: it calls ``compute.per_sample``; the objective needs a per-sample form.
         full_gradients: it reads or writes gradients in its ``gradients`` hook.
+        second_backward: it differentiates a gradient (``step.hvp``, ``create_graph=True``), which
+            ZeRO stage 3 cannot do.
         several_forwards: it runs the model more than once for one micro-batch.
         unused_parameters: some parameters may get no gradient in an update.
         world_size_dependent: its numbers change with the number of workers.
@@ -35,6 +37,7 @@ class Declares:
     probe: bool = False
     per_sample: bool = False
     full_gradients: bool = False
+    second_backward: bool = False
     several_forwards: bool = False
     unused_parameters: bool = False
     world_size_dependent: bool = False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,12 @@ from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.objective import Argument, Term, WeightedSum, arguments_of
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
+from trainwright.training.auxiliary import Auxiliaries
+from trainwright.training.further import build_auxiliaries, build_streams, refusals
 from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
+from trainwright.training.streams import Streams
 from trainwright.training.timetable import Timetable
 
 
@@ -41,6 +43,8 @@ class Assembly:
         optimizer: over the module's trainable parameters.
         factor: update -> factor of the base learning rate.
         groups: options of each parameter group that differ from the optimizer's own.
+        auxiliaries: further models of the strategies.
+        streams: further data of the strategies.
     """
 
     job: TrainJob
@@ -54,6 +58,8 @@ class Assembly:
     optimizer: torch.optim.Optimizer
     factor: Callable[[int], float]
     groups: list[dict[str, Any]] = field(default_factory=list)
+    auxiliaries: Auxiliaries = field(default_factory=Auxiliaries)
+    streams: Streams = field(default_factory=lambda: Streams({}))
 
 
 def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Assembly:
@@ -78,8 +84,10 @@ def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Ass
     seed_all(job.seed, "init")
     model = NamedModel(*_model(job, base, splits, context.facts))
     for index, (name, strategy) in enumerate(strategies.items()):
-        with _refusals(f"strategies.{index}", name):
+        with refusals(f"strategies.{index}", name):
             model.model = apply_model([strategy], model.model, context)
+    auxiliaries = build_auxiliaries(strategies, model, context)
+    streams = build_streams(strategies, splits, plan, context)
     terms = WeightedSum(
         [
             Term(_objective(spec, base, context.facts, path), name, spec.weight, spec.bind)
@@ -92,7 +100,19 @@ def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Ass
     factor = schedule_of(job, base, plan.schedule, timetable)
     options = [{key: v for key, v in group.items() if key != "params"} for group in groups]
     return Assembly(
-        job, splits, context, strategies, plan, timetable, terms, module, optimizer, factor, options
+        job,
+        splits,
+        context,
+        strategies,
+        plan,
+        timetable,
+        terms,
+        module,
+        optimizer,
+        factor,
+        options,
+        auxiliaries,
+        streams,
     )
 
 
@@ -155,15 +175,6 @@ def _inputs(job: TrainJob, arguments: Sequence[Argument], splits: Splits) -> dic
     if len(open_arguments) == 1 and guess is not None and guess not in taken:
         bind[open_arguments[0]] = guess
     return bind
-
-
-@contextmanager
-def _refusals(path: str, name: str) -> Iterator[None]:
-    """Tell a strategy's ``ValueError`` as the user's mistake, with its place in the job."""
-    try:
-        yield
-    except ValueError as error:
-        raise JobError(Problem(path=path, message=f"{name}: {error}")) from error
 
 
 def _named_objectives(job: TrainJob) -> list[tuple[Any, str, str]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from trainwright.engine.module import TrainModule
 from trainwright.objective import Share, WeightedSum
 from trainwright.strategy import Batch, Loss, Outputs
+from trainwright.strategy.step import LossFunction
+from trainwright.training.differentiation import input_gradient, kept_buffers
+from trainwright.training.randomness import same_draws
 
 
 class ObjectiveCompute:
@@ -40,3 +45,15 @@ class ObjectiveCompute:
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
         """The objective for each sample, shape (B,)."""
         return self._terms.per_sample(self.forward(batch) if outputs is None else outputs, batch)
+
+    def input_gradient(
+        self, batch: Batch, columns: Sequence[str], loss: LossFunction | None = None
+    ) -> dict[str, Tensor]:
+        """The gradient of the summed loss by columns of the batch; see ``Compute``."""
+        device = next(iter(batch.values())).device
+        share, self.share = self.share, None
+        try:
+            with torch.enable_grad(), same_draws(device), kept_buffers(self._module):
+                return input_gradient(loss or self, batch, columns)
+        finally:
+            self.share = share

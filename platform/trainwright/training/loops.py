@@ -43,7 +43,7 @@ def make_loop(
     return Loop(
         engine=engine,
         feed=feed,
-        updater=Updater(engine, assembly.terms, hooks),
+        updater=Updater(engine, assembly.terms, hooks, assembly.auxiliaries, assembly.streams),
         evaluator=evaluator,
         recorder=recorder,
         strategies=hooks,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,6 +26,26 @@ def seed_all(*parts: int | str) -> None:
         torch.cuda.manual_seed_all(number)
     np.random.seed(number & (2**32 - 1))
     random.seed(number)
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """What is drawn inside is drawn again after it: the generators are put back.
+
+    Args:
+        device: whose generator is kept besides the CPU's.
+    """
+    own = torch.default_generator.get_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    others = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(own)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)
+        np.random.set_state(others[0])
+        random.setstate(others[1])
 
 
 def make_deterministic() -> None:

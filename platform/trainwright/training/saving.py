@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,10 +18,45 @@ from trainwright.errors import CheckpointError
 from trainwright.job.models import TrainJob
 from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
+from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.progress import Progress
+from trainwright.training.streams import Streams
 
 BUFFER = "buffer"
+
+
+@dataclass
+class Holdings:
+    """Everything that changes in training and that a resumed run needs.
+
+    Attributes:
+        engine: weights and optimizer state.
+        strategies: by short name.
+        progress: of the loop.
+        auxiliaries: further models, whose weights are kept beside the engine's.
+        streams: whose places are kept.
+    """
+
+    engine: Engine
+    strategies: Mapping[str, Strategy]
+    progress: Progress
+    auxiliaries: Auxiliaries = field(default_factory=Auxiliaries)
+    streams: Streams = field(default_factory=lambda: Streams({}))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The plain values among it."""
+        return {
+            "progress": self.progress.state_dict(),
+            "strategies": {name: s.state_dict() for name, s in self.strategies.items()},
+            "engine": self.engine.extra_state(),
+            "streams": self.streams.state_dict(),
+        }
+
+    def statistics(self) -> dict[str, Tensor]:
+        """The running statistics that differ between workers."""
+        mine = statistics_of(self.engine.module)
+        return {**mine, **statistics_of(self.auxiliaries.trainable_modules())}
 
 
 @dataclass
@@ -30,9 +65,7 @@ class Saver:
 
     Attributes:
         writer: this worker's writer.
-        engine: weights and optimizer state.
-        strategies: whose state is kept, by short name.
-        progress: of the loop.
+        holdings: what is kept.
         job: the resolved job, kept for ``export`` and ``--resume``.
         extra: what never changes, see :func:`constants_of`.
         attempt: number of this attempt.
@@ -40,9 +73,7 @@ class Saver:
     """
 
     writer: CheckpointWriter
-    engine: Engine
-    strategies: Mapping[str, Strategy]
-    progress: Progress
+    holdings: Holdings
     job: TrainJob
     extra: Mapping[str, Any]
     attempt: int
@@ -51,36 +82,36 @@ class Saver:
 
     def __call__(self, improved: bool) -> None:
         """Take a checkpoint of this moment; files are written while training goes on."""
-        settings = self.engine.settings
-        step = self.progress.finished
-        shared = averaged_statistics(self.engine.module, settings.device)
-        best = self.progress.best
+        engine, progress = self.holdings.engine, self.holdings.progress
+        settings, best, step = engine.settings, progress.best, progress.finished
+        shared = averaged_statistics(engine.module, settings.device)
         info = {
             "step": step,
-            "metrics": dict(self.progress.metrics),
+            "metrics": dict(progress.metrics),
             "lineage": [*self.lineage, [self.attempt, step]],
             "score": best.value if improved else None,
             "higher_is_better": best.higher_is_better,
-            "phase": self.progress.generation,
+            "phase": progress.generation,
         }
         self._last = (step, self._last[1] + 1 if step == self._last[0] else 0)
+        pieces = [*engine.pieces(), *_buffers(engine.module, shared, settings.rank)]
+        if settings.rank == 0:
+            pieces += self.holdings.auxiliaries.pieces()
         self.writer.save(
             step,
             self.attempt,
-            [*self.engine.pieces(), *(_buffers(self.engine.module, shared, settings.rank))],
+            pieces,
             self._state() if settings.rank == 0 else None,
-            {"statistics": statistics_of(self.engine.module)},
+            {"statistics": self.holdings.statistics()},
             info,
             self._last[1],
         )
 
     def _state(self) -> dict[str, Any]:
         return {
-            "progress": self.progress.state_dict(),
-            "strategies": {name: s.state_dict() for name, s in self.strategies.items()},
-            "engine": self.engine.extra_state(),
+            **self.holdings.state_dict(),
             "job": public_values(self.job),
-            "tied": _tied(self.engine.module),
+            "tied": _tied(self.holdings.engine.module),
             **self.extra,
         }
 
@@ -99,30 +130,27 @@ def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def restore(
-    checkpoint: Checkpoint,
-    engine: Engine,
-    strategies: Mapping[str, Strategy],
-    progress: Progress,
-) -> None:
+def restore(checkpoint: Checkpoint, holdings: Holdings) -> None:
     """Put a checkpoint back into freshly built objects, at any stage and number of workers.
 
     Raises:
         CheckpointError: it does not fit; what differs is named.
     """
-    engine.load(checkpoint)
-    _restore_buffers(checkpoint, engine)
     state = checkpoint.state
-    engine.load_extra_state(state["engine"])
     saved: Mapping[str, Any] = state["strategies"]
-    if set(saved) != set(strategies):
+    if set(saved) != set(holdings.strategies):
         raise CheckpointError(
             f"the checkpoint was written with strategies {sorted(saved)}, "
-            f"the job has {sorted(strategies)}"
+            f"the job has {sorted(holdings.strategies)}"
         )
-    for name, strategy in strategies.items():
+    holdings.engine.load(checkpoint)
+    holdings.auxiliaries.load(checkpoint)
+    _restore_buffers(checkpoint, holdings)
+    holdings.engine.load_extra_state(state["engine"])
+    for name, strategy in holdings.strategies.items():
         strategy.load_state_dict(saved[name])
-    progress.load_state_dict(state["progress"])
+    holdings.streams.load_state_dict(state.get("streams", {}))
+    holdings.progress.load_state_dict(state["progress"])
 
 
 def _tied(module: nn.Module) -> dict[str, str]:
@@ -144,17 +172,18 @@ def _buffers(module: nn.Module, shared: Mapping[str, Tensor], rank: int) -> Iter
             yield Piece(BUFFER, public_name(name), tuple(value.shape), 0, value.reshape(-1))
 
 
-def _restore_buffers(checkpoint: Checkpoint, engine: Engine) -> None:
+def _restore_buffers(checkpoint: Checkpoint, holdings: Holdings) -> None:
     """Each worker its own running statistics; the averaged ones when the number has changed."""
-    settings = engine.settings
+    settings = holdings.engine.settings
     same_world = checkpoint.world_size == settings.world_size
     own = (checkpoint.rank_state(settings.rank) or {}) if same_world else {}
     statistics: Mapping[str, Tensor] = own.get("statistics", {})
     saved = set(checkpoint.names(BUFFER)) if BUFFER in checkpoint.kinds() else set()
     with torch.no_grad():
-        for name, buffer in engine.module.named_buffers():
-            if name in statistics:
-                buffer.copy_(statistics[name])
-            elif public_name(name) in saved:
+        for name, buffer in holdings.engine.module.named_buffers():
+            if name not in statistics and public_name(name) in saved:
                 value = checkpoint.full(BUFFER, public_name(name))
                 buffer.copy_(value.reshape(buffer.shape))
+        for name, buffer in holdings.statistics().items():
+            if name in statistics:
+                buffer.copy_(statistics[name])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwright.engine.base import Engine
 from trainwright.objective import Share, WeightedSum
-from trainwright.strategy import Batch, Loss, Step, Strategy
+from trainwright.strategy import Batch, Loss, Strategy
 from trainwright.strategy.compose import using, wrap_loss, wrap_step
+from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.collectives import sum_over_workers
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.feed import Update
+from trainwright.training.passes import Passes
+from trainwright.training.step import MODEL, EngineStep
+from trainwright.training.streams import Streams
 
 
 class EngineGradients:
@@ -47,18 +50,29 @@ class Updater:
         engine: what moves.
         terms: the objective's terms.
         strategies: in job order.
+        auxiliaries: further models of the strategies.
+        streams: further data of the strategies.
     """
 
-    def __init__(self, engine: Engine, terms: WeightedSum, strategies: Sequence[Strategy]) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        terms: WeightedSum,
+        strategies: Sequence[Strategy],
+        auxiliaries: Auxiliaries | None = None,
+        streams: Streams | None = None,
+    ) -> None:
+        self.engine = engine
+        self.auxiliaries = auxiliaries or Auxiliaries({})
+        self.streams = streams or Streams({})
         self._terms = terms
         self._strategies = strategies
         self._gradient_hooks = using(strategies, "gradients")
         self._updated_hooks = using(strategies, "updated")
         self._innermost = ObjectiveCompute(engine.module, terms)
-        self._compute = wrap_loss(strategies, self._innermost)
+        self.compute = wrap_loss(strategies, self._innermost)
+        self.passes = Passes(engine, self._innermost)
         self._gradients = EngineGradients(engine)
-        self._sums: dict[str, Tensor | float] = {}
 
     def __call__(self, update: Update, rates: Sequence[float]) -> dict[str, Tensor | float]:
         """Run one update.
@@ -67,54 +81,54 @@ class Updater:
             This worker's parts of the global loss and of its logged terms; summed over the
             workers they are means over the global batch.
         """
-        engine = self._engine
-        batches = [engine.place(batch) for batch in update.batches]
+        batches = [self.engine.place(batch) for batch in update.batches]
         shares = self._shares(batches, update.size)
-        step = Step(update.index, update.epoch, batches, rates, engine.module.model)
-        self._sums = {}
-
-        def take() -> None:
-            self._sums = {}
-            last = len(batches) - 1
-            for position, (batch, part) in enumerate(zip(batches, shares, strict=True)):
-                self._backward(batch, part, position == last)
-            if self._gradient_hooks:
-                step.gradients = self._gradients
-                for strategy in self._gradient_hooks:
-                    strategy.gradients(step)
-                step.gradients = None
-            engine.update()
-
-        wrap_step(self._strategies, step, take)()
+        step = EngineStep(self, (update.index, update.epoch), batches, shares, rates)
+        wrap_step(self._strategies, step, step.take)()
+        self.auxiliaries.follow(self.engine, update.index)
         for strategy in self._updated_hooks:
             strategy.updated(step)
-        return self._sums
+        return step.sums
 
-    def _backward(self, batch: Batch, part: Share, last: bool) -> None:
-        engine = self._engine
-        self._innermost.share = part
+    def backward(self, step: EngineStep, batch: Batch, share: Share, last: bool) -> None:
+        """The ordinary pass over one micro-batch of a step."""
+        engine = self.engine
+        self._innermost.share = share
         # Not as an argument: at stage 3 DeepSpeed would wrap each tensor of the batch.
         value, logged = engine.module(partial(self._loss, batch))
-        factor = part.samples * engine.settings.world_size
+        factor = share.samples * engine.settings.world_size
         engine.backward(value if factor == 1.0 else value * factor, last)
-        self._add("train/loss", value, part.samples)
+        step.add("train/loss", value, share)
         for name, scalar in logged.items():
-            self._add(f"train/{name}", scalar, part.samples)
+            step.add(f"train/{name}", scalar, share)
+
+    def gradient_hooks(self, step: EngineStep) -> None:
+        """Let strategies read and replace the global gradient."""
+        if self._gradient_hooks:
+            step.gradients = self._gradients
+            for strategy in self._gradient_hooks:
+                strategy.gradients(step)
+            step.gradients = None
+
+    def parameters(self, of: str) -> Mapping[str, nn.Parameter]:
+        """Trainable parameters of the model or of an aux model, by name."""
+        return self.engine.parameters() if of == MODEL else self.auxiliaries[of].parameters()
+
+    def shares(self, batches: Sequence[Batch]) -> list[Share]:
+        """How much each of some micro-batches is of those of all workers (a collective)."""
+        size = torch.tensor([float(sum(len(next(iter(b.values()))) for b in batches))])
+        total = int(sum_over_workers(size, self.engine.settings.device))
+        return self._shares(batches, total)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        loss: Loss = self._compute(batch)
+        loss: Loss = self.compute(batch)
         return loss.value, loss.logged
-
-    def _add(self, name: str, value: Any, weight: float) -> None:
-        value = value.detach() if isinstance(value, Tensor) else value
-        weighted = value * weight
-        self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
 
     def _shares(self, batches: Sequence[Batch], size: int) -> list[Share]:
         samples = [len(next(iter(batch.values()))) / size for batch in batches]
         if not self._terms.needs_counts:
             return [Share(part) for part in samples]
         counts = torch.stack([self._terms.count(batch) for batch in batches])
-        total = sum_over_workers(counts.sum(dim=0), self._engine.settings.device)
+        total = sum_over_workers(counts.sum(dim=0), self.engine.settings.device)
         ratios = counts / total.clamp(min=torch.finfo(torch.float64).tiny)
         return [Share(part, ratio) for part, ratio in zip(samples, ratios, strict=True)]

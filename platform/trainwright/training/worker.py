@@ -31,7 +31,7 @@ from trainwright.training.phases import Phases
 from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
-from trainwright.training.saving import Saver, constants_of, restore
+from trainwright.training.saving import Holdings, Saver, constants_of, restore
 
 
 @dataclass(frozen=True)
@@ -187,15 +187,18 @@ def _train(
     job, settings = assembly.job, engine.settings
     metrics = LateMetrics(lambda: build_metrics(job, base, assembly.splits, settings.device))
     progress = Progress(best=monitored(job, base, metric_names(assembly.terms, job)))
+    holdings = Holdings(
+        engine, assembly.strategies, progress, assembly.auxiliaries, assembly.streams
+    )
     put_back = None
     if start.checkpoint is not None:
-        put_back = partial(restore, start.checkpoint, engine, assembly.strategies, progress)
+        put_back = partial(restore, start.checkpoint, holdings)
         put_back()
     for strategy in assembly.strategies.values():
         strategy.begin(assembly.context)
     total = assembly.timetable.total_steps
     recorder = Recorder(settings.device, settings.world_size, total, journal, monitor)
-    saver = _saver(order, assembly, engine, progress, start)
+    saver = _saver(order, assembly, holdings, start)
     save = _saving(saver, journal)
 
     def loop_of(phase: Assembly) -> Loop:
@@ -212,10 +215,8 @@ def _train(
     return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
 
 
-def _saver(
-    order: WorkOrder, assembly: Assembly, engine: Engine, progress: Progress, start: _Start
-) -> Saver:
-    job, settings = assembly.job, engine.settings
+def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: _Start) -> Saver:
+    job, settings = assembly.job, holdings.engine.settings
     writer = CheckpointWriter(
         Folder(order.run_url),
         settings.rank,
@@ -226,9 +227,7 @@ def _saver(
     constants = constants_of(assembly.splits, order.plugin_files)
     return Saver(
         writer,
-        engine,
-        assembly.strategies,
-        progress,
+        holdings,
         job,
         constants,
         start.attempt,

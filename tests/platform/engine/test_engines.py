@@ -238,6 +238,6 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Any) -> None:
     other, _ = _engine("local", 0, "fp32", "sgd")
     other.module.model.model[0] = nn.Linear(16, 34)
     other.module.model.model.append(nn.Linear(5, 5))
-    other.__dict__.pop("_all_parameters", None)
+    other.__dict__.pop("all_parameters", None)
     with pytest.raises(CheckpointError, match=r"model\.0\.weight: shape \[34, 16\] here"):
         other.load(CheckpointStore(Folder(str(tmp_path))).latest())

@@ -20,7 +20,7 @@ from trainwright.orchestration.exporting import export_run
 from trainwright.storage import Folder
 from trainwright.strategy import Strategy
 from trainwright.training.progress import Progress
-from trainwright.training.saving import Saver, restore
+from trainwright.training.saving import Holdings, Saver, restore
 
 JOB = TrainJob.model_validate(
     {
@@ -77,7 +77,9 @@ def _save(folder: Folder, strategies: dict[str, Strategy]) -> tuple[LocalEngine,
     engine.update()
     progress.best.improves(progress.metrics, 7)
     writer = CheckpointWriter(folder, 0, 1)
-    Saver(writer, engine, strategies, progress, JOB, {"fingerprint": "f"}, 2, [[1, 5]])(True)
+    Saver(writer, Holdings(engine, strategies, progress), JOB, {"fingerprint": "f"}, 2, [[1, 5]])(
+        True
+    )
     writer.wait()
     return engine, progress
 
@@ -90,7 +92,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert checkpoint is not None
     assert checkpoint.info["lineage"] == [[1, 5], [2, 7]]
     other, fresh, empty = _engine(1), Counting(), Progress()
-    restore(checkpoint, other, {"counting": fresh}, empty)
+    restore(checkpoint, Holdings(other, {"counting": fresh}, empty))
     for (name, a), (_, b) in zip(
         engine.module.state_dict().items(), other.module.state_dict().items(), strict=True
     ):
@@ -124,4 +126,4 @@ def test_other_strategies_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"strategies \['counting'\], the job has \['other'\]"
     ):
-        restore(checkpoint, _engine(0), {"other": Counting()}, Progress())
+        restore(checkpoint, Holdings(_engine(0), {"other": Counting()}, Progress()))

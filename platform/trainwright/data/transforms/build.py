@@ -12,13 +12,16 @@ from trainwright.errors import InputError, PluginError, Problem
 from trainwright.job.models import PluginSpec
 
 
-def build_chain(specs: Sequence[PluginSpec], *, base: Path, seed: int) -> TransformChain:
+def build_chain(
+    specs: Sequence[PluginSpec], *, base: Path, seed: int, path: str = "data.transforms"
+) -> TransformChain:
     """Find, check and construct the transforms; they are not fitted yet.
 
     Args:
         specs: in the order of application.
         base: folder of the job file.
         seed: the job's seed.
+        path: dotted path of the list in the job.
 
     Raises:
         PluginError: every transform that does not exist or refuses its options is named.
@@ -27,7 +30,7 @@ def build_chain(specs: Sequence[PluginSpec], *, base: Path, seed: int) -> Transf
     transforms: list[tuple[str, Transform]] = []
     for index, spec in enumerate(specs):
         try:
-            transforms.append((spec.name, _build(spec, base, f"data.transforms.{index}")))
+            transforms.append((spec.name, _build(spec, base, f"{path}.{index}")))
         except InputError as error:
             problems.extend(error.problems)
     if problems:

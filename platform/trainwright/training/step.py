@@ -1,0 +1,170 @@
+"""The step of a running training: what strategies say, done by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from typing_extensions import override
+
+from trainwright.strategy import Batch, Gradient, Loss, Outputs, Step
+from trainwright.strategy.step import LossFunction
+
+if TYPE_CHECKING:
+    from trainwright.objective import Share
+    from trainwright.training.update import Updater
+
+MODEL = "model"
+
+
+class EngineStep(Step):
+    """One update under way; made by the :class:`Updater` for each.
+
+    Args:
+        updater: whose engine, hooks, aux models and streams are used.
+        place: number of the update, and its epoch.
+        batches: this worker's micro-batches.
+        shares: how much of the global batch each of them is.
+        rates: the rate of each parameter group.
+    """
+
+    def __init__(
+        self,
+        updater: Updater,
+        place: tuple[int, int],
+        batches: Sequence[Batch],
+        shares: Sequence[Share],
+        rates: Sequence[float],
+    ) -> None:
+        super().__init__(*place, batches, rates, updater.engine.module.model)
+        self.sums: dict[str, Tensor | float] = {}
+        self._updater = updater
+        self._shares = shares
+        self._has_gradient = False
+        self._given: dict[str, Mapping[str, Tensor]] = {}
+        self._shifted: list[tuple[Tensor, Tensor]] = []
+
+    @override
+    def forward(self, batch: Batch) -> Outputs:
+        return self._updater.passes.forward(batch)
+
+    @override
+    def loss(self, batch: Batch) -> Loss:
+        return self._updater.compute(batch)
+
+    @override
+    def gradient(
+        self,
+        loss: LossFunction | None = None,
+        batches: Sequence[Batch] | None = None,
+        *,
+        of: str = MODEL,
+        statistics: bool = False,
+    ) -> Gradient:
+        updater = self._updater
+        shares = self._shares if batches is None else updater.shares(batches)
+        recorded = of == MODEL and batches is None and not self.sums
+        return updater.passes.gradient(
+            loss or self.loss,
+            self.batches if batches is None else batches,
+            shares,
+            updater.parameters(of),
+            statistics=statistics,
+            seen=partial(self.add, "train/loss") if recorded else _ignore,
+        )
+
+    @override
+    def hvp(self, vector: Mapping[str, Tensor], loss: LossFunction | None = None) -> Gradient:
+        updater = self._updater
+        return updater.passes.hvp(
+            loss or self.loss, self.batches, self._shares, updater.parameters(MODEL), vector
+        )
+
+    @override
+    def input_gradient(
+        self, batch: Batch, columns: Sequence[str], loss: LossFunction | None = None
+    ) -> dict[str, Tensor]:
+        return self._updater.passes.input_gradient(loss, batch, columns)
+
+    @override
+    def set_gradient(self, gradient: Mapping[str, Tensor], *, of: str = MODEL) -> None:
+        known = self._updater.parameters(of)
+        if wrong := sorted(set(known) ^ set(gradient)):
+            raise ValueError(f"the gradient must hold every parameter of {of}: {', '.join(wrong)}")
+        self._given[of] = gradient
+
+    @override
+    def perturb(self, direction: Mapping[str, Tensor], scale: float = 1.0) -> None:
+        self._shifted += self._updater.engine.shift(direction, scale)
+
+    @override
+    def restore(self) -> None:
+        self._updater.engine.unshift(self._shifted[::-1])
+        self._shifted = []
+
+    @override
+    def backward(self) -> None:
+        self.sums = {}
+        last = len(self.batches) - 1
+        for position, (batch, share) in enumerate(zip(self.batches, self._shares, strict=True)):
+            self._updater.backward(self, batch, share, position == last)
+        self._has_gradient = True
+
+    @override
+    def update(self, name: str = MODEL) -> None:
+        if name != MODEL:
+            self._updater.auxiliaries[name].update(self._taken(name))
+            return
+        if self._shifted:
+            raise RuntimeError("restore() the perturbed weights before update()")
+        engine = self._updater.engine
+        if MODEL in self._given:
+            given = self._taken(MODEL)
+            if self._has_gradient:
+                for key, value in given.items():
+                    engine.set_gradient(key, value)
+            else:
+                engine.put_gradient(given)
+        elif not self._has_gradient:
+            raise RuntimeError("update() needs a gradient: call backward() or set_gradient() first")
+        self._updater.gradient_hooks(self)
+        engine.update()
+        self._has_gradient = False
+
+    def _taken(self, name: str) -> Mapping[str, Tensor]:
+        if name not in self._given:
+            raise RuntimeError(f"update({name!r}) needs set_gradient(..., of={name!r}) first")
+        return self._given.pop(name)
+
+    @override
+    def master(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return self._updater.engine.master(names)
+
+    @override
+    def edit(
+        self,
+        values: Mapping[str, Tensor],
+        moments: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        self._updater.engine.edit(values, moments)
+
+    @override
+    def next(self, stream: str) -> Batch:
+        return self._updater.engine.place(self._updater.streams.next(stream))
+
+    def take(self) -> None:
+        """The ordinary update: what ``step`` hooks wrap."""
+        self.backward()
+        self.update()
+
+    def add(self, name: str, value: Tensor | float, share: Share) -> None:
+        """Add a micro-batch's part of a mean over the global batch, to be recorded."""
+        value = value.detach() if isinstance(value, Tensor) else value
+        weighted = value * share.samples
+        self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
+
+
+def _ignore(value: Tensor, share: Share) -> None:
+    """Nothing is recorded of passes that are not the training loss's."""
