@@ -212,7 +212,9 @@ def _group_of(name: str) -> str:
     """The one group that has a plugin of this short name."""
     if is_path(name):
         message = "an import path does not say what it is for"
-        raise PluginError(Problem("", message, name, allowed="a group: " + ", ".join(GROUPS)))
+        allowed = "a group: " + ", ".join(GROUPS)
+        mend = f"put the group and a slash in front, as in objectives/{name}"
+        raise PluginError(Problem("", message, name, allowed=allowed, mend=mend))
     groups = [group for group in GROUPS if name in short_names(group)]
     if len(groups) > 1:
         message = f"{name!r} is in several groups"
