@@ -23,10 +23,16 @@ def target_column(columns: Mapping[str, Column]) -> str | None:
 
 
 def input_column(columns: Mapping[str, Column]) -> str | None:
-    """The column a model reads: the only one that is neither target, mask nor id; else None."""
+    """The column a model reads, if it is clear; else None.
+
+    The only image, vector or tokens besides the target; without any, the only class or value.
+    """
     target = target_column(columns)
-    found = [n for n, c in columns.items() if c.kind not in ("mask", "id") and n != target]
-    return found[0] if len(found) == 1 else None
+    for kinds in (("image", "vector", "tokens"), ("class", "value")):
+        found = [name for name, c in columns.items() if c.kind in kinds and name != target]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def data_facts(data: Table | Mapping[str, Column], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -39,9 +45,10 @@ def data_facts(data: Table | Mapping[str, Column], inputs: Mapping[str, str]) ->
 
     Returns:
         As far as known: ``in_features`` (elements of one sample of the input), ``in_channels`` and
-        ``image_size`` (an image; a number when square, else (height, width)), ``num_classes`` (a
-        class target), ``out_features`` (classes, or numbers to predict), ``num_tokens`` and
-        ``length`` (tokens), ``target_kind``.
+        ``image_size`` (an image; a number when square, else (height, width)),
+        ``vocabulary_size`` and ``sequence_length`` (tokens), ``num_classes`` (a class or tokens
+        target), ``out_features`` (classes, or numbers to predict), ``out_channels`` (a target
+        with a value for each pixel), ``target_kind``.
 
     Raises:
         DataError: a column in ``inputs`` does not exist.
@@ -79,8 +86,8 @@ def _input_facts(column: Column) -> dict[str, Any]:
         facts["in_channels"] = channels
         facts["image_size"] = height if height == width else (height, width)
     if column.kind == "tokens":
-        facts["num_tokens"] = column.num_classes
-        facts["length"] = column.shape[0]
+        facts["vocabulary_size"] = column.num_classes
+        facts["sequence_length"] = column.shape[0]
     return facts
 
 
@@ -91,4 +98,14 @@ def _target_facts(column: Column) -> dict[str, Any]:
         facts["out_features"] = column.num_classes
     else:
         facts["out_features"] = math.prod(column.shape)
-    return facts
+    channels = _channels(column)
+    return facts if channels is None else {**facts, "out_channels": channels}
+
+
+def _channels(column: Column) -> int | None:
+    """What a model of images has to say about each pixel; None for a target without pixels."""
+    if column.kind == "image":
+        return column.shape[0]
+    if len(column.shape) != 2:
+        return None
+    return {"class": column.num_classes, "mask": 1}.get(column.kind)

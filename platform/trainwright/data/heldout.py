@@ -43,6 +43,30 @@ def held_out(rows: Array, size: int, seed: int, classes: Array | None = None) ->
     return np.sort(chosen)
 
 
+def held_out_groups(rows: Array, groups: Array, size: int, seed: int) -> Array:
+    """Choose all rows of ``size`` groups at random.
+
+    Args:
+        rows: row numbers in the source to choose from.
+        groups: group of each of ``rows``.
+        size: how many groups.
+        seed: decides the choice, together with each group's first row.
+
+    Returns:
+        The chosen row numbers in ascending order.
+
+    Raises:
+        ValueError: too few groups, so that nothing would be held out or left.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    firsts = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(firsts, group, rows)
+    if size < 1 or size >= len(names):
+        raise ValueError(f"{size} of {len(names)} groups, and each side needs one at least")
+    chosen = held_out(firsts, size, seed)
+    return np.sort(rows[np.isin(firsts[group], chosen)])
+
+
 def quotas(counts: Array, size: int) -> Array:
     """Divide ``size`` in proportion to ``counts``, by largest remainders.
 

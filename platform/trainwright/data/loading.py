@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trainwright.data.facts import target_column
-from trainwright.data.heldout import Array, held_out, rounded
+from trainwright.data.heldout import Array, held_out, held_out_groups, rounded
 from trainwright.data.source import Source, load_source
 from trainwright.data.table import Column, Table
 from trainwright.data.transforms import TransformChain, build_chain
@@ -105,10 +105,8 @@ def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:
         wanted: HeldOut | None = getattr(spec, name)
         if wanted is None or wanted.fraction is None:
             continue
-        classes = _classes(table, wanted, name)
-        size = rounded(len(table), wanted.fraction)
         try:
-            chosen = held_out(rows, size, wanted.seed, None if classes is None else classes[rows])
+            chosen = _chosen(table, rows, wanted, name)
         except ValueError as error:
             path = f"data.{name}.fraction"
             raise DataError(
@@ -119,12 +117,57 @@ def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:
     return (table.subset(torch.from_numpy(rows)) if held else table), held
 
 
+def _chosen(table: Table, rows: Array, wanted: HeldOut, name: str) -> Array:
+    """The rows of a held-out split: a share of the samples, or of the groups where there are any.
+
+    Raises:
+        ValueError: too few rows.
+    """
+    assert wanted.fraction is not None
+    groups = _groups(table, name)
+    if groups is None:
+        classes = _classes(table, wanted, name)
+        size = rounded(len(table), wanted.fraction)
+        return held_out(rows, size, wanted.seed, None if classes is None else classes[rows])
+    _refuse_stratified_groups(wanted, name)
+    size = rounded(len(np.unique(groups)), wanted.fraction)
+    return held_out_groups(rows, groups[rows], size, wanted.seed)
+
+
+def _groups(table: Table, name: str) -> Array | None:
+    """The group of each row; None for a table without groups."""
+    found = [column for column, about in table.columns.items() if about.kind == "group"]
+    if len(found) > 1:
+        raise DataError(
+            Problem(
+                path=f"data.{name}.fraction",
+                message="a share would have to keep the groups of several columns whole",
+                got=found,
+                allowed="one column of type group, or a source of its own for this split",
+            )
+        )
+    return table.tensors[found[0]].numpy() if found else None
+
+
+def _refuse_stratified_groups(wanted: HeldOut, name: str) -> None:
+    if wanted.stratify:
+        raise DataError(
+            Problem(
+                path=f"data.{name}.stratify",
+                message="groups are held out whole, which class proportions do not allow",
+                got=True,
+                mend="remove it, or give this split a source of its own",
+            )
+        )
+
+
 def _classes(table: Table, wanted: HeldOut, name: str) -> Array | None:
     """The class of each row, if the split keeps class proportions."""
     if wanted.stratify is False:
         return None
     target = target_column(table.columns)
-    if target is not None and table.columns[target].kind == "class":
+    about = None if target is None else table.columns[target]
+    if target is not None and about is not None and about.kind == "class" and about.shape == ():
         classes: Array = table.tensors[target].numpy()
         return classes
     if wanted.stratify:

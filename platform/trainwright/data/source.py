@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trainwright import plugins
 from trainwright.data.table import Column, Table
-from trainwright.errors import MISSING, DataError, InputError, PluginError, Problem
+from trainwright.errors import MISSING, DataError, InputError, JobError, PluginError, Problem
 from trainwright.job.models import DataSpec, NamedSource, PluginSpec
-from trainwright.job.sources import is_file_source
+from trainwright.job.sources import in_memory, is_file_source
 from trainwright.plugins.causes import import_cause
+from trainwright.plugins.markers import path_options
+from trainwright.plugins.resolve import Site, resolved
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def load_source(
     """
     plugin = PluginSpec(name=source) if isinstance(source, str) else source
     if not is_file_source(plugin.name, spec.format):
-        return _from_plugin(plugin, base, path, like)
+        return _from_plugin(plugin, base, path, workers, like)
     return _from_files(plugin.name, spec, base, path, workers, like)
 
 
@@ -75,21 +79,16 @@ def _from_files(
     return Source(load_table(files, spec.columns, path, like), fingerprint_files(files))
 
 
-def _from_plugin(spec: PluginSpec, base: Path, path: str, like: Table | None) -> Source:
+def _from_plugin(
+    spec: PluginSpec, base: Path, path: str, workers: int, like: Table | None
+) -> Source:
+    plugin, options = _found(spec, base, path)
+    if workers:
+        _refuse_memory(plugin, options, path)
     try:
-        plugin = plugins.find("datasets", spec.name, base, path=path)
-    except PluginError as error:
-        if (base / spec.name).exists():
-            hint = f"for the file or folder of that name write ./{spec.name}"
-            raise PluginError([replace(p, mend=hint) for p in error.problems]) from error
-        raise
-    options, problems = plugins.check_options(plugin, spec.options, path)
-    if problems:
-        raise PluginError(problems)
-    try:
-        table = plugins.construct(plugin, options, path)
-    except InputError:
-        raise
+        table = plugins.construct(plugin, resolved(plugin, options, Site(base, path)), path)
+    except InputError as error:
+        raise type(error)([_inside(problem, path) for problem in error.problems]) from error
     except Exception as error:  # a dataset is the user's code and may raise anything
         message = f"the dataset {spec.name} failed: {import_cause(error)}"
         raise DataError(Problem(path=path, message=message)) from error
@@ -106,6 +105,44 @@ def _from_plugin(spec: PluginSpec, base: Path, path: str, like: Table | None) ->
         raise DataError(Problem(path=path, message=f"the dataset {spec.name} has no samples"))
     fingerprint = table.fingerprint()
     return Source(table if like is None else _as(like, table, path), fingerprint)
+
+
+def _found(spec: PluginSpec, base: Path, path: str) -> tuple[plugins.Plugin, dict[str, Any]]:
+    """The dataset and its checked options."""
+    try:
+        plugin = plugins.find("datasets", spec.name, base, path=path)
+    except PluginError as error:
+        if (base / spec.name).exists():
+            hint = f"for the file or folder of that name write ./{spec.name}"
+            raise PluginError([replace(p, mend=hint) for p in error.problems]) from error
+        raise
+    options, problems = plugins.check_options(plugin, spec.options, path)
+    if problems:
+        raise PluginError(problems)
+    return plugin, options
+
+
+def _refuse_memory(plugin: plugins.Plugin, options: Mapping[str, Any], path: str) -> None:
+    """A dataset's own files in the memory of this process are not seen by the workers."""
+    for name in path_options(plugin):
+        given = options.get(name)
+        urls = given if isinstance(given, (list, tuple)) else [given]
+        if any(in_memory(str(url)) for url in urls):
+            raise JobError(
+                Problem(
+                    path=f"{path}.{name}",
+                    message="memory:// is seen by one process only, but cluster.workers is not 0",
+                    got=given,
+                    allowed="a shared folder (file://) or an object store (s3://)",
+                )
+            )
+
+
+def _inside(problem: Problem, path: str) -> Problem:
+    """A problem that a dataset tells of its own option, with the option's place in the job."""
+    if problem.path == path or problem.path.startswith(f"{path}."):
+        return problem
+    return replace(problem, path=f"{path}.{problem.path}" if problem.path else path)
 
 
 def _as(like: Table, table: Table, path: str) -> Table:

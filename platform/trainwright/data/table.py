@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
-Kind = Literal["image", "vector", "value", "class", "tokens", "mask", "id"]
+Kind = Literal["image", "vector", "value", "class", "tokens", "mask", "group", "id"]
+
+IGNORED = -100
+"""Stands in a column of tokens to predict where there is none; losses and metrics leave it out."""
 
 SAMPLE_ID = "sample_id"
 """The reserved column: each sample's row number in its source, before any split."""
@@ -23,8 +26,14 @@ _DTYPES: dict[str, torch.dtype] = {
     "class": torch.int64,
     "tokens": torch.int64,
     "mask": torch.bool,
+    "group": torch.int64,
     "id": torch.int64,
 }
+_COMPACT: dict[str, tuple[torch.dtype, ...]] = {
+    "image": (torch.uint8,),
+    "tokens": (torch.int16, torch.int32),
+}
+"""Kind -> types in which it may be stored besides its own; :meth:`Table.take` gives its own."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class Column:
 
     Attributes:
         kind: image (channels, height, width), vector, value (numbers to predict), class (index),
-            tokens (indices, padded), mask (True where something counts) or id.
+            tokens (indices, padded), mask (True where something counts), group (number of the
+            bag, query or person that the sample belongs to) or id.
         shape: shape of one sample, without the batch dimension.
         dtype: of the tensors that :meth:`Table.take` gives.
         num_classes: of a class column; size of the vocabulary of a tokens column.
@@ -54,7 +64,8 @@ class Column:
 class Table:
     """Immutable columns of samples on the CPU; always with an int64 column ``sample_id``.
 
-    Images may be stored as bytes (uint8); :meth:`take` gives them as float32 in [0, 1].
+    Images may be stored as bytes (uint8), which :meth:`take` gives as float32 in [0, 1]; tokens
+    as int16 or int32, which it gives as int64.
 
     Attributes:
         columns: name -> what it holds.
@@ -122,6 +133,11 @@ class Table:
             columns[name] = _column_of(kinds[name], tensors[name], labels.get(name))
         return cls(columns, tensors)
 
+    def with_classes(self, sizes: Mapping[str, int]) -> Table:
+        """The same table with other numbers of classes, or sizes of vocabularies, by column."""
+        described = {n: replace(self.columns[n], num_classes=size) for n, size in sizes.items()}
+        return Table({**self.columns, **described}, self.tensors)
+
     def __len__(self) -> int:
         return int(self.tensors[SAMPLE_ID].shape[0])
 
@@ -140,7 +156,9 @@ class Table:
     def take_column(self, name: str, indices: torch.Tensor) -> torch.Tensor:
         """One column of :meth:`take`."""
         rows = self.tensors[name].index_select(0, indices)
-        return rows.to(torch.float32).div_(255.0) if rows.dtype == torch.uint8 else rows
+        if rows.dtype == torch.uint8:
+            return rows.to(torch.float32).div_(255.0)
+        return rows.to(self.columns[name].dtype)
 
     def chunks(self, size: int = 4096) -> Iterator[torch.Tensor]:
         """Indices of all samples in their order, at most ``size`` at a time."""
@@ -168,8 +186,7 @@ class Table:
 
 
 def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
-    stored_as_bytes = column.kind == "image" and tensor.dtype == torch.uint8
-    if tensor.dtype != column.dtype and not stored_as_bytes:
+    if tensor.dtype not in (column.dtype, *_COMPACT.get(column.kind, ())):
         raise ValueError(f"column {name}: declared {column.dtype}, got {tensor.dtype}")
     if column.dtype != _DTYPES[column.kind]:
         raise ValueError(f"column {name}: {column.kind} must be {_DTYPES[column.kind]}")
@@ -184,7 +201,10 @@ def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
     if column.kind == "class" and column.num_classes is None:
         raise ValueError(f"column {name}: a class column needs num_classes")
     if column.num_classes is not None and column.kind in ("class", "tokens") and len(tensor):
-        low, high = (int(limit) for limit in torch.aminmax(tensor))
+        counted = tensor[tensor != IGNORED] if column.kind == "tokens" else tensor
+        if not counted.numel():
+            return
+        low, high = (int(limit) for limit in torch.aminmax(counted))
         if low < 0 or high >= column.num_classes:
             raise ValueError(
                 f"column {name}: {column.num_classes} classes allow indices 0 to "
@@ -195,7 +215,7 @@ def _check(name: str, column: Column, tensor: torch.Tensor) -> None:
 def _tensor_of(kind: Kind, tensor: torch.Tensor) -> torch.Tensor:
     if kind == "value" and tensor.ndim == 1:
         tensor = tensor.unsqueeze(1)
-    if kind == "image" and tensor.dtype == torch.uint8:
+    if tensor.dtype in _COMPACT.get(kind, ()):
         return tensor
     return tensor.to(_DTYPES[kind])
 
@@ -203,7 +223,8 @@ def _tensor_of(kind: Kind, tensor: torch.Tensor) -> torch.Tensor:
 def _column_of(kind: Kind, tensor: torch.Tensor, labels: Sequence[str | int] | None) -> Column:
     num_classes = None
     if kind in ("class", "tokens"):
-        num_classes = len(labels) if labels else (int(tensor.max()) + 1 if tensor.numel() else 1)
+        highest = int(tensor.max()) if tensor.numel() else 0
+        num_classes = len(labels) if labels else max(highest, 0) + 1
     return Column(
         kind=kind,
         shape=tuple(tensor.shape[1:]),

@@ -46,7 +46,7 @@ class Use:
 
 
 def uses(spec: TrainJob) -> list[Use]:
-    """Every plugin that a job names, in the order of the job's sections."""
+    """The plugins that a job's sections name, in their order."""
     many = isinstance(spec.objective, list)
     found = list(_datasets(spec.data))
     found += _numbered("transforms", spec.data.transforms, "data.transforms")
@@ -62,6 +62,29 @@ def uses(spec: TrainJob) -> list[Use]:
     found.append(Use("schedules", spec.schedule, "schedule"))
     found += _numbered("metrics", spec.metrics, "metrics")
     return found
+
+
+def all_uses(spec: TrainJob, base: Path) -> list[Use]:
+    """Every plugin that a job names, each followed by those inside of it.
+
+    Args:
+        spec: the job.
+        base: folder of the job file, where plugin files are found.
+    """
+
+    def with_inner(use: Use) -> list[Use]:
+        return [use, *(found for inner in _inside(use, base) for found in with_inner(inner))]
+
+    return [found for use in uses(spec) for found in with_inner(use)]
+
+
+def _inside(use: Use, base: Path) -> Iterator[Use]:
+    """The plugins that the options of another name."""
+    from trainwright.plugins.resolve import nested_specs
+
+    for option, group, spec in nested_specs(use.group, use.spec, base):
+        name, _, index = option.partition(".")
+        yield Use(group, spec, use.option_path(name) + (f".{index}" if index else ""))
 
 
 def _numbered(group: str, specs: Any, path: str) -> list[Use]:
@@ -108,7 +131,13 @@ def plugin_problems(spec: TrainJob, base: Path) -> list[Problem]:
         Unknown names, plugins that cannot be imported, unknown, missing and wrong options; in
         the order of the job's sections and without places.
     """
-    return [problem for use in uses(spec) for problem in _check(use, base)]
+    return [problem for use in uses(spec) for problem in _check_whole(use, base)]
+
+
+def _check_whole(use: Use, base: Path) -> list[Problem]:
+    """A plugin and those inside of it; it is made on trial only if these are in order."""
+    inner = [problem for item in _inside(use, base) for problem in _check_whole(item, base)]
+    return [*_check(use, base, trial=not inner), *inner]
 
 
 def plugins_of(job: Job) -> list[Plugin]:
@@ -119,11 +148,13 @@ def plugins_of(job: Job) -> list[Plugin]:
     """
     from trainwright.plugins import find
 
-    return [find(use.group, use.spec.name, job.base, path=use.path) for use in uses(job.spec)]
+    found = all_uses(job.spec, job.base)
+    return [find(use.group, use.spec.name, job.base, path=use.path) for use in found]
 
 
-def _check(use: Use, base: Path) -> list[Problem]:
+def _check(use: Use, base: Path, trial: bool) -> list[Problem]:
     from trainwright.plugins import check_options, find
+    from trainwright.plugins.resolve import Site, resolved
 
     try:
         plugin = find(use.group, use.spec.name, base, path=f"{use.path}.name")
@@ -134,7 +165,9 @@ def _check(use: Use, base: Path) -> list[Problem]:
     wrong = [_improved(problem, use, plugin) for problem in problems if problem not in missing]
     if missing or wrong:
         return [*_twice(use), *wrong, *_really_missing(missing, wrong, use)]
-    return _twice(use) or _refused(use, plugin, values)
+    if twice := _twice(use):
+        return twice
+    return _refused(use, plugin, resolved(plugin, values, Site(base, use.path))) if trial else []
 
 
 def _twice(use: Use) -> list[Problem]:

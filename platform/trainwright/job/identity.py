@@ -146,12 +146,23 @@ class _Reduction:
         """Name, differing fields, and the options that differ from the constructor's defaults."""
         fields = {**self._section(spec), "name": spec.name}
         defaults = self._defaults(spec.name, group) if group else {}
+        places = self._places(spec.name) if group == "datasets" else []
         options = {
             name: value
             for name, value in spec.options.items()
-            if name not in defaults or canonical(value) != defaults[name]
+            if name not in places and (name not in defaults or canonical(value) != defaults[name])
         }
         return {**fields, "options": options} if options else fields
+
+    def _places(self, name: str) -> list[str]:
+        """The options that say where a dataset's files lie, for which the fingerprint stands."""
+        from trainwright.plugins import find
+        from trainwright.plugins.markers import path_options
+
+        try:
+            return path_options(find("datasets", name, self.base))
+        except PluginError:
+            return []
 
     def _defaults(self, name: str, group: str) -> dict[str, str]:
         """The constructor's defaults that a job could also write, in canonical form."""

@@ -94,8 +94,8 @@ class HeldOut(Section):
 class ColumnSpec(Section):
     """The declared type of one column of a file source."""
 
-    type: Literal["image", "vector", "value", "class", "tokens", "mask"] = Field(
-        description="what the column holds"
+    type: Literal["image", "vector", "value", "class", "tokens", "mask", "group"] = Field(
+        description="what the column holds; group: the bag, query or person a sample belongs to"
     )
     source: FileColumns | None = Field(
         None,

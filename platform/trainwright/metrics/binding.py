@@ -56,7 +56,12 @@ class MetricBinding:
     """
 
     def __init__(
-        self, name: str, metric: Metric, bind: Mapping[str, str], path: str = "metrics"
+        self,
+        name: str,
+        metric: Metric,
+        bind: Mapping[str, str],
+        path: str = "metrics",
+        classes_last: bool = False,
     ) -> None:
         """Bind the metric.
 
@@ -65,6 +70,8 @@ class MetricBinding:
             metric: a torchmetrics object.
             bind: argument of ``update`` -> model output or batch column, where names differ.
             path: dotted path in the job, for messages.
+            classes_last: whether predictions have the classes in their last dimension, as those
+                of tokens do, and not in dimension 1.
 
         Raises:
             PluginError: ``bind`` names an argument that the metric does not have.
@@ -72,6 +79,7 @@ class MetricBinding:
         self.name = name
         self.metric = metric
         self._path = path
+        self._classes_last = classes_last
         self._binding = NameBinding(arguments_of(metric.update), bind)
         match = _TASK.match(type(metric).__name__)
         of_library = type(metric).__module__.startswith("torchmetrics.classification")
@@ -136,6 +144,8 @@ class MetricBinding:
         if self._task is not None:
             target = whole_targets(target)
             raw = self._source_of_preds(outputs) == "logits"
+            if self._classes_last and preds.ndim == target.ndim + 1:
+                preds = preds.movedim(-1, 1)
             preds = class_scores(preds, target, self._task, raw=raw, by_label=self._by_label)
         return {**values, "preds": preds, "target": target}
 

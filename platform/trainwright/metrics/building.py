@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainwright.data.table import IGNORED
 from trainwright.errors import PluginError, Problem
 from trainwright.metrics.binding import MetricBinding
 from trainwright.plugins import Plugin, check_options, construct, find
@@ -31,7 +32,8 @@ def build_metric(
         name: a short name, a torchmetrics class name, an import path, or ``file.py:Name``.
         options: as written in the job.
         facts: what the data says: ``num_classes`` of a class target makes the task
-            ``multiclass``; ``out_features`` is the number of labels of a multilabel task.
+            ``multiclass``; ``out_features`` is the number of labels of a multilabel task; tokens
+            that are no target do not count.
         bind: argument of the metric's ``update`` -> model output or batch column.
         base: folder of the job.
         path: dotted path of the metric in the job, for messages.
@@ -53,7 +55,8 @@ def build_metric(
         message = f"{name} makes a {type(metric).__name__}, which is no torchmetrics.Metric"
         mend = "derive it from torchmetrics.Metric: its states are then right across workers"
         raise PluginError(Problem(f"{path}.name", message, mend=mend))
-    return MetricBinding(metric_label(name), metric, bind, path)
+    of_tokens = facts.get("target_kind") == "tokens"
+    return MetricBinding(metric_label(name), metric, bind, path, classes_last=of_tokens)
 
 
 def metric_label(name: str) -> str:
@@ -89,6 +92,8 @@ def _derived(options: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, 
         derived = {"task": "multiclass", "num_classes": facts["num_classes"]}
     if options.get("task") == "multilabel" and "out_features" in facts:
         derived["num_labels"] = facts["out_features"]
+    if facts.get("target_kind") == "tokens":
+        derived["ignore_index"] = IGNORED
     return derived
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from trainwright.models.bag_of_tokens import BagOfTokens
 from trainwright.models.convnet import ConvNet
+from trainwright.models.gpt import GPT
 from trainwright.models.mlp import MLP
 from trainwright.models.resnet import ResNet
+from trainwright.models.two_tower import TwoTower
+from trainwright.models.unet import UNet
 from trainwright.models.vit import ViT
 
-__all__ = ["MLP", "ConvNet", "ResNet", "ViT"]
+__all__ = ["GPT", "MLP", "BagOfTokens", "ConvNet", "ResNet", "TwoTower", "UNet", "ViT"]

@@ -1,4 +1,4 @@
-"""Relative paths of data, made absolute before a job leaves the folder of its file."""
+"""Relative paths in a job, made absolute before it leaves the folder of its file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from trainwright.job import Job
 from trainwright.job.models import DataSpec, HeldOut, NamedSource, PluginSpec, TrainJob
 from trainwright.job.sources import is_file_source
+from trainwright.plugins.resolve import absolute, anchored_spec
 
 
 def anchored(job: Job) -> TrainJob:
-    """The job's values with data paths that mean the same file from any working folder."""
+    """The job's values with paths of data and models that mean the same from any folder."""
     data = job.spec.data
     changes: dict[str, object] = {"source": _anchored(data.source, data, job.base)}
     for name in ("validation", "test"):
@@ -22,12 +23,15 @@ def anchored(job: Job) -> TrainJob:
         name: named.model_copy(update={"source": _anchored(named.source, named, job.base)})
         for name, named in data.sources.items()
     }
-    return job.spec.model_copy(update={"data": data.model_copy(update=changes)})
+    model = anchored_spec("models", job.spec.model, job.base)
+    return job.spec.model_copy(update={"data": data.model_copy(update=changes), "model": model})
 
 
 def _anchored(
     source: str | PluginSpec, data: DataSpec | NamedSource, base: Path
 ) -> str | PluginSpec:
-    if not isinstance(source, str) or not is_file_source(source, data.format) or "://" in source:
+    if isinstance(source, PluginSpec):
+        return anchored_spec("datasets", source, base)
+    if not is_file_source(source, data.format):
         return source
-    return str(base / Path(source).expanduser())
+    return str(absolute(source, base))

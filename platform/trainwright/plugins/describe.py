@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from trainwright.durations import Duration
+from trainwright.plugins.markers import Nested, holds_many, marker_of
 
 _WORDS: dict[Any, str] = {
     Any: "anything",
@@ -33,6 +34,9 @@ def describe(annotation: Any) -> str:
     """The type in words, for example ``list of 2: number >= 0, number or null``."""
     origin = get_origin(annotation)
     if origin is Annotated:
+        nested = marker_of(annotation, Nested)
+        if nested is not None:
+            return _describe_nested(annotation, nested.group)
         limits = bounds(annotation)
         return f"{describe(get_args(annotation)[0])}{' ' if limits else ''}{limits}"
     if origin is Literal:
@@ -49,6 +53,12 @@ def describe(annotation: Any) -> str:
         return _WORDS[annotation]
     except (KeyError, TypeError):
         return getattr(annotation, "__name__", str(annotation))
+
+
+def _describe_nested(annotation: Any, group: str) -> str:
+    what = f"list of {group}" if holds_many(annotation) else group.removesuffix("s")
+    optional = type(None) in get_args(get_args(annotation)[0])
+    return f"{what}, each by name with options{' or null' if optional else ''}"
 
 
 def bounds(annotation: Any) -> str:

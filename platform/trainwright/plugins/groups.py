@@ -18,7 +18,16 @@ GROUPS: dict[str, str] = {
 }
 """Group name -> what it holds; the entry-point group is ``trainwright.<group>``."""
 
-DERIVED = ("num_classes", "in_features", "in_channels", "image_size", "out_features")
+DERIVED = (
+    "num_classes",
+    "in_features",
+    "in_channels",
+    "image_size",
+    "out_features",
+    "out_channels",
+    "vocabulary_size",
+    "sequence_length",
+)
 """Constructor parameters that the data answers when the job leaves them out."""
 
 

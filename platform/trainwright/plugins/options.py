@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from trainwright.errors import MISSING, InputError, PluginError, Problem
 from trainwright.plugins.describe import describe, is_tensor, union_members
 from trainwright.plugins.groups import Plugin
+from trainwright.plugins.markers import written_form
 from trainwright.plugins.signature import Parameter, Signature
 from trainwright.suggest import nearest, one_of
 
@@ -47,7 +48,7 @@ def check_options(
         place = _join(path, name)
         parameter = signature.parameters.get(name)
         if parameter is not None:
-            values[name], wrong = _checked(parameter.annotation, value, place)
+            values[name], wrong = _checked(written_form(parameter.annotation), value, place)
             problems += wrong
         elif signature.open:
             values[name] = value

@@ -154,7 +154,13 @@ def _timetable(plan: Plan, job: TrainJob, splits: Splits, world_size: int) -> Ti
 def _model(
     job: TrainJob, base: Path, splits: Splits, facts: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, str], Sequence[str] | None]:
-    model = build_plugin("models", job.model, base, "model", facts)
+    def facts_of(option: str) -> Mapping[str, Any]:
+        """What the column that the argument of this name reads says; else the job's facts."""
+        column = job.model.inputs.get(option, option)
+        named = {option: column} if column in splits.columns else job.model.inputs
+        return data_facts(splits.columns, named)
+
+    model = build_plugin("models", job.model, base, "model", facts, facts_of)
     if not isinstance(model, nn.Module):
         raise PluginError(
             Problem(path="model.name", message="does not give a torch.nn.Module", got=type(model))

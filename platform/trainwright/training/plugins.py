@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,27 @@ from trainwright.errors import PluginError
 from trainwright.job.check import culprit
 from trainwright.job.models import PluginSpec
 from trainwright.plugins import Plugin, check_options, construct, find
+from trainwright.plugins.resolve import Site, resolved
 
 
 def build_plugin(
-    group: str, spec: PluginSpec, base: Path, path: str, derived: Mapping[str, Any] | None = None
+    group: str,
+    spec: PluginSpec,
+    base: Path,
+    path: str,
+    derived: Mapping[str, Any] | None = None,
+    nested: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> Any:
     """Find, check and construct one plugin of a job.
+
+    Args:
+        group: kind of plugin.
+        spec: name and options.
+        base: folder of the job file.
+        path: dotted path in the job, for messages.
+        derived: what the data answers.
+        nested: what it answers for the plugin inside this one that an option names; default: the
+            same.
 
     Raises:
         PluginError: unknown, or its options are wrong.
@@ -26,6 +41,8 @@ def build_plugin(
     options, problems = check_options(plugin, spec.options, path, derived or {})
     if problems:
         raise PluginError(problems)
+    site = Site(base, path, nested or (lambda _: derived or {}))
+    options = resolved(plugin, options, site)
     try:
         return construct(plugin, options, path)
     except PluginError as error:
@@ -42,5 +59,5 @@ def _blaming(
     if blamed is None:
         return error
     return PluginError(
-        [replace(p, path=f"{p.path}.{blamed}", got=written[blamed]) for p in error.problems]
+        [replace(p, path=f"{p.path}.{blamed}", got=spec.options[blamed]) for p in error.problems]
     )

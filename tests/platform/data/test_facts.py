@@ -42,8 +42,8 @@ def test_oblong_images_and_tokens() -> None:
     assert facts["in_features"] == 72
     assert data_facts(table, {"x": "words"}) == {
         "in_features": 2,
-        "num_tokens": 6,
-        "length": 2,
+        "vocabulary_size": 6,
+        "sequence_length": 2,
         "out_features": 1,
         "target_kind": "value",
     }

@@ -44,6 +44,22 @@ def class_indices(column: Any, classes: int | list[str | int] | None) -> tuple[A
     return _looked_up(values, classes), len(classes), tuple(classes)
 
 
+def group_numbers(column: Any) -> Array:
+    """The number of each row's group, int64 of shape (rows,).
+
+    Args:
+        column: chunked array of whole numbers, which stay, or of text, whose distinct values are
+            numbered from 0 as they come.
+
+    Raises:
+        ColumnError: wrong type, or a null.
+    """
+    values = _plain(column)
+    if pa.types.is_integer(values.type):
+        return _numpy(values)
+    return _numpy(pc.index_in(values, value_set=pc.unique(values)))
+
+
 def _plain(column: Any) -> Any:
     kind = column.type
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):

@@ -11,7 +11,7 @@ import torch
 
 from trainwright.data.files import arrays
 from trainwright.data.files.arrays import Array
-from trainwright.data.files.classes import class_indices
+from trainwright.data.files.classes import class_indices, group_numbers
 from trainwright.data.files.column_error import ColumnError
 from trainwright.data.files.images import images, size_error
 from trainwright.data.table import Column
@@ -89,6 +89,11 @@ def _class(name: str, spec: ColumnSpec, columns: Sequence[Any], like: Column | N
     return {name: (Column("class", (), torch.int64, count, labels), torch.from_numpy(indices))}
 
 
+def _group(name: str, spec: ColumnSpec, columns: Sequence[Any], like: Column | None) -> Converted:
+    groups = torch.from_numpy(group_numbers(columns[0]))
+    return {name: (Column("group", (), torch.int64), groups)}
+
+
 def _tokens(name: str, spec: ColumnSpec, columns: Sequence[Any], like: Column | None) -> Converted:
     values, lengths = arrays.ragged(columns[0])
     if not np.issubdtype(values.dtype, np.integer):
@@ -155,4 +160,5 @@ _CONVERTERS: dict[str, Callable[[str, ColumnSpec, Sequence[Any], Column | None],
     "class": _class,
     "tokens": _tokens,
     "mask": _mask,
+    "group": _group,
 }

@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from trainwright.errors import DataError, JobError, Problem
 from trainwright.suggest import nearest, one_of
 
-Format = Literal["parquet", "arrow", "csv"]
+Format = Literal["parquet", "arrow", "csv", "text"]
 
 ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from trainwright.data.sources.bags import synthetic_bags, synthetic_sets
 from trainwright.data.sources.bundled import breast_cancer, diabetes, digits, wine
+from trainwright.data.sources.graph import graph_links, graph_nodes
+from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
     synthetic_classification,
     synthetic_images,
     synthetic_regression,
 )
+from trainwright.data.sources.text import text
 
 __all__ = [
     "breast_cancer",
     "diabetes",
     "digits",
+    "graph_links",
+    "graph_nodes",
+    "synthetic_bags",
     "synthetic_classification",
     "synthetic_images",
     "synthetic_regression",
+    "synthetic_sets",
+    "synthetic_shapes",
+    "text",
     "wine",
 ]

@@ -10,6 +10,7 @@ from trainwright.data.transforms.chain import TransformChain
 from trainwright.data.transforms.protocol import Transform
 from trainwright.errors import InputError, PluginError, Problem
 from trainwright.job.models import PluginSpec
+from trainwright.plugins.resolve import Site, resolved
 
 
 def build_chain(
@@ -43,7 +44,7 @@ def _build(spec: PluginSpec, base: Path, path: str) -> Transform:
     options, problems = plugins.check_options(plugin, spec.options, path)
     if problems:
         raise PluginError(problems)
-    transform = plugins.construct(plugin, options, path)
+    transform = plugins.construct(plugin, resolved(plugin, options, Site(base, path)), path)
     if not isinstance(transform, Transform):
         raise PluginError(
             Problem(

@@ -125,7 +125,8 @@ def _apply(transform: Transform, table: Table, context: TransformContext) -> Tab
         for column, tensor in result.items():
             parts.setdefault(column, []).append(tensor)
     tensors = {name: torch.cat(part) for name, part in parts.items()}
-    described = {name: _describe(table.columns.get(name), x) for name, x in tensors.items()}
+    known = {**protocol.new_columns(transform, table.columns), **table.columns}
+    described = {name: _describe(known.get(name), x) for name, x in tensors.items()}
     return Table(described, tensors)
 
 

@@ -69,6 +69,8 @@ class Transform(Protocol):
     - ``bind(columns: Mapping[str, Column]) -> None``: told what the columns hold, before ``fit``.
     - ``fit(table: Table) -> None``: learns from the training split, as the transforms before this
       one leave it in evaluation.
+    - ``new_columns(columns) -> Mapping[str, Column]``: what the columns that it adds hold; without
+      it their kind is guessed from the type of their numbers.
     - ``state_dict() -> dict`` and ``load_state_dict(state)``: what ``fit`` learnt.
     """
 
@@ -96,6 +98,14 @@ def fit(transform: Transform, table: Table) -> None:
     """Let the transform learn from ``table``, if it does."""
     if hasattr(transform, "fit"):
         transform.fit(table)
+
+
+def new_columns(transform: Transform, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+    """What the transform says of the columns that it adds; empty when it says nothing."""
+    if not hasattr(transform, "new_columns"):
+        return {}
+    declared: Mapping[str, Column] = transform.new_columns(columns)
+    return declared
 
 
 def state_of(transform: Transform) -> dict[str, Any]:
