@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trainwright.errors import InputError, Problem
 from trainwright.runs import RESOLVED, RunRecord, list_runs
-from trainwright.storage import Folder
+from trainwright.storage import Folder, cause_of, how_to_reach
 from trainwright.tracking import TrackingState, read_state
 
 Sent = Literal["off", "all", "part", "none", "sending"]
@@ -79,18 +79,28 @@ def open_storage(url: str | Path, path: str = "--storage") -> Folder:
         path: where the URL was written, for the message.
 
     Raises:
-        InputError: nothing can serve the URL.
+        InputError: nothing can serve the URL, or its store does not answer.
     """
     text = str(url)
     folder = Folder(text if "://" in text else str(Path(text).expanduser().absolute()))
     try:
         folder.fs  # noqa: B018
     except (ImportError, ValueError) as error:
-        mend = "for s3:// install trainwright[s3]" if text.startswith("s3") else None
+        mend = how_to_reach(text, error)
         raise InputError(
             Problem(path, str(error), text, "a folder or an fsspec URL", mend=mend)
         ) from error
+    if not folder.is_local:
+        _answers(folder, path)
     return folder
+
+
+def _answers(folder: Folder, path: str) -> None:
+    try:
+        folder.names()
+    except Exception as error:  # whatever the store's client raises
+        message = f"cannot reach {folder.url}: {cause_of(error)}"
+        raise InputError(Problem(path, message, mend=how_to_reach(folder.url, error))) from error
 
 
 def overview(storage: Folder) -> list[RunOverview]:

@@ -117,3 +117,20 @@ class Folder:
         target = self.join(name)
         if self.fs.exists(target):
             self.fs.rm(target, recursive=True)
+
+
+def cause_of(error: Exception) -> str:
+    """What a store's client says of a failure, in one line."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def how_to_reach(url: str, error: Exception) -> str | None:
+    """What to do about a store that cannot be reached, where that is known."""
+    if isinstance(error, ImportError):
+        return "install the package, for s3:// by: pip install 'trainwright[s3]'"
+    if url.startswith("s3"):
+        return (
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a store "
+            "that is not Amazon's"
+        )
+    return None

@@ -108,7 +108,8 @@ def start(
         options: for ``run_job``.
     """
     process = _processes.Process(
-        target=_drive, args=(str(job), list(overrides), before, list(arguments), options)
+        target=_drive,
+        args=(str(job), list(overrides), before, list(arguments), options, dict(os.environ)),
     )
     process.start()
     STARTED.append(Driver(process))
@@ -126,11 +127,13 @@ def _drive(
     before: Callable[..., None] | None,
     arguments: list[Any],
     options: dict[str, Any],
+    environment: dict[str, str],
 ) -> None:
     from trainwright.errors import InputError, Interrupted
     from trainwright.job import Job
     from trainwright.orchestration.launch import run_job
 
+    os.environ.update(environment)  # the server that forks has kept that of its own start
     os.chdir(Path(job).parent)
     if before is not None:
         before(*arguments)

@@ -12,6 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from trainwright.errors import DataError, JobError, Problem
+from trainwright.storage import cause_of, how_to_reach
 from trainwright.suggest import nearest, one_of
 
 Format = Literal["parquet", "arrow", "csv", "text"]
@@ -175,13 +176,5 @@ def _unknown_endings(source: str, found: Iterable[str], path: str) -> DataError:
 
 
 def _unreachable(source: str, path: str, error: Exception) -> DataError:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    mend = None
-    if isinstance(error, ImportError):
-        mend = "install the package, for s3:// by: pip install 'trainwright[s3]'"
-    elif source.startswith("s3"):
-        mend = (
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a store "
-            "that is not Amazon's"
-        )
-    return DataError(Problem(path=path, message=f"cannot read {source}: {text}", mend=mend))
+    message = f"cannot read {source}: {cause_of(error)}"
+    return DataError(Problem(path=path, message=message, mend=how_to_reach(source, error)))
