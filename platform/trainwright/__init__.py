@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainwright.api import run as run
     from trainwright.api import sync as sync
     from trainwright.api import validate as validate
+    from trainwright.compare.results import Comparison as Comparison
     from trainwright.data.table import Column as Column
     from trainwright.data.table import Table as Table
     from trainwright.errors import CheckpointError as CheckpointError
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "trainwright.api": ("export", "list_runs", "run", "sync", "validate"),
+    "trainwright.compare.results": ("Comparison",),
     "trainwright.data.table": ("Column", "Table"),
     "trainwright.errors": (
         "CheckpointError",
@@ -75,6 +77,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CheckpointError",
     "Column",
+    "Comparison",
     "Context",
     "DataError",
     "Declares",

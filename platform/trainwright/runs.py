@@ -40,6 +40,7 @@ class RunRecord:
         alive: seconds since 1970 at which that process last wrote this record.
         error: why it failed.
         resumed_from: ``RUN@STEP`` when training was continued from another run.
+        parent: name of the run (a comparison, say) under the same storage that this one is part of.
     """
 
     name: str
@@ -55,6 +56,7 @@ class RunRecord:
     alive: float = 0.0
     error: str | None = None
     resumed_from: str | None = None
+    parent: str | None = None
 
     def claim(self) -> None:
         """Mark the run as run by this process."""

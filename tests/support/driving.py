@@ -105,7 +105,7 @@ def start(
         job: the job file.
         overrides: ``a.b=value`` each.
         before: called in the process with ``arguments`` before the run.
-        options: for ``run_job``.
+        options: for the ``Request``.
     """
     process = _processes.Process(
         target=_drive,
@@ -131,14 +131,16 @@ def _drive(
 ) -> None:
     from trainwright.errors import InputError, Interrupted
     from trainwright.job import Job
-    from trainwright.orchestration.launch import run_job
+    from trainwright.job.kinds import kind_of
+    from trainwright.orchestration.request import Request
 
     os.environ.update(environment)  # the server that forks has kept that of its own start
     os.chdir(Path(job).parent)
     if before is not None:
         before(*arguments)
     try:
-        run_job(Job.load(job, overrides), **options)
+        loaded = Job.load(job, overrides)
+        kind_of(loaded).run(loaded, Request(**options))
     except BaseException as error:
         traceback.print_exc()
         code = 2 if isinstance(error, InputError) else 130 if isinstance(error, Interrupted) else 1

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from trainwright.cli.problems import problem_to_json, refusal, write_traceback
 from trainwright.cli.terminal import console, lasting, reserved_output
-from trainwright.cli.words import plain_json
 from trainwright.errors import InputError, TrainwrightError
+from trainwright.plain import plain_json
 
 INTERRUPTED = 130
 

@@ -110,7 +110,7 @@ class Call:
             return kind_of(job).run(job, request)
 
     def _note_start(self, view: View, started: Any) -> None:
-        from trainwright.orchestration.launch import driver_log
+        from trainwright.orchestration.shipping import driver_log
 
         self.folder = started.folder
         self.report.log = driver_log(started.folder)

@@ -40,7 +40,7 @@ class View(Protocol):
         """End, whatever became of the run."""
         ...
 
-    def started(self, started: Started) -> None:
+    def started(self, started: Any) -> None:
         """The job is good and training is about to start."""
         ...
 

@@ -7,9 +7,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -68,14 +67,3 @@ def _program(name: str) -> str:
     if called.name != "trainwright" or (found is not None and called.samefile(found)):
         return name
     return str(called.with_name(name))
-
-
-def plain_json(value: Any) -> Any:
-    """``value`` in standard JSON: numbers that are not finite become ``nan``, ``inf``, ``-inf``."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain_json(item) for key, item in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return [plain_json(item) for item in value]
-    return value

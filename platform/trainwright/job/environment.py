@@ -9,7 +9,10 @@ from typing import Any
 from trainwright.errors import Problem
 from trainwright.suggest import nearest
 
-_PLACES = re.compile(r"storage|tracking\..+|data\.((validation|test|sources\.[^.]+)\.)?source")
+_PLACES = re.compile(
+    r"((base|variants\.[^.]+)\.)?"
+    r"(storage|tracking\..+|data\.((validation|test|sources\.[^.]+)\.)?source)"
+)
 _ALLOWED = "storage, tracking.* and the sources under data"
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

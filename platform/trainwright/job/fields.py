@@ -47,6 +47,8 @@ _FORMS: dict[str, str] = {
     "cluster.address": "local, auto, or host:port",
     "data.source": "the name of a dataset, or a path or URL of parquet, arrow or csv files",
     "storage": "a folder or a URL",
+    "base": "a job of kind train, or the path of its file",
+    "seeds": "how many, as a whole number > 0, or a list of whole numbers >= 0",
     "data.validation": "a number > 0 and < 1, or a section",
     "data.test": "a number > 0 and < 1, or a section",
 }

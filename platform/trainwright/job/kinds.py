@@ -132,6 +132,16 @@ KINDS: dict[str, Kind] = {
             runner="trainwright.orchestration.launch:run_training",
             options=("fresh", "resume"),
         ),
+        Kind(
+            name="compare",
+            purpose="variants of one training job over several seeds, and what is expected of them",
+            form="trainwright.compare.spec:CompareJob",
+            rules="trainwright.compare.rules:broken_rules",
+            validation="trainwright.compare.running:validate_comparison",
+            runner="trainwright.compare.running:run_comparison",
+            screen="trainwright.cli.comparing:CompareScreen",
+            options=("fresh", "placebo"),
+        ),
     )
 }
 """Every kind by its name, in the order in which messages list them."""

@@ -62,7 +62,7 @@ class Job(Generic[SpecT]):
             >>> Job.load("jobs/quickstart.yaml", ["training.epochs=1"])  # doctest: +SKIP
         """
         document = Document.read(read_text(path), str(path), overrides, environ)
-        return _checked(document, Path(path).resolve().parent)
+        return checked(document, Path(path).resolve().parent)
 
     @classmethod
     def from_dict(
@@ -92,15 +92,23 @@ class Job(Generic[SpecT]):
         """
         document = Document.from_values(values, overrides, environ)
         folder = Path.cwd() if base is None else Path(base).resolve()
-        return _checked(document, folder)
+        return checked(document, folder)
 
     def locate(self, problem: Problem) -> Problem:
         """``problem`` with the file and line of its value, if it has none yet."""
         return self.document.place(problem)
 
 
-def _checked(document: Document, base: Path) -> Job[Any]:
-    """The job that a document holds, its form and its rules checked."""
+def checked(document: Document, base: Path) -> Job[Any]:
+    """The job that a document holds.
+
+    Args:
+        document: the values with their places.
+        base: folder at which plugin files and relative data paths start.
+
+    Raises:
+        JobError: its form or its rules are broken, with every problem that was found.
+    """
     kind, problems = named_kind(document.values)
     values = {**document.values, "kind": kind.name}
     job: Job[Any] | None = None

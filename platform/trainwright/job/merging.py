@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from trainwright.job.shorthand import is_plugin, written_out
 from trainwright.job.yaml_reader import Parsed, read_file, read_yaml
 
 EXTENDS = "extends"
+BASE = "base"
+"""The key under which jobs of some kinds hold, or name, another job."""
 
 
 def read_with_extends(text: str, file: str, chain: tuple[str, ...] = ()) -> Parsed:
@@ -31,21 +34,69 @@ def read_with_extends(text: str, file: str, chain: tuple[str, ...] = ()) -> Pars
         JobError: one of the files is missing or no job file, or they extend one another in a
             circle.
     """
-    parsed = read_yaml(text, file)
+    return _resolved(read_yaml(text, file), file, chain)
+
+
+def _resolved(parsed: Parsed, file: str, chain: tuple[str, ...], at: str = "") -> Parsed:
+    """``parsed``, which stands at the path ``at`` of ``file``, on top of what it extends."""
+    parsed = _with_base(parsed, file, chain)
     if EXTENDS not in parsed.values:
         return parsed
     location = parsed.locations[EXTENDS]
     name = parsed.values[EXTENDS]
+    path = f"{at}.{EXTENDS}" if at else EXTENDS
     if not isinstance(name, str) or not name:
-        raise JobError(Problem(EXTENDS, "names no file", name, allowed="a path", location=location))
+        raise JobError(Problem(path, "names no file", name, allowed="a path", location=location))
     target = os.path.normpath(os.path.join(os.path.dirname(file), name))
     files = (*chain, file)
     if _same(target, files):
         circle = " -> ".join((*files, target))
         message = f"the files extend one another in a circle: {circle}"
-        raise JobError(Problem(EXTENDS, message, name, location=location))
+        raise JobError(Problem(path, message, name, location=location))
     below = read_with_extends(read_file(Path(target), location), target, files)
-    return _merged(below, _without_extends(parsed))
+    return merged(below, _without_extends(parsed))
+
+
+def _with_base(parsed: Parsed, file: str, chain: tuple[str, ...]) -> Parsed:
+    """``parsed`` with the job that it names as its ``base``, or that its base extends, read in."""
+    base = parsed.values.get(BASE)
+    if not _may_have_base(parsed.values):
+        return parsed
+    if isinstance(base, str) and base:
+        inner = Parsed(
+            {EXTENDS: base}, {"": parsed.locations[BASE], EXTENDS: parsed.locations[BASE]}
+        )
+    elif isinstance(base, dict) and EXTENDS in base:
+        inner = inside(parsed, BASE)
+    else:
+        return parsed
+    whole = _resolved(inner, file, chain, BASE)
+    outer = {p: at for p, at in parsed.locations.items() if not _within(p, BASE)}
+    places = {f"{BASE}.{path}": at for path, at in whole.locations.items() if path}
+    places[BASE] = parsed.locations[BASE]
+    return Parsed({**parsed.values, BASE: whole.values}, {**outer, **places})
+
+
+def _may_have_base(values: Mapping[str, Any]) -> bool:
+    """Whether it can be of a kind that has a base; a file that extends another need not say it."""
+    kind = values.get("kind")
+    return kind not in (None, "train") or (kind is None and EXTENDS in values)
+
+
+def inside(parsed: Parsed, path: str) -> Parsed:
+    """The mapping at a dotted path, as if it were a file of its own."""
+    values: Any = parsed.values
+    for key in path.split("."):
+        values = values[key]
+    places = {"": nearest_location(parsed.locations, path)}
+    for inner, location in parsed.locations.items():
+        if inner.startswith(f"{path}."):
+            places[inner.removeprefix(f"{path}.")] = location
+    return Parsed(values, places)
+
+
+def _within(path: str, outer: str) -> bool:
+    return path == outer or path.startswith(f"{outer}.")
 
 
 def _same(target: str, files: tuple[str, ...]) -> bool:
@@ -57,7 +108,8 @@ def _without_extends(parsed: Parsed) -> Parsed:
     return Parsed(values, {p: at for p, at in parsed.locations.items() if p != EXTENDS})
 
 
-def _merged(below: Parsed, above: Parsed) -> Parsed:
+def merged(below: Parsed, above: Parsed) -> Parsed:
+    """``above`` on top of ``below``, every value with the place where it was written."""
     merge = _Merge()
     values = merge(below.values, above.values, "")
     locations = {

@@ -56,7 +56,22 @@ def _applied(parsed: Parsed, text: str) -> Parsed:
     if keys[0] == EXTENDS:
         message = "cannot be given on the command line"
         raise JobError(Problem(path, message, mend="write it into the file", location=location))
-    value = read_value(written, place)
+    return changed(parsed, path, read_value(written, place), location)
+
+
+def changed(parsed: Parsed, path: str, value: Any, location: Location) -> Parsed:
+    """A job with the value at one dotted path changed.
+
+    Args:
+        parsed: the job.
+        path: ``a.b``, with a number for the entry of a list; sections on the way are made.
+        value: the new value.
+        location: where it was written.
+
+    Raises:
+        JobError: the path leads through a single value or past the end of a list.
+    """
+    keys = path.split(".")
     try:
         values = _set(parsed.values, keys, 0, value)
     except _RefusedError as error:

@@ -46,6 +46,7 @@ def job_schema() -> dict[str, Any]:
     _name_plugins(definitions)
     _accept_short_forms(definitions)
     definitions["TrainJob"]["properties"]["deepspeed"] |= _deepspeed(definitions)
+    _accept_bases(definitions)
     for section in definitions.values():
         _without_titles(section)
     return {
@@ -132,6 +133,16 @@ def _accept_short_forms(definitions: dict[str, Any]) -> None:
     for name, short in (("HeldOut", fraction), ("Monitor", {"type": "string"})):
         long = definitions[name]
         definitions[name] = {"description": long["description"], "anyOf": [short, long]}
+
+
+def _accept_bases(definitions: dict[str, Any]) -> None:
+    """A comparison holds a training job or the path of one; an empty variant needs no braces."""
+    properties = definitions["CompareJob"]["properties"]
+    properties["base"] = {
+        "description": properties["base"]["description"],
+        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/TrainJob"}],
+    }
+    properties["variants"]["additionalProperties"] = {"type": ["object", "null"]}
 
 
 def _deepspeed(definitions: dict[str, Any]) -> dict[str, Any]:

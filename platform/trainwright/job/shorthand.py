@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+# A job may hold another one as its base, and changes to it.
+_PREFIX = r"((base|variants\.[^.]+)\.)?"
 _PLUGIN = re.compile(
-    r"(model|objective(\.\d+)?|strategies\.\d+|metrics\.\d+|optimizer|schedule"
+    _PREFIX + r"(model|objective(\.\d+)?|strategies\.\d+|metrics\.\d+|optimizer|schedule"
     r"|data\.transforms\.\d+|data\.((validation|test)\.)?source)"
 )
-_FRACTION = re.compile(r"data\.(validation|test)")
-_MONITOR = "training.monitor"
+_FRACTION = re.compile(_PREFIX + r"data\.(validation|test)")
+_MONITOR = re.compile(_PREFIX + r"training\.monitor")
 
 
 def is_plugin(path: str) -> bool:
@@ -23,7 +25,7 @@ def short_key(path: str, value: Any) -> str | None:
     if isinstance(value, str):
         if is_plugin(path):
             return "name"
-        return "metric" if path == _MONITOR else None
+        return "metric" if _MONITOR.fullmatch(path) else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "fraction" if _FRACTION.fullmatch(path) else None
     return None

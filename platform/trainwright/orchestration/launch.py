@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainwright.errors import InputError, Interrupted, RunError
@@ -20,13 +19,14 @@ from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.request import Request
 from trainwright.orchestration.result import RunResult
 from trainwright.orchestration.resuming import Source, continued_from
+from trainwright.orchestration.shipping import driver_log, shipping
 from trainwright.orchestration.signals import StopRequest, catch_signals
 from trainwright.orchestration.sole import sole_driver
 from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
-from trainwright.tracking import ShipperProcess, default_uri, plot_run
+from trainwright.tracking import ShipperProcess, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
 
 
@@ -131,7 +131,7 @@ def _run(
 ) -> RunResult:
     began = time.monotonic()
     before = record.seconds
-    with _shipping(job, storage, folder, record) as shipper:
+    with shipping(job, storage, folder, record) as shipper:
         try:
             with live:
                 with catch_signals() as stop:
@@ -226,42 +226,6 @@ def _showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
         thread.join()
 
 
-def driver_log(folder: Folder) -> Path:
-    """Where the driver's and the libraries' output goes."""
-    if folder.is_local:
-        return folder.local_path() / "logs" / "driver.log"
-    import tempfile
-
-    return Path(tempfile.gettempdir()) / f"trainwright-{folder.url.rsplit('/', 1)[-1]}.log"
-
-
-@contextlib.contextmanager
-def _shipping(
-    job: Job, storage: Folder, folder: Folder, record: RunRecord
-) -> Iterator[ShipperProcess | None]:
-    """A shipper process beside the run; it outlives a crash of this one and tells the truth."""
-    tracking = job.spec.tracking
-    if not tracking.enabled:
-        yield None
-        return
-    log = driver_log(folder).with_name("shipper.log") if folder.is_local else None
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    shipper = ShipperProcess(
-        folder,
-        uri=tracking.uri or default_uri(storage),
-        experiment=tracking.experiment or job.spec.name,
-        drain_timeout_s=tracking.drain_timeout_s,
-        log=log,
-    )
-    try:
-        yield shipper
-    finally:
-        shipper.finish()
-        record.mlflow = _mlflow(folder, record)
-        record.save(folder)
-
-
 def _finish(folder: Folder) -> list[str]:
     """Plots and exported weights; a failure here is told, the training stays good."""
     remarks = []
@@ -286,12 +250,3 @@ def _publish(job: Job, folder: Folder, shipper: ShipperProcess) -> list[str]:
         except Exception as error:  # a finished training must not turn into a failed one here
             remark = f"the model was not stored in MLflow: {type(error).__name__}: {error}"
     return [remark] if remark else []
-
-
-def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:
-    from trainwright.tracking import read_state
-
-    state = read_state(folder)
-    if state is None:
-        return record.mlflow
-    return {"run_id": state.mlflow_run_id, "uri": state.uri, "experiment": state.experiment}

@@ -32,7 +32,7 @@ def gpus_here() -> int:
 
 def does_not_fit_here(cluster: ClusterSpec) -> list[Problem]:
     """The arithmetic of a job that asks for more than this machine, where it would run, has."""
-    if cluster.workers == 0:
+    if cluster.address == "local" and cluster.workers == 0:
         return does_not_fit(cluster, {"GPU": float(gpus_here())}, kinds=("GPU",))
     if cluster.address != "local" or ray_is_running_here():
         return []

@@ -23,7 +23,8 @@ from trainwright.strategy import Context
 from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.tracking import check_uri
 from trainwright.training.assembly import Assembly, assemble
-from trainwright.training.dry_run import dry_run
+from trainwright.training.dry_run import dry_run, evaluation_of
+from trainwright.training.monitored import Best
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Prepared:
         total_steps: updates planned.
         summary: what will be trained on what, one line each.
         remarks: what depends on the number of workers.
+        metrics: what an evaluation will give, as far as known beforehand.
+        best: the metric that marks the best checkpoint.
     """
 
     job: Job
@@ -47,6 +50,8 @@ class Prepared:
     total_steps: int
     summary: list[str]
     remarks: list[str]
+    metrics: list[str]
+    best: Best
 
 
 def prepare(job: Job) -> Prepared:
@@ -66,10 +71,21 @@ def prepare(job: Job) -> Prepared:
         assembly = assemble(spec, job.base, splits, context)
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly, workers)])
         remarks = dry_run(assembly, job.base)
+        metrics, best = evaluation_of(assembly, job.base)
     files = plugin_files(job.base, plugins_of(job))
     name = run_name(job, data_fingerprint=splits.fingerprint, plugin_files=files)
     total = assembly.timetable.total_steps
-    return Prepared(job, name, files, splits.fingerprint, total, _summary(assembly), remarks)
+    return Prepared(
+        job=job,
+        name=name,
+        plugin_files=files,
+        fingerprint=splits.fingerprint,
+        total_steps=total,
+        summary=_summary(assembly),
+        remarks=remarks,
+        metrics=metrics,
+        best=best,
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from trainwright.storage import Folder
 from trainwright.tracking.target import MlflowTarget
 
 JOB_FILES = ("job.yaml", "resolved.json")
+RESULT_FILES = ("compare.json", "table.md")
 LOG_TAIL_BYTES = 64 * 1024
 MAX_LOGS = 10
 
@@ -28,6 +29,13 @@ def plot_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
     for name in folder.names("plots"):
         if name.endswith(".png"):
             yield f"plots/{name}", folder.read_bytes(f"plots/{name}")
+
+
+def result_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
+    """The findings of a comparison, if the run is one."""
+    for name in RESULT_FILES:
+        if folder.exists(name):
+            yield name, folder.read_bytes(name)
 
 
 def log_tails(folder: Folder) -> Iterator[tuple[str, bytes]]:

@@ -63,13 +63,19 @@ class Courier:
     Args:
         shipment: the run to send.
         progress: called with the number of points sent by now, after each batch.
+        plots: draw the plots of a run that has none yet.
     """
 
-    def __init__(self, shipment: Shipment, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        shipment: Shipment,
+        progress: Callable[[int], None] | None = None,
+        plots: bool = True,
+    ) -> None:
         self._shipment = shipment
         self._progress = progress
         self._pace = Pace()
-        self._plotted = False
+        self._plotted = not plots
         self._failed_uploads = 0
 
     def follow(self, wait: Callable[[float], bool], poll_s: float) -> None:

@@ -10,13 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainwright.errors import TrackingError
+from trainwright.runs import RunRecord
 from trainwright.secrets import mask
 from trainwright.storage import Folder
-from trainwright.tracking.artifacts import job_files, log_tails, plot_files, upload_new
+from trainwright.tracking.artifacts import (
+    job_files,
+    log_tails,
+    plot_files,
+    result_files,
+    upload_new,
+)
 from trainwright.tracking.origin import origin_tags
 from trainwright.tracking.outbox import Outbox
 from trainwright.tracking.params import flatten
-from trainwright.tracking.settings import TrackingSettings, read_job, run_name
+from trainwright.tracking.settings import TrackingSettings, read_job, run_name, storage_of
 from trainwright.tracking.state import Phase, TrackingState, read_state
 from trainwright.tracking.survey import Rewind
 from trainwright.tracking.target import MlflowTarget, RunGoneError
@@ -131,6 +138,7 @@ class Shipment:
         self._upload(job_files(self.folder))
         if final:
             self._upload(plot_files(self.folder))
+            self._upload(result_files(self.folder))
             if self.state.status == "FAILED":
                 self._upload(log_tails(self.folder))
 
@@ -167,6 +175,7 @@ class Shipment:
             "trainwright.kind": str(job.get("kind", "train")),
             "trainwright.storage": mask(self.folder.url),
             ID_TAG: _journal_id(self.folder),
+            **_parent_tags(self.folder),
         }
 
     def _confirm_or_forget(self) -> None:
@@ -249,6 +258,17 @@ def _state_for(folder: Folder, settings: TrackingSettings) -> TrackingState:
         state.error = None
         return state
     return TrackingState(uri=mask(settings.uri), uri_hash=digest, experiment=settings.experiment)
+
+
+def _parent_tags(folder: Folder) -> dict[str, str]:
+    """The tag under which MLflow shows a run below the one it is part of, once that is there."""
+    record = RunRecord.load(folder)
+    if record is None or record.parent is None:
+        return {}
+    parent = read_state(storage_of(folder) / record.parent)
+    if parent is None or parent.mlflow_run_id is None:
+        return {}
+    return {"mlflow.parentRunId": parent.mlflow_run_id}
 
 
 def _journal_id(folder: Folder) -> str:

@@ -15,9 +15,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from trainwright.storage import Folder
+from trainwright.tracking.children import Children, children_of
 from trainwright.tracking.courier import Courier
 from trainwright.tracking.lock import exclusive, lock_path
 from trainwright.tracking.settings import TrackingSettings, settings_of
@@ -119,11 +121,24 @@ def ship(folder: Folder, settings: TrackingSettings, drain_timeout_s: float, pol
             _log.warning("another process is sending this run")
             return EXIT_LOCKED
         shipment = Shipment(folder, settings, Path.cwd())
-        courier = Courier(shipment)
-        courier.follow(watch.wait, poll_s)
+        children = Children(folder, settings.uri)
+        courier = Courier(shipment, plots=not children_of(folder))
+        courier.follow(_between(children, watch), poll_s)
         out_of_time()
         done = courier.drain(deadline[0], Verdict(shipment, watch))
+        done = children.drain(deadline[0]) and done
     return EXIT_DONE if done else EXIT_BEHIND
+
+
+def _between(children: Children, watch: DriverWatch) -> Callable[[float], bool]:
+    """The driver's watch, with the pauses used to send children."""
+
+    def wait(seconds: float) -> bool:
+        while seconds > 0 and not watch.wait(0) and children.send_next():
+            continue
+        return watch.wait(seconds)
+
+    return wait
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,6 +41,7 @@ def sync(
     uri: str | None = None,
     timeout_s: float = 60.0,
     progress: Callable[[int], None] | None = None,
+    plots: bool = True,
 ) -> SyncReport:
     """Send one run's unsent rows, its final status, its files. Repeating it sends nothing twice.
 
@@ -49,6 +50,7 @@ def sync(
         uri: tracking URI; default: the one used before, the job's, or the storage's own.
         timeout_s: seconds to try.
         progress: called with the number of points confirmed by now.
+        plots: draw the plots of a run that has none yet.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -64,7 +66,7 @@ def sync(
         if not held:
             busy = "a shipper is sending this run at the moment"
             return SyncReport(0, shipment.count_left(), busy, state.mlflow_run_id)
-        done = Courier(shipment, progress).drain(deadline, lambda: final_status(folder))
+        done = Courier(shipment, progress, plots).drain(deadline, lambda: final_status(folder))
     reason = state.error or (None if done else "the time was too short")
     return SyncReport(shipment.num_sent, state.left, reason, state.mlflow_run_id)
 

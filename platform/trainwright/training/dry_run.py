@@ -20,6 +20,7 @@ from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.metrics import build_metrics, metric_names, monitored
+from trainwright.training.monitored import Best
 
 SAMPLES = 8
 
@@ -49,10 +50,20 @@ def dry_run(assembly: Assembly, base: Path) -> list[str]:
     metrics = build_metrics(assembly.job, base, splits, torch.device("cpu"))
     for metric in metrics:
         _metric(metric, outputs, batch)
-    names = metric_names(assembly.terms, assembly.job) if splits.validation is not None else []
-    monitored(assembly.job, base, names)
+    names, _ = evaluation_of(assembly, base)
     _wanted_metrics(assembly, names)
     return world_size_dependence(assembly)
+
+
+def evaluation_of(assembly: Assembly, base: Path) -> tuple[list[str], Best]:
+    """The metrics that evaluation will give, as far as known, and the one that is monitored.
+
+    Raises:
+        JobError: the monitored metric is not among them.
+    """
+    is_evaluated = assembly.splits.validation is not None
+    names = metric_names(assembly.terms, assembly.job) if is_evaluated else []
+    return names, monitored(assembly.job, base, names)
 
 
 def _forward(assembly: Assembly, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

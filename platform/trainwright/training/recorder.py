@@ -137,7 +137,10 @@ class Recorder:
         speed = self._samples / elapsed
         step = self._rows[-1].step
         if self.journal is not None:
-            self.journal.metrics(step, {"system/samples_per_second": speed})
+            pace = elapsed / len(self._rows)
+            self.journal.metrics(
+                step, {"system/samples_per_second": speed, "system/seconds_per_step": pace}
+            )
         self.monitor.show(
             {
                 "step": step,

@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from trainwright.cli import words
+from trainwright.plain import plain_json
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_command_names_the_program_as_it_was_called(monkeypatch, tmp_path) -> No
 
 def test_plain_json() -> None:
     value = {"a": math.inf, "b": [math.nan, 1.5], "c": (1, "x"), 3: None}
-    plain = words.plain_json(value)
+    plain = plain_json(value)
     assert json.loads(json.dumps(plain, allow_nan=False)) == {
         "a": "inf",
         "b": ["nan", 1.5],

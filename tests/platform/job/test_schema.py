@@ -4,18 +4,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
 from trainwright.job import Job
 from trainwright.job.schema import DIALECT, job_schema
 from trainwright.job.yaml_reader import read_yaml
 
 ROOT = Path(__file__).parents[3]
-JOBS = [
-    path
-    for path in sorted((ROOT / "jobs").rglob("*.yaml"))
-    if yaml.safe_load(path.read_text()).get("kind", "train") == "train"
-]
+JOBS = sorted((ROOT / "jobs").rglob("*.yaml"))
 RICH = (Path(__file__).parent / "rich.yaml").read_text()
 
 MINIMAL = {"name": "x", "data": {"source": "digits"}, "model": "mlp", "objective": "z_loss"}
@@ -94,6 +89,38 @@ def test_a_job_that_extends_another_need_not_hold_everything(validator):
     validator.validate({"extends": "base.yaml", "seed": 3})
     with pytest.raises(jsonschema.ValidationError):
         validator.validate({"seed": 3})
+
+
+COMPARE = {"kind": "compare", "name": "c", "variants": {"baseline": {}, "m": {"seed": 1}}}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"base": "quickstart.yaml"},
+        {"base": {k: v for k, v in MINIMAL.items() if k != "name"}},
+        {"base": {"extends": "quickstart.yaml", "seed": 3}, "seeds": [1, 2], "report": ["steps"]},
+        {"base": "a.yaml", "cluster": {"workers": 0}, "methods": ["m"], "split_by_seed": True},
+    ],
+)
+def test_a_comparison_satisfies_it(validator, sections):
+    validator.validate({**COMPARE, **sections})
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"base": {"optimzer": "sgd"}},
+        {"base": {"objective": "z_los"}},
+        {"base": "a.yaml", "seeds": 0},
+        {"base": "a.yaml", "variants": {"baseline": {}}},
+        {"base": "a.yaml", "seed": 3},
+        {"base": "a.yaml", "cluster": {"worker": 2}},
+    ],
+)
+def test_an_editor_sees_what_is_wrong_with_a_comparison(validator, sections):
+    assert not validator.is_valid({**COMPARE, **sections})
 
 
 def test_every_key_of_a_section_is_described():

@@ -1,0 +1,154 @@
+"""One run trained in this process, without what a single run does around its training.
+
+A comparison trains many small runs in processes that live on: checking the job, drawing plots,
+exporting weights and a sender to MLflow for each would take longer than the training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trainwright.errors import InputError
+from trainwright.orchestration.anchoring import anchored
+from trainwright.orchestration.monitor import LocalMonitor
+from trainwright.orchestration.quiet import output_to
+from trainwright.orchestration.reach import store_environment
+from trainwright.orchestration.shipping import driver_log
+from trainwright.orchestration.sole import sole_driver
+from trainwright.runs import JOB, RESOLVED, RunRecord
+from trainwright.secrets import public_values
+from trainwright.storage import Folder
+from trainwright.training.worker import WorkOrder, work
+
+if TYPE_CHECKING:
+    from trainwright.compare.plan import PlannedRun
+
+
+SECONDS_FOR_ORPHANS = 20.0
+"""Processes of a comparison that was killed notice it and end within a few seconds."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A run to train, as plain values that travel to another process.
+
+    Attributes:
+        name: the run's name.
+        parent: name of the comparison's own run.
+        order: what a worker needs.
+        source: the job as YAML.
+        resolved: the resolved job without passwords.
+        total_steps: updates planned.
+        stores: environment variables that say how object stores are reached.
+    """
+
+    name: str
+    parent: str
+    order: WorkOrder
+    source: str
+    resolved: dict[str, Any]
+    total_steps: int
+    stores: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: PlannedRun, parent: str) -> Errand:
+        """The errand of a planned run."""
+        order = WorkOrder(
+            job=anchored(run.job).model_dump(mode="json", by_alias=True),
+            base=str(run.job.base),
+            run_url=run.folder.url,
+            plugin_files=run.prepared.plugin_files,
+        )
+        return cls(
+            name=run.folder.url.rstrip("/").rsplit("/", 1)[-1],
+            parent=parent,
+            order=order,
+            source=run.job.source,
+            resolved=public_values(run.job.spec),
+            total_steps=run.prepared.total_steps,
+            stores=store_environment(),
+        )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of an errand.
+
+    Attributes:
+        status: ``finished``, ``interrupted`` or ``failed``.
+        error: why it failed, with the traceback; None otherwise.
+    """
+
+    status: str
+    error: str | None = None
+
+
+def train_light(errand: Errand, monitor: LocalMonitor) -> Ended:
+    """Train one run to its end, or until ``monitor`` is asked to stop; an error is an answer.
+
+    Args:
+        errand: what to train; an earlier attempt is continued.
+        monitor: takes the progress and the wish to stop.
+    """
+    folder = Folder(errand.order.run_url)
+    with contextlib.ExitStack() as stack:
+        try:
+            _become_sole_driver(folder, stack)
+        except InputError as error:
+            return Ended("failed", error.problems[0].message)
+        record = RunRecord.load(folder)
+        if record is not None and record.status == "finished":
+            return Ended("finished")
+        return _train(errand, folder, record or RunRecord(errand.name), monitor)
+
+
+def _become_sole_driver(folder: Folder, stack: contextlib.ExitStack) -> None:
+    """As ``sole_driver``, with patience for a process of a comparison that was killed."""
+    until = time.monotonic() + SECONDS_FOR_ORPHANS
+    while True:
+        try:
+            stack.enter_context(sole_driver(folder))
+        except InputError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMonitor) -> Ended:
+    _claim(errand, folder, record)
+    before, began = record.seconds, time.monotonic()
+    try:
+        with output_to(driver_log(folder)):
+            outcome = work(errand.order, monitor)
+        record.metrics, record.steps = outcome.metrics, outcome.steps
+        record.total_steps = outcome.total_steps
+        record.status = "finished" if outcome.complete else "interrupted"
+    except KeyboardInterrupt:
+        record.status = "interrupted"
+        raise
+    except Exception as error:  # one run's failure must not end the others
+        record.status = "failed"
+        record.steps = int(monitor.progress().get("step", record.steps))
+        record.error = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        with driver_log(folder).open("a") as log:
+            log.write(record.error)
+    finally:
+        record.seconds = before + time.monotonic() - began
+        record.finished = time.time()
+        record.save(folder)
+    return Ended(record.status, record.error)
+
+
+def _claim(errand: Errand, folder: Folder, record: RunRecord) -> None:
+    record.name, record.total_steps = errand.name, errand.total_steps
+    record.parent = record.parent or errand.parent
+    record.claim()
+    folder.write_bytes(JOB, errand.source.encode())
+    folder.write_json(RESOLVED, errand.resolved)
+    record.save(folder)

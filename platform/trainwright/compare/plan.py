@@ -1,0 +1,191 @@
+"""A comparison checked whole: which runs it consists of, under which names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainwright.compare.expectation import Line, Quantity
+from trainwright.compare.rules import expectations, reported
+from trainwright.compare.variants import CompareJobFile, Variant, variants_of
+from trainwright.errors import JobError, Problem
+from trainwright.job import Job
+from trainwright.job.identity import HASH_DIGITS, canonical, run_name
+from trainwright.orchestration.prepare import Prepared, prepare, storage_of
+from trainwright.runs import run_folder
+from trainwright.storage import Folder
+from trainwright.suggest import nearest, one_of
+from trainwright.training.monitored import Best
+
+DERIVED = ("seconds_per_step", "steps", "seconds")
+"""Quantities that every run has besides those in its journal."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a comparison.
+
+    Attributes:
+        variant: whose settings it has.
+        seed: its seed.
+        job: the whole training job.
+        name: the name under which it is kept.
+        folder: its folder.
+        prepared: the variant, checked whole with its first seed.
+    """
+
+    variant: str
+    seed: int
+    job: Job
+    name: str
+    folder: Folder
+    prepared: Prepared
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it trains in one process, so that a process can train many of them."""
+        return self.job.spec.cluster.workers == 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison that will run.
+
+    Attributes:
+        job: the comparison.
+        name: the name of its own run.
+        storage: where all runs are kept.
+        variants: variant -> seed -> its run; with a placebo, methods have the baseline's runs.
+        lines: the expectations.
+        report: quantities of the table.
+        placebo: whether methods are replaced by the baseline.
+    """
+
+    job: CompareJobFile
+    name: str
+    storage: Folder
+    variants: dict[str, dict[int, PlannedRun]]
+    lines: list[Line]
+    report: list[Quantity]
+    placebo: bool
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        """Every run once: all variants with the first seed, then with the second, and so on."""
+        seeds = self.job.spec.seed_list
+        every = [by_seed[seed] for seed in seeds for by_seed in self.variants.values()]
+        return list({run.name: run for run in every}.values())
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of all runs together."""
+        return sum(run.prepared.total_steps for run in self.runs)
+
+    def best(self, variant: str) -> Best:
+        """The metric that says which moment of a variant's runs is best."""
+        return next(iter(self.variants[variant].values())).prepared.best
+
+
+def make_plan(job: CompareJobFile, *, fresh: bool = False, placebo: bool = False) -> Plan:
+    """Check every variant whole and name every run.
+
+    Args:
+        job: the comparison.
+        fresh: new runs beside those of the same names.
+        placebo: replace the methods by the baseline.
+
+    Raises:
+        InputError: a variant cannot run, with its place in the comparison's file.
+    """
+    spec, storage = job.spec, storage_of(job)
+    taken = {
+        name: spec.baseline if placebo and name in spec.method_names else name
+        for name in spec.variants
+    }
+    variants = variants_of(job)
+    planned = {
+        name: _runs(variants[name], spec.seed_list, storage, fresh)
+        for name in dict.fromkeys(taken.values())
+    }
+    names = {
+        variant: [run.name for run in planned[source].values()] for variant, source in taken.items()
+    }
+    lines, _ = expectations(spec)
+    plan = Plan(
+        job=job,
+        name=_name(spec.name, names, placebo),
+        storage=storage,
+        variants={variant: planned[source] for variant, source in taken.items()},
+        lines=lines,
+        report=_report(job, lines, planned),
+        placebo=placebo,
+    )
+    _refuse_unknown_quantities(plan)
+    return plan
+
+
+def _name(label: str, names: Mapping[str, list[str]], placebo: bool) -> str:
+    digest = hashlib.sha256(canonical(names).encode()).hexdigest()[:HASH_DIGITS]
+    return f"{label}{'-placebo' if placebo else ''}-{digest}"
+
+
+def _runs(
+    variant: Variant, seeds: list[int], storage: Folder, fresh: bool
+) -> dict[int, PlannedRun]:
+    with variant.told():
+        prepared = prepare(variant.job(seeds[0]))
+    found = {}
+    for seed in seeds:
+        job = variant.job(seed)
+        name = run_name(
+            job,
+            data_fingerprint=prepared.fingerprint,
+            plugin_files=prepared.plugin_files,
+        )
+        folder = run_folder(storage, name, fresh)
+        found[seed] = PlannedRun(variant.name, seed, job, name, folder, prepared)
+    return found
+
+
+def _report(
+    job: CompareJobFile, lines: list[Line], planned: Mapping[str, Mapping[int, PlannedRun]]
+) -> list[Quantity]:
+    """What the table shows: as the job says, else what it expects and what its runs monitor."""
+    if job.spec.report:
+        return reported(job.spec)[0]
+    expected = [leaf.quantity for line in lines for leaf in line.leaves]
+    bests = [next(iter(runs.values())).prepared.best for runs in planned.values()]
+    monitored = [Quantity(best.metric) for best in bests]
+    evaluated = [
+        Quantity(name)
+        for runs in planned.values()
+        for name in next(iter(runs.values())).prepared.metrics
+    ]
+    every = [*expected, *(q for q in evaluated if q in monitored), *evaluated]
+    return [q for q in dict.fromkeys(every) if q.name not in DERIVED] or [Quantity("train/loss")]
+
+
+def _refuse_unknown_quantities(plan: Plan) -> None:
+    """Metrics of an evaluation are known beforehand; what strategies will log is not."""
+    problems = []
+    for index, line in enumerate(plan.lines):
+        for leaf in line.leaves:
+            prepared = next(iter(plan.variants[leaf.variant].values())).prepared
+            problem = _unknown(f"expect.{index}", leaf.quantity.name, leaf.variant, prepared)
+            problems += [problem] if problem else []
+    if problems:
+        raise JobError([plan.job.locate(problem) for problem in dict.fromkeys(problems)])
+
+
+def _unknown(path: str, name: str, variant: str, prepared: Prepared) -> Problem | None:
+    known = [*prepared.metrics, "train/loss", "train/lr", *DERIVED]
+    if prepared.job.spec.data.test is not None:
+        known += [metric.replace("validation/", "test/", 1) for metric in prepared.metrics]
+    split, slash, _ = name.partition("/")
+    is_recorded = name in known or any(name.startswith(f"{metric}/") for metric in known)
+    may_be_logged = slash and (split == "train" or bool(prepared.job.spec.strategies))
+    if is_recorded or may_be_logged:
+        return None
+    message = f"the runs of {variant} will record no such quantity"
+    return Problem(path, message, name, one_of(known), nearest(name, known))

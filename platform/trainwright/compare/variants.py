@@ -1,0 +1,174 @@
+"""The variants of a comparison as training jobs, and mistakes in them told where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from trainwright.compare.spec import CompareJob
+from trainwright.errors import InputError, JobError, Location, Problem
+from trainwright.job import Job
+from trainwright.job.document import Document
+from trainwright.job.load import checked
+from trainwright.job.merging import BASE, inside, merged
+from trainwright.job.overrides import changed
+from trainwright.job.yaml_reader import Parsed
+
+CompareJobFile = Job[CompareJob]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant of a comparison, before a seed is chosen.
+
+    Attributes:
+        name: its name.
+        parsed: the base with the variant's changes made, each value with its place.
+        own: dotted paths that the variant itself wrote.
+        comparison: the comparison it belongs to.
+    """
+
+    name: str
+    parsed: Parsed
+    own: frozenset[str]
+    comparison: CompareJobFile
+
+    def job(self, seed: int) -> Job:
+        """The training job of one seed.
+
+        Raises:
+            JobError: it is none; paths and places are those of the comparison's file.
+        """
+        with self.told():
+            return checked(self._document(seed), self.comparison.base)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Give every problem raised inside its path in the comparison's file."""
+        try:
+            yield
+        except InputError as error:
+            raise type(error)([self._told(problem) for problem in error.problems]) from error
+
+    def _told(self, problem: Problem) -> Problem:
+        path = problem.path
+        written = path in self.own or path in self.parsed.locations
+        section = path.partition(".")[0]
+        # These the comparison decides for all its runs; what it raised itself is told already.
+        if section in ("storage", "tracking", BASE, "variants") or path.startswith("-"):
+            return problem
+        if section == "cluster" and not written:
+            return problem
+        while path and path not in self.own and path not in self.parsed.locations:
+            path = path.rpartition(".")[0]
+        prefix = f"variants.{self.name}" if path in self.own else BASE
+        return replace(problem, path=f"{prefix}.{problem.path}" if problem.path else prefix)
+
+    def _document(self, seed: int) -> Document:
+        values = {**self.parsed.values, **self._fixed(seed)}
+        values["cluster"] = self._cluster(values.get("cluster"))
+        if self.comparison.spec.split_by_seed:
+            values["data"] = _split_by(seed, values.get("data"))
+        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        file = self.comparison.document.file
+        return Document(values, self.parsed.locations, file, text)
+
+    def _cluster(self, own: Any) -> Any:
+        """Where a run trains: in one process of the pool, unless it asks for workers of its own."""
+        if own is not None and not isinstance(own, Mapping):
+            return own
+        pool = self.comparison.spec.cluster
+        cluster = {"workers": 0, **(own or {}), "address": pool.address}
+        if cluster["workers"] == 0:
+            cluster["gpus_per_worker"] = pool.gpus_per_worker
+        return cluster
+
+    def _fixed(self, seed: int) -> dict[str, Any]:
+        """What the comparison decides for all its runs."""
+        spec = self.comparison.spec
+        tracking = spec.tracking.model_dump(mode="json", exclude_unset=True)
+        tracking["experiment"] = spec.tracking.experiment or spec.name
+        return {
+            "kind": "train",
+            "name": run_label(spec.name, self.name, seed),
+            "seed": seed,
+            "storage": spec.storage,
+            # Sampling the machine from many runs at once would only disturb their timing.
+            "tracking": {**tracking, "system_metrics": False},
+        }
+
+
+def run_label(comparison: str, variant: str, seed: int) -> str:
+    """The label of one run, first part of its name."""
+    return f"{comparison}-{variant}-{seed}"
+
+
+def variants_of(job: CompareJobFile) -> dict[str, Variant]:
+    """All variants of a comparison.
+
+    Raises:
+        JobError: the changes of a variant lead nowhere, with every problem that was found.
+    """
+    whole = Parsed(job.document.values, job.document.locations)
+    base = inside(whole, BASE)
+    found: dict[str, Variant] = {}
+    problems: list[Problem] = []
+    for name in job.spec.variants:
+        try:
+            found[name] = _variant(name, base, whole, job)
+        except JobError as error:
+            problems += error.problems
+    if problems:
+        raise JobError(problems)
+    return found
+
+
+def _variant(name: str, base: Parsed, whole: Parsed, job: CompareJobFile) -> Variant:
+    place = f"variants.{name}"
+    if whole.values["variants"][name] is None:
+        return Variant(name, base, frozenset(), job)
+    own = inside(whole, place)
+    plain = {key: value for key, value in own.values.items() if "." not in key}
+    parsed = merged(base, Parsed(plain, own.locations))
+    for path, value in own.values.items():
+        if "." in path:
+            parsed = _changed(
+                parsed, path, value, own.locations.get(path, own.locations[""]), place
+            )
+    return Variant(name, parsed, frozenset(_written(own, base)), job)
+
+
+def _written(own: Parsed, base: Parsed) -> Iterator[str]:
+    """The paths that a variant wrote, and the sections that only its dotted paths made."""
+    for path in own.locations:
+        if path:
+            yield path
+            sections = path.split(".")[:-1]
+            made = (".".join(sections[:stop]) for stop in range(1, len(sections) + 1))
+            yield from (section for section in made if section not in base.locations)
+
+
+def _changed(parsed: Parsed, path: str, value: Any, location: Location, place: str) -> Parsed:
+    try:
+        return changed(parsed, path, value, location)
+    except JobError as error:
+        told = [replace(problem, path=f"{place}.{problem.path}") for problem in error.problems]
+        raise JobError(told) from None
+
+
+def _split_by(seed: int, data: Any) -> Any:
+    """The data section with samples held out by the seed, where a share of them is."""
+    if not isinstance(data, Mapping):
+        return data
+    changes: dict[str, Any] = {}
+    for name in ("validation", "test"):
+        held = data.get(name)
+        if isinstance(held, float):
+            changes[name] = {"fraction": held, "seed": seed}
+        elif isinstance(held, Mapping) and "fraction" in held:
+            changes[name] = {**held, "seed": seed}
+    return {**data, **changes}
