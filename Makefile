@@ -48,7 +48,8 @@ bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
 .PHONY: docs
-docs: install  ## write the job schema and the list of plugins to build/docs
+docs: install  ## write the catalogue of methods, and schema and plugin list to build/docs
+	$(BIN)/python jobs/methods/catalogue.py
 	$(BIN)/trainwright schema --output build/docs/job.schema.json
 	$(BIN)/trainwright list --json > build/docs/plugins.json
 

@@ -1,0 +1,31 @@
+"""The catalogue of methods is fresh, and every method's job is what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = ROOT / "jobs" / "methods"
+
+
+def catalogue() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("catalogue", METHODS / "catalogue.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_catalogue_is_fresh() -> None:
+    written = (METHODS / "README.md").read_text()
+    assert written == catalogue().page(), "`make docs` writes it anew"
+
+
+def test_every_job_is_found_under_the_name_of_its_method() -> None:
+    page = catalogue().page()
+    for job in METHODS.glob("*.yaml"):
+        assert f"### {job.stem}\n" in page, f"there is no method {job.stem}"
+        assert f"[`{job.name}`]({job.name})" in page
