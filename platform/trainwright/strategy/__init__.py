@@ -14,6 +14,7 @@ from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
 from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.gradient import Gradient
+from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.phases import Fit, PhaseResult
 from trainwright.strategy.step import Step
 
@@ -23,6 +24,7 @@ __all__ = [
     "Compute",
     "Context",
     "Declares",
+    "Evaluation",
     "Fit",
     "Gradient",
     "Gradients",

@@ -16,6 +16,7 @@ from trainwright.strategy.step import LossFunction, Step
 
 if TYPE_CHECKING:
     from trainwright.strategy.context import Context
+    from trainwright.strategy.evaluation import Evaluation
 
 Batch = Mapping[str, Tensor]
 """Named columns of one micro-batch; every tensor has the samples along dimension 0."""
@@ -162,7 +163,8 @@ class Strategy:
                 averages of the model follow it
                 strategies.updated(step)
                 if evaluation is due:
-                    metrics = evaluate()
+                    outputs = strategies.predict(batch, forward)     # of each batch
+                    metrics = {**evaluate(outputs), **strategies.evaluate(evaluation)}
                     strategies.evaluated(metrics)        # True asks to stop training
             strategies.epoch_end(epoch)
             checkpoint holds strategies.state_dict()
@@ -257,6 +259,30 @@ class Strategy:
     def needs_metrics(self) -> Sequence[str]:
         """Evaluated metrics that ``evaluated`` reads; a job without them is refused."""
         return ()
+
+    def predict(self, batch: Batch, compute: Callable[[Batch], Outputs]) -> Outputs:
+        """Around the model in evaluation; ``compute(batch)`` gives everything further in.
+
+        Metrics, the evaluated loss and ``trainwright predict`` see what this returns.
+        """
+        return compute(batch)
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        """Measure further things at each evaluation; name -> value, the same on all workers.
+
+        The names are then found as ``validation/<name>``. It runs before training too, on a few
+        samples in the driver, before ``begin``.
+        """
+        return {}
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Change the trained model into what is exported: fold masks, drop heads, recalibrate.
+
+        Called on a copy, whole and on the CPU, after ``load_state_dict``; the last strategy in
+        the job first, so that what was wrapped last is unwrapped first. ``context.data``, from
+        the context that ``model`` was given, has samples to recalibrate with.
+        """
+        return model
 
     def epoch_end(self, epoch: int) -> None:
         """After the last update of an epoch."""

@@ -19,6 +19,7 @@ from trainwright.strategy.compose import wrap_loss
 from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.compute import ObjectiveCompute
+from trainwright.training.dry_evaluation import dry_evaluation
 from trainwright.training.metrics import build_metrics, metric_names, monitored
 from trainwright.training.monitored import Best
 
@@ -63,7 +64,8 @@ def evaluation_of(assembly: Assembly, base: Path) -> tuple[list[str], Best]:
     """
     is_evaluated = assembly.splits.validation is not None
     names = metric_names(assembly.terms, assembly.job) if is_evaluated else []
-    return names, monitored(assembly.job, base, names)
+    further = dry_evaluation(assembly)
+    return [*names, *further], monitored(assembly.job, base, names, further)
 
 
 def _forward(assembly: Assembly, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
 from trainwright.objective import Term, WeightedSum
+from trainwright.strategy import Batch, Outputs, Strategy
+from trainwright.strategy.evaluation import further_metrics, wrap_predict
 from trainwright.training.collectives import shared_statistics, sum_over_workers
 
 
@@ -32,6 +34,24 @@ class Metric(Protocol):
         ...
 
 
+class _Evaluation:
+    """What ``evaluate`` hooks see, see :class:`trainwright.strategy.Evaluation`."""
+
+    def __init__(self, evaluator: Evaluator, table: Table, split: str) -> None:
+        self._evaluator = evaluator
+        self._table = table
+        self.split = split
+
+    def batches(self) -> Iterator[tuple[Batch, Outputs]]:
+        return self._evaluator.passes(self._table)
+
+    def forward(self, batch: Batch) -> Outputs:
+        return self._evaluator.forward(batch)
+
+    def sum(self, value: Tensor) -> Tensor:
+        return sum_over_workers(value.detach(), self._evaluator.device)
+
+
 class Evaluator:
     """Evaluates the engine's module in evaluation mode, leaving training untouched.
 
@@ -41,6 +61,7 @@ class Evaluator:
         metrics: computed beside the loss.
         transforms: applied in evaluation mode.
         batch_size: most samples per forward and worker.
+        strategies: whose ``predict`` and ``evaluate`` hooks take part.
     """
 
     def __init__(
@@ -50,12 +71,15 @@ class Evaluator:
         metrics: Sequence[Metric],
         transforms: TransformChain,
         batch_size: int,
+        strategies: Sequence[Strategy] = (),
     ) -> None:
         self._engine = engine
         self._terms = terms
         self._metrics = metrics
         self._transforms = transforms
         self._batch_size = batch_size
+        self._strategies = strategies
+        self._predict = wrap_predict(strategies, engine.module.model)
 
     @torch.no_grad()
     def __call__(self, table: Table, prefix: str) -> dict[str, float]:
@@ -68,14 +92,35 @@ class Evaluator:
         module.eval()
         try:
             with shared_statistics(module, settings.device):
-                for raw, counts in self._batches(table):
-                    batch = self._engine.place(raw)
-                    outputs = module(module.model, batch)
-                    if counts:
-                        self._add(outputs, batch, sums)
+                for batch, outputs in self.passes(table):
+                    self._add(outputs, batch, sums)
+                further = further_metrics(self._strategies, _Evaluation(self, table, prefix))
         finally:
             module.train(was_training)
-        return self._result(sums, prefix)
+        result = self._result(sums, prefix)
+        for name, value in further.items():
+            if f"{prefix}/{name}" in result:
+                raise ValueError(f"a strategy evaluates {name}, which is evaluated already")
+            result[f"{prefix}/{name}"] = value
+        return result
+
+    @property
+    def device(self) -> torch.device:
+        """Where collectives run."""
+        return self._engine.settings.device
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The outputs for a placed batch, through the strategies' ``predict`` hooks."""
+        outputs: Outputs = self._engine.module(self._predict, batch)
+        return outputs
+
+    def passes(self, table: Table) -> Iterator[tuple[Batch, Outputs]]:
+        """This worker's batches with their outputs; each worker runs as many forward passes."""
+        for raw, counts in self._batches(table):
+            batch = self._engine.place(raw)
+            outputs = self.forward(batch)
+            if counts:
+                yield batch, outputs
 
     def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
         """This worker's batches; the same number on each, extra ones marked as not counting."""

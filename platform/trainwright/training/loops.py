@@ -39,7 +39,9 @@ def make_loop(
         epochs=progress.epochs,
     )
     evaluation_size = job.training.evaluation_batch_size or micro or share
-    evaluator = Evaluator(engine, assembly.terms, metrics, splits.transforms, evaluation_size)
+    evaluator = Evaluator(
+        engine, assembly.terms, metrics, splits.transforms, evaluation_size, hooks
+    )
     return Loop(
         engine=engine,
         feed=feed,

@@ -73,13 +73,17 @@ def metric_names(terms: WeightedSum, job: TrainJob) -> list[str]:
     return [f"validation/{name}" for name in ["loss", *parts, *labels]]
 
 
-def monitored(job: TrainJob, base: Path, names: Sequence[str]) -> Best:
+def monitored(
+    job: TrainJob, base: Path, names: Sequence[str] | None = None, further: Sequence[str] = ()
+) -> Best:
     """The metric that the job monitors; ``validation/loss`` when it names none.
 
     Args:
         job: the job.
         base: folder of the job file.
-        names: the metrics that evaluation will give, with their prefix.
+        names: the metrics that evaluation will give, with their prefix; None when the job has
+            been checked before.
+        further: those that strategies give besides.
 
     Raises:
         JobError: the monitored metric will not be evaluated, or its direction is unknown.
@@ -87,18 +91,20 @@ def monitored(job: TrainJob, base: Path, names: Sequence[str]) -> Best:
     monitor = job.training.monitor
     if monitor is None:
         return Best()
-    if monitor.metric not in names:
+    if names is not None and monitor.metric not in (*names, *further):
         raise JobError(
             Problem(
                 path="training.monitor.metric",
                 message="no evaluation gives this metric",
                 got=monitor.metric,
-                allowed=one_of(names),
-                nearest=nearest(monitor.metric, names),
+                allowed=one_of([*names, *further]),
+                nearest=nearest(monitor.metric, [*names, *further]),
             )
         )
     if monitor.mode is not None:
         return Best(monitor.metric, monitor.mode == "max")
+    if monitor.metric in further:
+        raise JobError(_unknown_direction(monitor.metric))
     return Best(monitor.metric, _direction(job, base, monitor.metric))
 
 
@@ -111,12 +117,14 @@ def _direction(job: TrainJob, base: Path, metric: str) -> bool:
             continue
         better = higher_is_better(spec.name, base)
         if better is None:
-            raise JobError(
-                Problem(
-                    path="training.monitor.mode",
-                    message=f"{spec.name} does not say whether more of it is better",
-                    allowed="min, max",
-                )
-            )
+            raise JobError(_unknown_direction(spec.name))
         return better
     return False
+
+
+def _unknown_direction(name: str) -> Problem:
+    return Problem(
+        path="training.monitor.mode",
+        message=f"{name} does not say whether more of it is better",
+        allowed="min, max",
+    )

@@ -26,7 +26,7 @@ from trainwright.training.assembly import Assembly, assemble
 from trainwright.training.collectives import from_rank_zero
 from trainwright.training.loop import Loop
 from trainwright.training.loops import make_loop
-from trainwright.training.metrics import LateMetrics, build_metrics, metric_names, monitored
+from trainwright.training.metrics import LateMetrics, build_metrics, monitored
 from trainwright.training.phases import Phases
 from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
@@ -186,7 +186,7 @@ def _train(
 ) -> Outcome:
     job, settings = assembly.job, engine.settings
     metrics = LateMetrics(lambda: build_metrics(job, base, assembly.splits, settings.device))
-    progress = Progress(best=monitored(job, base, metric_names(assembly.terms, job)))
+    progress = Progress(best=monitored(job, base))
     holdings = Holdings(
         engine, assembly.strategies, progress, assembly.auxiliaries, assembly.streams
     )
