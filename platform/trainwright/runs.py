@@ -41,6 +41,7 @@ class RunRecord:
         error: why it failed.
         resumed_from: ``RUN@STEP`` when training was continued from another run.
         parent: name of the run (a comparison, say) under the same storage that this one is part of.
+        base: folder of the job file on the machine of the driver.
     """
 
     name: str
@@ -57,6 +58,7 @@ class RunRecord:
     error: str | None = None
     resumed_from: str | None = None
     parent: str | None = None
+    base: str = ""
 
     def claim(self) -> None:
         """Mark the run as run by this process."""

@@ -7,7 +7,7 @@ writes ``manifest.json`` last. A folder without an intact manifest never counts.
 
 from __future__ import annotations
 
-from trainwright.checkpoint.export import export_weights
+from trainwright.checkpoint.export import export_state, export_weights
 from trainwright.checkpoint.pieces import Piece
 from trainwright.checkpoint.reader import Checkpoint
 from trainwright.checkpoint.state import pack_state, unpack_state
@@ -19,6 +19,7 @@ __all__ = [
     "CheckpointStore",
     "CheckpointWriter",
     "Piece",
+    "export_state",
     "export_weights",
     "pack_state",
     "unpack_state",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -49,7 +50,31 @@ def export_weights(
     Raises:
         CheckpointError: nothing has the prefix, a dtype that safetensors does not know, or damage.
     """
-    groups = _groups(_tensors(checkpoint, prefix, aliases or {}), max_file_bytes)
+    return _write(_tensors(checkpoint, prefix, aliases or {}), target, metadata, max_file_bytes)
+
+
+def export_state(
+    state: Mapping[str, torch.Tensor],
+    target: Folder,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    max_file_bytes: int = 5_000_000_000,
+) -> list[str]:
+    """Write a state dict as :func:`export_weights` writes a checkpoint's weights."""
+    tensors = [
+        ShardTensor(name, tuple(value.shape), value.dtype, partial(value.detach().to, "cpu"))
+        for name, value in state.items()
+    ]
+    return _write(tensors, target, metadata, max_file_bytes)
+
+
+def _write(
+    tensors: Sequence[ShardTensor],
+    target: Folder,
+    metadata: Mapping[str, str] | None,
+    max_file_bytes: int,
+) -> list[str]:
+    groups = _groups(tensors, max_file_bytes)
     files = _file_names(len(groups))
     header = {"format": "pt", **(metadata or {})}
     for file, group in zip(files, groups, strict=True):

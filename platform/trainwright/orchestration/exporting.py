@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from trainwright.checkpoint import Checkpoint, CheckpointStore, export_weights
+from torch import nn
+
+from trainwright.checkpoint import Checkpoint, CheckpointStore, export_state, export_weights
 from trainwright.errors import InputError, Problem, RunError
+from trainwright.orchestration.rebuilding import Rebuilt, rebuild
 from trainwright.runs import RESOLVED
 from trainwright.storage import Folder
 from trainwright.suggest import one_of
@@ -36,7 +39,7 @@ class Exported:
 def export_run(
     folder: Folder, which: str | int | None = None, target: Folder | None = None
 ) -> Exported:
-    """Write a run's weights as safetensors.
+    """Write a run's weights as safetensors, after what its strategies' ``export`` hooks make.
 
     Args:
         folder: the run's folder.
@@ -51,13 +54,31 @@ def export_run(
     """
     name = folder.url.rstrip("/").rsplit("/", 1)[-1]
     store = CheckpointStore(folder)
-    checkpoint = _chosen(store, name, which, folder)
+    checkpoint = chosen(store, name, which, folder)
     target = target or folder / "export"
     metadata = {"run": name, "step": str(checkpoint.step)}
-    tied = checkpoint.state.get("tied", {})
-    files = export_weights(checkpoint, target, metadata=metadata, aliases=tied)
+    if checkpoint.state.get("exports"):
+        state = exported_model(rebuild(folder, checkpoint)).state_dict()
+        files = export_state(state, target, metadata=metadata)
+    else:
+        tied = checkpoint.state.get("tied", {})
+        files = export_weights(checkpoint, target, metadata=metadata, aliases=tied)
     remarks = list(store.warnings)
     return Exported(name, checkpoint.name, checkpoint.step, target.url, files, remarks)
+
+
+def exported_model(rebuilt: Rebuilt) -> nn.Module:
+    """A run's model after the ``export`` hooks of its strategies, in evaluation mode.
+
+    Raises:
+        RunError: a hook gives something else than a module.
+    """
+    model = rebuilt.assembly.module.model.model.eval()
+    for name, strategy in reversed(rebuilt.assembly.strategies.items()):
+        model = strategy.export(model)
+        if not isinstance(model, nn.Module):
+            raise RunError(f"strategy {name}: export must return a module, not {type(model)}")
+    return model.eval()
 
 
 def monitors(folder: Folder) -> bool:
@@ -69,9 +90,10 @@ def monitors(folder: Folder) -> bool:
     return isinstance(job, dict) and bool(job.get("training", {}).get("monitor"))
 
 
-def _chosen(
+def chosen(
     store: CheckpointStore, name: str, which: str | int | None, folder: Folder
 ) -> Checkpoint:
+    """The checkpoint that ``best``, ``last``, a step or nothing means, see :func:`export_run`."""
     if isinstance(which, str) and which.isdecimal():
         which = int(which)
     if isinstance(which, int):

@@ -12,6 +12,7 @@ from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.exporting import export_run
+from trainwright.orchestration.kept_plugins import keep_plugin_files
 from trainwright.orchestration.live import LiveRecord, Show
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
@@ -99,8 +100,10 @@ def run_job(
         record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
         record.total_steps = prepared.total_steps
         record.resumed_from = source.label if source else record.resumed_from
+        record.base = str(job.base)
         record.claim()
         _write_inputs(folder, job, record)
+        keep_plugin_files(folder, prepared.plugin_files)
         live = LiveRecord(record, folder, show or (lambda progress: None))
         return _run(job, storage, folder, record, _work_order(prepared, folder, source), live)
 

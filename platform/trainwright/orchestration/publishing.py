@@ -56,19 +56,28 @@ def _model_and_examples(job: Job, folder: Folder) -> tuple[nn.Module, list[Tenso
     import torch
     from safetensors.torch import load
 
+    from trainwright.checkpoint import CheckpointStore
     from trainwright.data.loading import load_splits
+    from trainwright.orchestration.exporting import chosen, exported_model
+    from trainwright.orchestration.rebuilding import rebuild
     from trainwright.strategy import Context
+    from trainwright.strategy.compose import using
     from trainwright.training.assembly import assemble
 
     spec = job.spec
     splits = load_splits(spec.data, base=job.base, workers=0, seed=spec.seed)
     assembly = assemble(spec, job.base, splits, Context(seed=spec.seed))
     named = assembly.module.model
-    weights: dict[str, Tensor] = {}
-    for name in folder.names("export"):
-        if name.endswith(".safetensors"):
-            weights.update(load(folder.read_bytes(f"export/{name}")))
-    named.model.load_state_dict(weights, strict=False)
+    hooks = list(assembly.strategies.values())
+    if using(hooks, "export"):
+        checkpoint = chosen(CheckpointStore(folder), "the run", None, folder)
+        named.model = exported_model(rebuild(folder, checkpoint))
+    else:
+        weights: dict[str, Tensor] = {}
+        for name in folder.names("export"):
+            if name.endswith(".safetensors"):
+                weights.update(load(folder.read_bytes(f"export/{name}")))
+        named.model.load_state_dict(weights, strict=False)
     rows = torch.arange(min(2, len(splits.train)))
     batch = splits.transforms(splits.train.take(rows), 0, training=False)
     inputs = named.binding.collect({}, batch)

@@ -17,6 +17,7 @@ from trainwright.strategy.gradient import Gradient
 from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.phases import Fit, PhaseResult
 from trainwright.strategy.step import Step
+from trainwright.strategy.samples import Samples
 
 __all__ = [
     "AuxModel",
@@ -33,6 +34,7 @@ __all__ = [
     "ParameterGroup",
     "PhaseResult",
     "Plan",
+    "Samples",
     "Step",
     "Strategy",
     "Stream",

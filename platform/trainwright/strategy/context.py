@@ -12,6 +12,7 @@ from trainwright.data.random import key
 
 if TYPE_CHECKING:
     from trainwright.strategy.base import Batch, Outputs
+    from trainwright.strategy.samples import Samples
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Context:
         update: number of finished updates; kept by the loop.
         epoch: the current epoch, from 0; kept by the loop.
         models: the aux models that strategies declared, by name; each is called with a batch.
+        data: the job's samples; in the ``export`` hook alone.
     """
 
     seed: int
@@ -43,6 +45,7 @@ class Context:
     update: int = 0
     epoch: int = 0
     models: Mapping[str, Callable[[Batch], Outputs]] = field(default_factory=dict, repr=False)
+    data: Samples | None = None
     _pending: dict[str, float | torch.Tensor] = field(default_factory=dict, repr=False)
 
     def rng(self, name: str, scope: Literal["world", "rank"] = "world") -> torch.Generator:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint, CheckpointWriter, Piece
 from trainwright.data.loading import Splits
+from trainwright.data.outline import to_plain
 from trainwright.engine.base import Engine
 from trainwright.engine.module import public_name
 from trainwright.errors import CheckpointError
@@ -19,6 +20,7 @@ from trainwright.job.models import TrainJob
 from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
 from trainwright.training.auxiliary import Auxiliaries
+from trainwright.strategy.compose import using
 from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.progress import Progress
 from trainwright.training.streams import Streams
@@ -112,6 +114,7 @@ class Saver:
             **self.holdings.state_dict(),
             "job": public_values(self.job),
             "tied": _tied(self.holdings.engine.module),
+            "exports": bool(using(list(self.holdings.strategies.values()), "export")),
             **self.extra,
         }
 
@@ -121,6 +124,7 @@ def constants_of(splits: Splits, plugin_files: Mapping[str, bytes]) -> dict[str,
     return {
         "transforms": splits.transforms.state_dict(),
         "fingerprint": splits.fingerprint,
+        "outline": to_plain(splits.train),
         "plugin_files": digests(plugin_files),
     }
 
