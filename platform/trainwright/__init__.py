@@ -15,8 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainwright.api import evaluate as evaluate
     from trainwright.api import export as export
     from trainwright.api import list_runs as list_runs
+    from trainwright.api import predict as predict
     from trainwright.api import run as run
     from trainwright.api import sync as sync
     from trainwright.api import validate as validate
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from trainwright.errors import TrackingError as TrackingError
     from trainwright.errors import TrainwrightError as TrainwrightError
     from trainwright.job import Job as Job
+    from trainwright.orchestration.evaluating import Evaluated as Evaluated
     from trainwright.orchestration.exporting import Exported as Exported
+    from trainwright.orchestration.predicting import Predicted as Predicted
     from trainwright.orchestration.result import RunResult as RunResult
     from trainwright.orchestration.validation import Validation as Validation
     from trainwright.overview import RunOverview as RunOverview
@@ -48,7 +52,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "trainwright.api": ("export", "list_runs", "run", "sync", "validate"),
+    "trainwright.api": (
+        "evaluate",
+        "export",
+        "list_runs",
+        "predict",
+        "run",
+        "sync",
+        "validate",
+    ),
     "trainwright.compare.results": ("Comparison",),
     "trainwright.data.table": ("Column", "Table"),
     "trainwright.errors": (
@@ -64,7 +76,9 @@ _HOMES = {
         "TrainwrightError",
     ),
     "trainwright.job": ("Job",),
+    "trainwright.orchestration.evaluating": ("Evaluated",),
     "trainwright.orchestration.exporting": ("Exported",),
+    "trainwright.orchestration.predicting": ("Predicted",),
     "trainwright.orchestration.result": ("RunResult",),
     "trainwright.orchestration.validation": ("Validation",),
     "trainwright.overview": ("RunOverview",),
@@ -81,6 +95,7 @@ __all__ = [
     "Context",
     "DataError",
     "Declares",
+    "Evaluated",
     "Exported",
     "InputError",
     "Interrupted",
@@ -88,6 +103,7 @@ __all__ = [
     "JobError",
     "Loss",
     "PluginError",
+    "Predicted",
     "Problem",
     "RunError",
     "RunOverview",
@@ -100,8 +116,10 @@ __all__ = [
     "Validation",
     "__version__",
     "create",
+    "evaluate",
     "export",
     "list_runs",
+    "predict",
     "run",
     "sync",
     "validate",

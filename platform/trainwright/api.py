@@ -14,7 +14,9 @@ from trainwright.storage import Folder
 
 if TYPE_CHECKING:
     from trainwright.job import Job
+    from trainwright.orchestration.evaluating import Evaluated
     from trainwright.orchestration.exporting import Exported
+    from trainwright.orchestration.predicting import Predicted
     from trainwright.orchestration.request import Request
     from trainwright.orchestration.result import RunResult
     from trainwright.tracking import SyncReport
@@ -120,6 +122,61 @@ def export(
 
     folder, _ = find_run(open_storage(storage), run)
     return export_run(folder, checkpoint, open_storage(to, "--to") if to is not None else None)
+
+
+def evaluate(
+    run: str,
+    *,
+    storage: str | Path = "runs",
+    data: str | Path | None = None,
+    checkpoint: str | int | None = None,
+) -> Evaluated:
+    """Measure a trained run again, in this process, in float32.
+
+    Args:
+        run: the run's name, or a beginning of it that no other run has.
+        storage: folder or fsspec URL that holds the run.
+        data: file, URL or dataset with the columns of the training data; default: the samples
+            that the run's job holds out.
+        checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+
+    Raises:
+        InputError: no such run or checkpoint, or the samples do not fit it.
+        RunError: the run has no checkpoint yet, or its own data has changed since.
+        CheckpointError: the checkpoint is damaged.
+    """
+    from trainwright.orchestration.evaluating import evaluate_run
+
+    folder, _ = find_run(open_storage(storage), run)
+    return evaluate_run(folder, None if data is None else str(data), checkpoint)
+
+
+def predict(
+    run: str,
+    *,
+    data: str | Path,
+    out: str | Path,
+    storage: str | Path = "runs",
+    checkpoint: str | int | None = None,
+) -> Predicted:
+    """Write a trained run's outputs for other samples as a parquet file.
+
+    Args:
+        run: the run's name, or a beginning of it that no other run has.
+        data: file, URL or dataset with the columns that the model reads; targets may be missing.
+        out: path or URL of the parquet file.
+        storage: folder or fsspec URL that holds the run.
+        checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+
+    Raises:
+        InputError: no such run or checkpoint, or the samples do not fit it.
+        RunError: the run has no checkpoint yet.
+        CheckpointError: the checkpoint is damaged.
+    """
+    from trainwright.orchestration.predicting import predict_run
+
+    folder, _ = find_run(open_storage(storage), run)
+    return predict_run(folder, str(data), str(out), checkpoint)
 
 
 def sync(

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from trainwright import __version__
 from trainwright.cli.commands.doctor import doctor
+from trainwright.cli.commands.evaluate import evaluate
 from trainwright.cli.commands.export import export
 from trainwright.cli.commands.plugins import list_plugins, show
+from trainwright.cli.commands.predict import predict
 from trainwright.cli.commands.run import run
 from trainwright.cli.commands.runs import runs
 from trainwright.cli.commands.schema import schema
@@ -36,6 +38,8 @@ for _function, _name in (
     (show, "show"),
     (schema, "schema"),
     (runs, "runs"),
+    (evaluate, "evaluate"),
+    (predict, "predict"),
     (export, "export"),
     (sync, "sync"),
     (doctor, "doctor"),

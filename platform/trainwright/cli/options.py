@@ -23,4 +23,12 @@ AsJson = Annotated[
 Storage = Annotated[
     str, typer.Option("--storage", metavar="URL", help="Folder or fsspec URL that holds the runs.")
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="best|last|STEP",
+        help="Which weights. [default: best if the job monitors a metric, otherwise last]",
+    ),
+]
 DEFAULT_STORAGE = "runs"

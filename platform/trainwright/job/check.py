@@ -112,9 +112,20 @@ def check_plugins(job: Job) -> list[Problem]:
         monitor that names no metric of the job.
     """
     problems = plugin_problems(job.spec, job.base)
-    if not any(problem.path.startswith("metrics") for problem in problems):
+    unsure = any(problem.path.startswith(("metrics", "strategies")) for problem in problems)
+    if not unsure and not _strategies_measure(job):
         problems += monitor_exists(job.spec)
     return job.document.sorted(problems)
+
+
+def _strategies_measure(job: Job) -> bool:
+    """Whether a strategy gives metrics of its own, whose names only an evaluation tells."""
+    from trainwright.plugins import find
+    from trainwright.strategy import Strategy
+
+    found = [find("strategies", spec.name, job.base).factory for spec in job.spec.strategies]
+    classes = [factory for factory in found if isinstance(factory, type)]
+    return any(issubclass(c, Strategy) and c.evaluate is not Strategy.evaluate for c in classes)
 
 
 def plugin_problems(spec: TrainJob, base: Path) -> list[Problem]:

@@ -84,6 +84,8 @@ def rebuild(folder: Folder, checkpoint: Checkpoint) -> Rebuilt:
     assembly = assemble(job, base, splits, context)
     context.data = JobSamples(lambda: _splits(job, base, state), assembly.module.model)
     _fill(assembly, checkpoint)
+    for strategy in assembly.strategies.values():
+        strategy.begin(context)
     return Rebuilt(job, base, checkpoint, outline, assembly)
 
 

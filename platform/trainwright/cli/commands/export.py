@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage
+from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, Weights
 from trainwright.cli.reporting import reporting
 
 
@@ -20,13 +20,7 @@ def export(
         str | None,
         typer.Option(metavar="URL", help="Where to write. [default: export/ in the run's folder]"),
     ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="best|last|STEP",
-            help="Which weights. [default: best if the job monitors a metric, otherwise last]",
-        ),
-    ] = None,
+    checkpoint: Weights = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:

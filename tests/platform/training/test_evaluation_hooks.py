@@ -1,0 +1,55 @@
+"""Strategies predict and evaluate alike on every engine and number of workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import averaging
+import pytest
+
+
+def _metrics(folder: str, stage: int | None) -> dict[str, float]:
+    """Runs on every worker: the metrics of a short run."""
+    import torch.distributed as dist
+
+    from trainwright.job import Job
+    from trainwright.training.worker import WorkOrder, work
+
+    values: dict[str, Any] = {
+        "name": "hooks",
+        "data": {
+            "source": {"name": "synthetic_classification", "num_samples": 96, "noise": 3.0},
+            "validation": 0.27,
+            "batch_size": 32,
+        },
+        "model": {"name": "mlp", "hidden": [16]},
+        "objective": "cross_entropy",
+        "strategies": [{"name": "averaging.py:TestTimeAverage"}],
+        "training": {"epochs": 2, "evaluation_batch_size": 5},
+        "metrics": ["accuracy"],
+        "tracking": {"enabled": False},
+        "cluster": {"workers": 0 if stage is None else dist.get_world_size()},
+    }
+    if stage is not None:
+        values["deepspeed"] = {"zero_optimization": {"stage": stage}}
+    job = Job.from_dict(values, base=folder)
+    order = WorkOrder(job.spec.model_dump(mode="json"), folder, f"{folder}/run-{stage}")
+    return dict(work(order, None).metrics)
+
+
+@pytest.mark.parametrize("stage", [0, pytest.param(1, marks=pytest.mark.slow), 3])
+def test_workers_evaluate_as_one_process(stage: int, two_workers: Any, tmp_path: Path) -> None:
+    (tmp_path / "averaging.py").write_bytes(Path(averaging.__file__).read_bytes())
+    alone = _metrics(str(tmp_path), None)
+    assert alone.keys() == {
+        "train/loss",
+        "validation/loss",
+        "validation/accuracy",
+        "validation/agreement",
+    }
+    assert 0.5 < alone["validation/agreement"] < 1.0
+    for together in two_workers.run(_metrics, str(tmp_path), stage):
+        assert {name: together[name] for name in alone if "validation" in name} == pytest.approx(
+            {name: value for name, value in alone.items() if "validation" in name}, abs=1e-5
+        )
