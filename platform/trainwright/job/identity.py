@@ -21,6 +21,7 @@ from trainwright.job.models import (
     TrainingSpec,
     TrainJob,
 )
+from trainwright.job.plugin_spec import WeightsSpec
 from trainwright.job.sources import is_file_source, name_of
 
 HASH_DIGITS = 8
@@ -45,7 +46,13 @@ WITHOUT_EFFECT = ("checkpoint_every", "keep", "record_samples")
 """Keys of ``training`` that change no number."""
 
 
-def run_name(job: Job, *, data_fingerprint: str, plugin_files: Mapping[str, bytes]) -> str:
+def run_name(
+    job: Job,
+    *,
+    data_fingerprint: str,
+    plugin_files: Mapping[str, bytes],
+    weights: str | None = None,
+) -> str:
     """The name under which a job's run is kept and found again.
 
     Left out are: where it runs, where its results go, how the file is written (order of keys,
@@ -56,6 +63,7 @@ def run_name(job: Job, *, data_fingerprint: str, plugin_files: Mapping[str, byte
         job: the job.
         data_fingerprint: identifies the content of all data sources.
         plugin_files: the user's plugin files, relative path -> content.
+        weights: identifies the content of the starting weights, if the job names any.
 
     Returns:
         ``<job's name>-<8 hexadecimal digits>``.
@@ -67,6 +75,8 @@ def run_name(job: Job, *, data_fingerprint: str, plugin_files: Mapping[str, byte
             name: hashlib.sha256(content).hexdigest() for name, content in plugin_files.items()
         },
     }
+    if weights is not None:
+        identity["weights"] = weights
     digest = hashlib.sha256(canonical(identity).encode()).hexdigest()
     return f"{job.spec.name}-{digest[:HASH_DIGITS]}"
 
@@ -131,6 +141,8 @@ class _Reduction:
             default = field.get_default(call_default_factory=True)
             if name not in left_out and (field.is_required() or value != default):
                 found[name] = self(value, _GROUPS.get((type(section).__name__, name)))
+        if isinstance(section, WeightsSpec):
+            del found["source"]  # the fingerprint says it all
         if isinstance(section, (DataSpec, HeldOut, NamedSource)) and section.source is not None:
             format = self.format if isinstance(section, HeldOut) else section.format
             found["source"] = self._source(section.source, format)

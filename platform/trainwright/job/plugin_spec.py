@@ -62,6 +62,29 @@ class ObjectiveSpec(PluginSpec):
     )
 
 
+class WeightsSpec(Section):
+    """Where a model's weights come from before training."""
+
+    source: str = Field(
+        alias="from",
+        min_length=1,
+        description="safetensors file, folder or URL of such files, or RUN[@best|last|STEP]",
+    )
+    skip: list[str] = Field(
+        default_factory=list,
+        description="patterns of names that stay as the model makes them, e.g. head.*",
+    )
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_source_alone(cls, value: Any) -> Any:
+        return {"from": value} if isinstance(value, str) else value
+
+
 class ModelSpec(PluginSpec):
     """The model to train."""
 
@@ -71,6 +94,9 @@ class ModelSpec(PluginSpec):
     )
     outputs: list[str] | None = Field(
         None, description="names of the outputs of a model that returns a tensor or a tuple"
+    )
+    weights: WeightsSpec | None = Field(
+        None, description="starting weights; default: the model's own initialisation"
     )
 
 

@@ -115,6 +115,7 @@ def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> Wo
         run_url=folder.url,
         plugin_files=prepared.plugin_files,
         start_from=source.place if source else None,
+        weights=start.kept_in(folder) if (start := prepared.start) else None,
     )
 
 

@@ -16,10 +16,12 @@ from trainwright.job.identity import run_name
 from trainwright.job.models import TrainJob
 from trainwright.optimizers import is_elementwise, without_compiler
 from trainwright.orchestration.machine import does_not_fit_here
+from trainwright.orchestration.starting import Start, readable, starting_weights
 from trainwright.overview import open_storage
 from trainwright.plugins import find, plugin_files
 from trainwright.storage import Folder
 from trainwright.strategy import Context
+from trainwright.strategy.base import overrides
 from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.tracking import check_uri
 from trainwright.training.assembly import Assembly, assemble
@@ -41,6 +43,7 @@ class Prepared:
         remarks: what depends on the number of workers.
         metrics: what an evaluation will give, as far as known beforehand.
         best: the metric that marks the best checkpoint.
+        start: the starting weights, if the job names any.
     """
 
     job: Job
@@ -52,6 +55,7 @@ class Prepared:
     remarks: list[str]
     metrics: list[str]
     best: Best
+    start: Start | None = None
 
 
 def prepare(job: Job) -> Prepared:
@@ -67,24 +71,33 @@ def prepare(job: Job) -> Prepared:
         _refuse(job.document.sorted([*check_plugins(job), *beside]))
         workers = max(spec.cluster.workers, 1)
         splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
+        start = starting_weights(job)
         context = Context(seed=spec.seed, world_size=workers)
-        assembly = assemble(spec, job.base, splits, context)
+        with readable(start) as weights:
+            assembly = assemble(spec, job.base, splits, context, weights)
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly, workers)])
         remarks = dry_run(assembly, job.base)
         metrics, best = evaluation_of(assembly, job.base)
     files = plugin_files(job.base, plugins_of(job))
-    name = run_name(job, data_fingerprint=splits.fingerprint, plugin_files=files)
+    name = run_name(
+        job,
+        data_fingerprint=splits.fingerprint,
+        plugin_files=files,
+        weights=start.fingerprint if start else None,
+    )
     total = assembly.timetable.total_steps
+    summary = [*_summary(assembly), *([f"weights: from {start.label}"] if start else [])]
     return Prepared(
         job=job,
         name=name,
         plugin_files=files,
         fingerprint=splits.fingerprint,
         total_steps=total,
-        summary=_summary(assembly),
+        summary=summary,
         remarks=remarks,
         metrics=metrics,
         best=best,
+        start=start,
     )
 
 
@@ -163,9 +176,12 @@ def _summary(assembly: Assembly) -> list[str]:
         if part is not None
     ]
     weights = sum(p.numel() for p in assembly.module.parameters() if p.requires_grad)
+    phased = [name for name, s in assembly.strategies.items() if overrides(s, "run")]
+    phases = [f"phases: decided by {', '.join(phased)}; that is the length of one left as it is"]
     return [
         f"data: {', '.join([f'{len(splits.train)} training', *held])} samples",
         f"model: {assembly.job.model.name}, {weights:,} trainable weights",
         f"training: {table.total_steps} updates of {assembly.plan.batch_size} samples, "
         f"{table.steps_per_epoch} in an epoch",
+        *(phases if phased else []),
     ]

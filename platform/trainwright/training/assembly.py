@@ -24,6 +24,7 @@ from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
 from trainwright.training.streams import Streams
+from trainwright.training.starting import Place, put_in_place
 from trainwright.training.timetable import Timetable
 
 
@@ -62,7 +63,9 @@ class Assembly:
     streams: Streams = field(default_factory=lambda: Streams({}))
 
 
-def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Assembly:
+def assemble(
+    job: TrainJob, base: Path, splits: Splits, context: Context, weights: Place | None = None
+) -> Assembly:
     """Build all objects of a job; equal on every worker, from the job's seed.
 
     Args:
@@ -70,6 +73,7 @@ def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Ass
         base: folder against which plugin files are found.
         splits: the loaded data.
         context: seed, rank, world size and device; the rest is filled in here.
+        weights: starting weights of the model, before strategies change it.
 
     Raises:
         InputError: a plugin refuses its options, or parts do not fit together.
@@ -83,6 +87,8 @@ def assemble(job: TrainJob, base: Path, splits: Splits, context: Context) -> Ass
     context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
     seed_all(job.seed, "init")
     model = NamedModel(*_model(job, base, splits, context.facts))
+    if weights is not None:
+        put_in_place(model.model, weights.open(), weights.skip)
     for index, (name, strategy) in enumerate(strategies.items()):
         with refusals(f"strategies.{index}", name):
             model.model = apply_model([strategy], model.model, context)

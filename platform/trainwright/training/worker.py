@@ -32,6 +32,7 @@ from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
 from trainwright.training.saving import Holdings, Saver, constants_of, restore
+from trainwright.training.starting import Place
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class WorkOrder:
         run_url: the run's folder.
         plugin_files: path relative to ``base`` -> content of the user's plugin files.
         start_from: URL of another run's folder to continue from, and the checkpoint's name.
+        weights: starting weights of the model.
     """
 
     job: dict[str, Any]
@@ -51,6 +53,7 @@ class WorkOrder:
     run_url: str
     plugin_files: dict[str, bytes] = field(default_factory=dict)
     start_from: tuple[str, str] | None = None
+    weights: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     device = _device(job, device)
     context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
-    assembly = assemble(job, base, splits, context)
+    assembly = assemble(job, base, splits, context, order.weights)
     settings = EngineSettings(
         precision=job.training.precision,
         max_grad_norm=assembly.plan.max_grad_norm,
