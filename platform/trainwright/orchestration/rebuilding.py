@@ -81,7 +81,7 @@ def rebuild(folder: Folder, checkpoint: Checkpoint) -> Rebuilt:
     chain.load_state_dict(state["transforms"])
     splits = Splits(outline, None, None, state["fingerprint"], chain)
     context = Context(seed=job.seed)
-    assembly = assemble(job, base, splits, context)
+    assembly = assemble(job, base, splits, context, trains=False)
     context.data = JobSamples(lambda: _splits(job, base, state), assembly.module.model)
     _fill(assembly, checkpoint)
     for strategy in assembly.strategies.values():
@@ -124,5 +124,6 @@ def _fill(assembly: Assembly, checkpoint: Checkpoint) -> None:
             f"{checkpoint.name} does not fit the model that the job now builds; without or with "
             f"other weights: {', '.join(sorted(wrong))}"
         )
+    assembly.auxiliaries.load(checkpoint)
     for name, state in checkpoint.state["strategies"].items():
         assembly.strategies[name].load_state_dict(state)

@@ -12,12 +12,12 @@ from trainwright.strategy.base import (
 )
 from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
+from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.gradient import Gradient
-from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.phases import Fit, PhaseResult
-from trainwright.strategy.step import Step
 from trainwright.strategy.samples import Samples
+from trainwright.strategy.step import Step
 
 __all__ = [
     "AuxModel",

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainwright.data.facts import data_facts, input_column
 from trainwright.data.loading import Splits
+from trainwright.data.transforms import TransformChain
 from trainwright.engine.module import NamedModel, TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
 from trainwright.job.models import PluginSpec, TrainJob
@@ -23,8 +24,8 @@ from trainwright.training.further import build_auxiliaries, build_streams, refus
 from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
-from trainwright.training.streams import Streams
 from trainwright.training.starting import Place, put_in_place
+from trainwright.training.streams import Streams
 from trainwright.training.timetable import Timetable
 
 
@@ -46,6 +47,7 @@ class Assembly:
         groups: options of each parameter group that differ from the optimizer's own.
         auxiliaries: further models of the strategies.
         streams: further data of the strategies.
+        train_transforms: those of the training samples, where a phase has some of its own.
     """
 
     job: TrainJob
@@ -61,10 +63,17 @@ class Assembly:
     groups: list[dict[str, Any]] = field(default_factory=list)
     auxiliaries: Auxiliaries = field(default_factory=Auxiliaries)
     streams: Streams = field(default_factory=lambda: Streams({}))
+    train_transforms: TransformChain | None = None
 
 
 def assemble(
-    job: TrainJob, base: Path, splits: Splits, context: Context, weights: Place | None = None
+    job: TrainJob,
+    base: Path,
+    splits: Splits,
+    context: Context,
+    weights: Place | None = None,
+    *,
+    trains: bool = True,
 ) -> Assembly:
     """Build all objects of a job; equal on every worker, from the job's seed.
 
@@ -74,6 +83,7 @@ def assemble(
         splits: the loaded data.
         context: seed, rank, world size and device; the rest is filled in here.
         weights: starting weights of the model, before strategies change it.
+        trains: False leaves out the streams, whose data a trained model does not need.
 
     Raises:
         InputError: a plugin refuses its options, or parts do not fit together.
@@ -93,7 +103,7 @@ def assemble(
         with refusals(f"strategies.{index}", name):
             model.model = apply_model([strategy], model.model, context)
     auxiliaries = build_auxiliaries(strategies, model, context)
-    streams = build_streams(strategies, splits, plan, context)
+    streams = build_streams(strategies if trains else {}, splits, plan, context)
     terms = WeightedSum(
         [
             Term(_objective(spec, base, context.facts, path), name, spec.weight, spec.bind)

@@ -28,7 +28,7 @@ def make_loop(
     share = -(-assembly.plan.batch_size // settings.world_size)
     feed = Feed(
         splits.train,
-        splits.transforms,
+        assembly.train_transforms or splits.transforms,
         assembly.timetable,
         seed=job.seed,
         shuffle=job.data.shuffle,

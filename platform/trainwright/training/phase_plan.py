@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwright.data.table import Table
+from trainwright.data.table import Column, Table
+from trainwright.data.transforms import TransformChain
 from trainwright.errors import MISSING, JobError, PluginError, Problem
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Plan
+from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.optimization import fresh_optimizer, schedule_of
 from trainwright.training.timetable import Timetable
@@ -53,9 +55,8 @@ def phase_assembly(assembly: Assembly, base: Path, phase: str, wanted: Overrides
         return assembly
     path = f"phase {phase}"
     plan = _plan(assembly.plan, wanted, path)
-    splits = assembly.splits
-    if wanted.source is not None:
-        splits = replace(splits, train=_table(wanted.source, assembly, path))
+    table, transforms = _samples(wanted.source, assembly, f"{path}.source")
+    splits = replace(assembly.splits, train=table)
     job, world_size = assembly.job, assembly.context.world_size
     try:
         timetable = Timetable.of(plan, job.training, len(splits.train), world_size)
@@ -64,7 +65,13 @@ def phase_assembly(assembly: Assembly, base: Path, phase: str, wanted: Overrides
     factor = schedule_of(job, base, plan.schedule, timetable, f"{path}.schedule")
     terms = assembly.terms if wanted.objective is None else _terms(wanted.objective, path)
     return replace(
-        assembly, splits=splits, plan=plan, timetable=timetable, factor=factor, terms=terms
+        assembly,
+        splits=splits,
+        plan=plan,
+        timetable=timetable,
+        factor=factor,
+        terms=terms,
+        train_transforms=transforms,
     )
 
 
@@ -95,23 +102,40 @@ def _plan(plan: Plan, wanted: Overrides, path: str) -> Plan:
     return plan
 
 
-def _table(source: str | Table, assembly: Assembly, path: str) -> Table:
-    if isinstance(source, str):
-        raise JobError(Problem(f"{path}.source", "the job has no source of this name", source))
-    columns = assembly.splits.train.columns
+def _samples(
+    source: str | Table | None, assembly: Assembly, path: str
+) -> tuple[Table, TransformChain]:
+    """The samples of a phase, with the transforms that make batches of them."""
+    splits = assembly.splits
+    if source is None or source == "data":
+        return splits.train, splits.transforms
+    if isinstance(source, Table):
+        _refuse_others(source.columns, splits.train.columns, path)
+        return source, splits.transforms
+    if source not in splits.others:
+        known = ["data", *splits.others]
+        message = "the job has no source of this name"
+        mend = f"add data.sources.{source}: {{source: ...}}"
+        problem = Problem(path, message, source, one_of(known), nearest(source, known), mend)
+        raise JobError(problem)
+    table, transforms = splits.others[source]
+    _refuse_others(transforms.columns, splits.columns, path)
+    return table, transforms
+
+
+def _refuse_others(have: Mapping[str, Column], wanted: Mapping[str, Column], path: str) -> None:
     problems = [
         Problem(
-            path=f"{path}.source",
+            path=path,
             message=f"column {name!r} is not as in the training data",
-            got=MISSING if name not in source.columns else str(source.columns[name]),
-            allowed=str(wanted),
+            got=str(have[name]) if name in have else MISSING,
+            allowed=str(column),
         )
-        for name, wanted in columns.items()
-        if source.columns.get(name) != wanted
+        for name, column in wanted.items()
+        if have.get(name) != column
     ]
     if problems:
         raise JobError(problems)
-    return source
 
 
 def _terms(objective: nn.Module, path: str) -> WeightedSum:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,18 +25,6 @@ from trainwright.training.progress import Progress
 from trainwright.training.randomness import seed_all
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
-
-
-class Editable(Protocol):
-    """An engine whose weights can be read whole and replaced."""
-
-    def master(self) -> Mapping[str, Tensor]:
-        """All parameters in float32, by public name."""
-        ...
-
-    def edit(self, values: Mapping[str, Tensor]) -> None:
-        """Replace whole parameters everywhere they are kept."""
-        ...
 
 
 class TrainingStopped(BaseException):
@@ -134,11 +122,11 @@ class Phases:
 
     def weights(self) -> dict[str, Tensor]:
         """See :class:`trainwright.strategy.Fit`."""
-        return {name: value.cpu() for name, value in cast(Editable, self.engine).master().items()}
+        return {name: value.cpu() for name, value in self.engine.master().items()}
 
     def edit(self, values: Mapping[str, Tensor]) -> None:
         """See :class:`trainwright.strategy.Fit`."""
-        cast(Editable, self.engine).edit(values)
+        self.engine.edit(values)
         self._edited = True
 
     def table(self) -> Table:
@@ -171,7 +159,7 @@ class Phases:
         if self._loop is not None or assembly.plan.optimizer != self.assembly.plan.optimizer:
             restart_optimizer(self.engine, phase_optimizer(assembly, self.base, phase))
         if weights:
-            cast(Editable, self.engine).edit(weights)
+            self.engine.edit(weights)
         begun = 0
         if self._loop is not None:
             begun = self.progress.epochs + self._loop.epochs_begun

@@ -19,8 +19,8 @@ from trainwright.errors import CheckpointError
 from trainwright.job.models import TrainJob
 from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
-from trainwright.training.auxiliary import Auxiliaries
 from trainwright.strategy.compose import using
+from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.progress import Progress
 from trainwright.training.streams import Streams

@@ -224,6 +224,24 @@ def test_the_best_checkpoint_is_one_of_the_last_phase(tmp_path: Path) -> None:
     assert best.step > 24
 
 
+def test_a_phase_on_a_named_source(tmp_path: Path) -> None:
+    code = """
+    class Elsewhere(Strategy):
+        def run(self, fit):
+            assert fit("job").steps == 6
+            assert fit("other", source="other").steps == 4
+    """
+    other = {"name": "synthetic_classification", "num_samples": 48, "seed": 5}
+    sources = {"other": {"source": other}}
+    _run(tmp_path, code, "Elsewhere", data={**BASE["data"], "sources": sources})
+    samples = _story(tmp_path).samples
+    assert sorted([*samples[7], *samples[8]]) == list(range(48))
+    (tmp_path / "narrow").mkdir()
+    narrow = {"other": {"source": {**other, "num_features": 3}}}
+    with pytest.raises(InputError, match="'features' is not as in the training data"):
+        _run(tmp_path / "narrow", code, "Elsewhere", data={**BASE["data"], "sources": narrow})
+
+
 def test_a_phase_on_some_of_the_samples(tmp_path: Path) -> None:
     code = """
     class Core(Strategy):
