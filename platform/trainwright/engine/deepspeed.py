@@ -100,6 +100,10 @@ class DeepSpeedEngine(Engine):
         if self._clips_itself and limit is not None:
             self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
         self._deepspeed.step()
+        if self.stage == 3:
+            # DeepSpeed clears these in the first backward of an update, and only for parameters
+            # that it reaches: to the others the next gradient would be added.
+            self._deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
 
     @override
     def gradient_norm(self) -> Tensor | float | None:
