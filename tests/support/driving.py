@@ -267,7 +267,7 @@ class Story:
             elif row["kind"] == "samples":
                 assert row["step"] not in story.samples, f"samples of {row['step']} told twice"
                 story.samples[row["step"]] = row["ids"]
-            else:
+            elif row["kind"] == "metrics":
                 for name, value in row["values"].items():
                     if not name.startswith("system/"):
                         assert (name, row["step"]) not in story.metrics, f"{name} told twice"

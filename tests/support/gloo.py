@@ -48,14 +48,20 @@ class Workers:
         for inbox in self._inboxes:
             inbox.put(call)
         results: dict[int, Any] = {}
+        failures: list[str] = []
         while len(results) < self.size:
             try:
-                rank, good, value = self._outbox.get(timeout=timeout_s)
+                # After a failure the others may wait for that worker for ever.
+                rank, good, value = self._outbox.get(timeout=10 if failures else timeout_s)
             except queue.Empty:
+                if failures:
+                    break
                 raise TimeoutError(f"only ranks {sorted(results)} answered") from None
-            if not good:
-                raise AssertionError(f"worker {rank} failed:\n{value}")
             results[rank] = value
+            if not good:
+                failures.append(f"worker {rank} failed:\n{value}")
+        if failures:
+            raise AssertionError("\n".join(failures))
         return [results[rank] for rank in range(self.size)]
 
     def close(self) -> None:

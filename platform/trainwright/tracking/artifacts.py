@@ -25,10 +25,11 @@ def job_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
 
 
 def plot_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
-    """The plots made so far."""
-    for name in folder.names("plots"):
-        if name.endswith(".png"):
-            yield f"plots/{name}", folder.read_bytes(f"plots/{name}")
+    """The plots made so far, and the figures that strategies logged."""
+    for place in ("plots", "figures"):
+        for name in folder.names(place):
+            if name.endswith(".png"):
+                yield f"{place}/{name}", folder.read_bytes(f"{place}/{name}")
 
 
 def result_files(folder: Folder) -> Iterator[tuple[str, bytes]]:

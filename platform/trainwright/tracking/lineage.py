@@ -89,6 +89,9 @@ class Survivors:
             return row
         if row["kind"] == "samples":
             return row if self._take(step, _SAMPLES, row["attempt"]) else None
+        if row["kind"] == "histogram" or row["kind"] == "figure":
+            name = f"\0{row['kind']}:{row['name']}"
+            return row if self._take(step, name, row["attempt"]) else None
         return self._keep_values(row)
 
     def _keep_values(self, row: MetricsRow) -> MetricsRow | None:

@@ -68,9 +68,13 @@ def read_curves(folder: Folder) -> dict[str, Curve]:
 def plot_run(folder: Folder) -> list[str]:
     """Draw the run's plots under ``plots/``: loss, each validation metric, learning rate.
 
+    Logged histograms are drawn under ``figures/``.
+
     Returns:
         The names written, relative to the run folder; empty when there is nothing to draw.
     """
+    from trainwright.tracking.histograms import draw_histograms
+
     curves = read_curves(folder)
     title = run_name(folder)
     names = []
@@ -82,7 +86,7 @@ def plot_run(folder: Folder) -> list[str]:
     rate = next((key for key in _RATES if key in curves), None)
     if rate is not None:
         names.append(_draw(folder, title, "learning rate", curves[rate], _RATE))
-    return names
+    return [*names, *draw_histograms(folder)]
 
 
 def _draw_loss(folder: Folder, title: str, curves: dict[str, Curve]) -> str:

@@ -50,13 +50,39 @@ class EventRow(TypedDict):
     message: str
 
 
-Row: TypeAlias = AttemptRow | MetricsRow | SamplesRow | EventRow
+class HistogramRow(TypedDict):
+    """The values of one quantity at one step, counted in equal bins from ``low`` to ``high``."""
+
+    kind: Literal["histogram"]
+    attempt: int
+    time: int
+    step: int
+    name: str
+    low: float
+    high: float
+    counts: list[int]
+
+
+class FigureRow(TypedDict):
+    """A picture of one step; ``file`` is its name relative to the run folder."""
+
+    kind: Literal["figure"]
+    attempt: int
+    time: int
+    step: int
+    name: str
+    file: str
+
+
+Row: TypeAlias = AttemptRow | MetricsRow | SamplesRow | EventRow | HistogramRow | FigureRow
 
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "attempt": ("attempt", "time", "lineage", "world_size"),
     "metrics": ("attempt", "time", "step", "values"),
     "samples": ("attempt", "step", "ids"),
     "event": ("attempt", "time", "step", "message"),
+    "histogram": ("attempt", "time", "step", "name", "low", "high", "counts"),
+    "figure": ("attempt", "time", "step", "name", "file"),
 }
 
 

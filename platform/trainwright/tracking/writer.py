@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -10,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from trainwright.storage import Folder
-from trainwright.tracking.rows import AttemptRow, EventRow, MetricsRow, Row, SamplesRow, encode
+from trainwright.tracking.rows import (
+    AttemptRow,
+    EventRow,
+    FigureRow,
+    HistogramRow,
+    MetricsRow,
+    Row,
+    SamplesRow,
+    encode,
+)
 from trainwright.tracking.sinks import LocalSink, SegmentSink, open_sink
 
 _log = logging.getLogger(__name__)
@@ -18,6 +28,9 @@ _log = logging.getLogger(__name__)
 MAX_PENDING_ROWS = 200_000
 """Rows kept in memory while the store fails (about 100 MB of metrics); beyond that the oldest
 are dropped, and an event row says how many."""
+
+MAX_PENDING_FIGURES = 100
+"""Pictures kept in memory while the store fails; beyond that the oldest are dropped."""
 
 _CHUNK_BYTES = 1 << 20
 _FIRST_RETRY_S = 0.5
@@ -27,7 +40,7 @@ _LAST_RETRY_S = 15.0
 class JournalWriter:
     """Writes one attempt's journal without ever waiting for disk or network.
 
-    ``metrics``, ``samples`` and ``event`` cost microseconds and never raise on account of the
+    ``metrics``, ``samples`` and the like cost microseconds and never raise on account of the
     store. A daemon thread serialises and writes twice a second (object stores: every 5 s); a
     failing store is retried with backoff while rows wait in memory. Rows reach the operating
     system within that interval, so that a killed process loses at most its last moments;
@@ -64,6 +77,7 @@ class JournalWriter:
         self._rows: deque[Row] = deque(maxlen=max_pending_rows)
         self._capacity = max_pending_rows
         self._num_dropped = 0
+        self._figures: deque[tuple[str, bytes]] = deque(maxlen=MAX_PENDING_FIGURES)
         self._pending = b""
         self._sink: LocalSink | SegmentSink | None = None
         self._error: str | None = None
@@ -94,6 +108,31 @@ class JournalWriter:
         """Record something worth a sentence."""
         row = EventRow(
             kind="event", attempt=self.attempt, time=_now_ms(), step=step, message=message
+        )
+        self._put(row)
+
+    def histogram(
+        self, step: int, name: str, low: float, high: float, counts: Sequence[int]
+    ) -> None:
+        """Record how the values of a quantity are spread at one step, in equal bins."""
+        row = HistogramRow(
+            kind="histogram",
+            attempt=self.attempt,
+            time=_now_ms(),
+            step=step,
+            name=name,
+            low=low,
+            high=high,
+            counts=list(counts),
+        )
+        self._put(row)
+
+    def figure(self, step: int, name: str, content: bytes) -> None:
+        """Record a picture (PNG); it is stored under ``figures/`` and named by a row."""
+        file = figure_name(name, step)
+        self._figures.append((file, content))
+        row = FigureRow(
+            kind="figure", attempt=self.attempt, time=_now_ms(), step=step, name=name, file=file
         )
         self._put(row)
 
@@ -162,6 +201,10 @@ class JournalWriter:
                 self._sink = open_sink(self._folder, self.attempt)
                 if self._sink.size == 0:
                     self._pending = encode(self._header)
+            while self._figures:
+                file, content = self._figures[0]
+                self._folder.write_bytes(file, content)
+                self._figures.popleft()
             while self._pending or self._rows:
                 self._pending = self._pending or self._next_chunk()
                 self._sink.append(self._pending)
@@ -197,6 +240,12 @@ class JournalWriter:
         return encode(
             EventRow(kind="event", attempt=self.attempt, time=_now_ms(), step=None, message=message)
         )
+
+
+def figure_name(name: str, step: int | None = None) -> str:
+    """Where the picture of that name lies, relative to the run folder."""
+    safe = re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+    return f"figures/{safe}.png" if step is None else f"figures/{safe}-{step:08d}.png"
 
 
 def leave_note(folder: Folder, attempt: int, message: str) -> str:

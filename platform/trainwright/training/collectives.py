@@ -36,6 +36,15 @@ def from_rank_zero(value: Any) -> Any:
     return box[0]
 
 
+def from_everyone(value: Any) -> list[Any]:
+    """The ``value`` of each worker by rank, on every worker; it must be picklable and small."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def statistics_of(module: nn.Module) -> dict[str, Tensor]:
     """The running statistics of normalisation layers: the buffers that differ between workers."""
     found: dict[str, Tensor] = {}

@@ -27,6 +27,14 @@ class Journal(Protocol):
         """Append the sample ids of one update."""
         ...
 
+    def histogram(self, step: int, name: str, low: float, high: float, counts: list[int]) -> None:
+        """Append the histogram of one quantity."""
+        ...
+
+    def figure(self, step: int, name: str, content: bytes) -> None:
+        """Store a PNG image."""
+        ...
+
     def event(self, message: str, step: int | None = None) -> None:
         """Append a remark."""
         ...

@@ -98,3 +98,22 @@ def test_logged_values_are_handed_over_once_and_without_gradient() -> None:
     assert logged.keys() == {"strategy/norm", "mine/count"}
     assert not logged["strategy/norm"].requires_grad
     assert context.take_logged() == {}
+
+
+def test_numbers_of_a_sample_are_its_own() -> None:
+    context, ids = Context(seed=3), torch.tensor([5, 1, 9])
+    both = context.rng("noise", "sample", ids)
+    alone = context.rng("noise", "sample", ids[1:2])
+    assert torch.equal(both.normal((2,))[1], alone.normal((2,))[0])
+    assert torch.equal(both.uniform((2,)), both.uniform((2,)))
+    assert both.integers(0, 7).shape == (3,)
+    context.update = 1
+    assert not torch.equal(context.rng("noise", "sample", ids).uniform(), both.uniform())
+    other = Context(seed=3, rank=1, world_size=2)
+    assert torch.equal(other.rng("noise", "sample", ids).uniform(), both.uniform())
+    context.update = 0
+    assert not torch.equal(context.rng("mask", "sample", ids).uniform(), both.uniform())
+    with pytest.raises(ValueError, match="needs ids"):
+        context.rng("noise", "sample")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="other scopes take none"):
+        context.rng("noise", "rank", ids)  # type: ignore[call-overload]

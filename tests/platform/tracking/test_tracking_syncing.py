@@ -37,6 +37,7 @@ def write_steps(folder: Folder, attempt: int, steps: range, **options: Any) -> N
 
 def test_everything_arrives_once_with_parameters_tags_and_files(run: Any, database: Any) -> None:
     write_steps(run.folder, 1, range(1, 1201))
+    run.folder.write_bytes("figures/map-00000007.png", b"a picture that a strategy drew")
     run.record("finished", finished=1_700_000_000.5)
     seen: list[int] = []
     report = sync(run.folder, uri=database.uri, progress=seen.append)
@@ -62,7 +63,8 @@ def test_everything_arrives_once_with_parameters_tags_and_files(run: Any, databa
     assert "trainwright.rewinds" not in tags
     place = Path(database.query("select artifact_uri from runs")[0][0].removeprefix("file://"))
     files = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
-    assert {"job.yaml", "resolved.json", "plots/loss.png"} <= files
+    expected_files = {"job.yaml", "resolved.json", "plots/loss.png", "figures/map-00000007.png"}
+    assert expected_files <= files
     assert place.is_relative_to(database.path.parent / "mlartifacts")
 
 
