@@ -74,6 +74,11 @@ class NameBinding:
             if a.name not in found and (not a.optional or a.name in self.bind)
         ]
 
+    def columns(self, outputs: Sequence[str], columns: Sequence[str]) -> set[str]:
+        """The batch columns that a call would read."""
+        found = self._sources(tuple(outputs), tuple(columns))
+        return {name for from_model, name in found.values() if not from_model}
+
     def collect(
         self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from trainwright.objective.binding import NameBinding, arguments_of
 
+GROUP = "bag_id"
+"""The column whose groups an objective keeps whole if it names none by its attribute ``group``."""
+
 Denominator = Callable[[Mapping[str, Tensor]], Tensor]
 """Batch columns -> the number (scalar tensor) by which the objective divides its sum."""
 
@@ -19,15 +22,25 @@ def denominator_of(objective: nn.Module, bind: Mapping[str, str]) -> Denominator
 
     An objective says so by its attribute ``count``: the name of a batch column (or a tuple of
     names) whose sum is the number, or a method whose arguments name batch columns. The weighted
-    and index-ignoring losses of ``torch.nn`` are known here.
+    and index-ignoring losses of ``torch.nn`` are known here. An objective that couples groups and
+    says nothing averages over groups.
     """
     count = getattr(objective, "count", None)
+    if count is None and getattr(objective, "couples", "sample") == "group":
+        column = group_of(objective, bind)
+        return lambda batch: torch.tensor(float(len(torch.unique(batch[column])))).double()
     if count is None:
         return _torch_denominator(objective, bind)
     if callable(count):
         return _called(count, bind)
     names = (count,) if isinstance(count, str) else tuple(count)
     return lambda batch: torch.stack([batch[bind.get(n, n)].sum().double() for n in names]).sum()
+
+
+def group_of(objective: nn.Module, bind: Mapping[str, str]) -> str:
+    """The batch column whose groups ``objective`` couples."""
+    name = str(getattr(objective, "group", GROUP))
+    return bind.get(name, name)
 
 
 def _called(count: Callable[..., Any], bind: Mapping[str, str]) -> Denominator:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.objective.binding import Missing, NameBinding, arguments_of
-from trainwright.objective.denominator import Denominator, denominator_of
+from trainwright.objective.denominator import Denominator, denominator_of, group_of
 from trainwright.strategy import Loss
+from trainwright.strategy.order import SAMPLE_WEIGHT
 
 _COUPLINGS = ("sample", "group", "batch")
 
@@ -112,9 +113,27 @@ class WeightedSum(nn.Module):
         return max((str(t.couples) for t in self), key=_COUPLINGS.index)
 
     @property
+    def group(self) -> str | None:
+        """The column whose groups some term couples; None where there is none."""
+        columns = [group_of(t.objective, t.binding.bind) for t in self if t.couples == "group"]
+        return columns[0] if columns else None
+
+    @property
     def needs_counts(self) -> bool:
         """Whether some term averages over something other than samples."""
         return any(t.denominator is not None for t in self)
+
+    @property
+    def unweightable(self) -> str | None:
+        """Why single samples cannot be weighted by ``sample_weight``; None where they can."""
+        for term in self:
+            if term.couples != "sample":
+                return f"objective {term.name} compares samples with each other"
+            if not hasattr(term.objective, "reduction"):
+                return f"objective {term.name} does not give the loss of each sample"
+            if term.sums or term.denominator is not None:
+                return f"objective {term.name} does not average over samples"
+        return None
 
     def count(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The denominators of all terms on one micro-batch, float64, shape (terms,)."""
@@ -135,7 +154,8 @@ class WeightedSum(nn.Module):
         """The loss of one micro-batch.
 
         With ``share`` given, its value times ``share.samples``, added over all micro-batches and
-        workers, is the mean over the global batch.
+        workers, is the mean over the global batch. A batch with the column ``sample_weight``
+        gives ``sum(w_i * loss_i) / B`` by the terms' per-sample form.
         """
         logged: dict[str, Tensor] = {}
         total: Tensor | None = None
@@ -143,6 +163,8 @@ class WeightedSum(nn.Module):
             assert isinstance(term, Term)
             if _is_empty(term, position, share):
                 loss = Loss(torch.stack([value.sum() for value in outputs.values()]).sum() * 0.0)
+            elif SAMPLE_WEIGHT in batch:
+                loss = Loss((term.per_sample(outputs, batch) * batch[SAMPLE_WEIGHT]).mean())
             else:
                 loss = term(outputs, batch)
             value = loss.value * _correction(term, position, share)

@@ -15,9 +15,12 @@ from trainwright.strategy.declares import Declares
 from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.gradient import Gradient
+from trainwright.strategy.order import Order
 from trainwright.strategy.phases import Fit, PhaseResult
+from trainwright.strategy.sample_random import SampleRandom
 from trainwright.strategy.samples import Samples
 from trainwright.strategy.step import Step
+from trainwright.training.tables import SampleTable
 
 __all__ = [
     "AuxModel",
@@ -30,10 +33,13 @@ __all__ = [
     "Gradient",
     "Gradients",
     "Loss",
+    "Order",
     "Outputs",
     "ParameterGroup",
     "PhaseResult",
     "Plan",
+    "SampleRandom",
+    "SampleTable",
     "Samples",
     "Step",
     "Strategy",

@@ -17,6 +17,7 @@ from trainwright.strategy.step import LossFunction, Step
 if TYPE_CHECKING:
     from trainwright.strategy.context import Context
     from trainwright.strategy.evaluation import Evaluation
+    from trainwright.strategy.order import Order
 
 Batch = Mapping[str, Tensor]
 """Named columns of one micro-batch; every tensor has the samples along dimension 0."""
@@ -147,7 +148,9 @@ class Strategy:
         strategies.run(fit)                              # each fit(...) trains a phase, as follows:
         strategies.phase_begin(phase)
         for epoch in epochs:
-            for update in order(seed, epoch):            # the same on any number of workers
+            order = strategies.order(epoch, order(seed, epoch))   # rows and weights of the epoch
+            for update in order:                         # the same on any number of workers
+                update.micro_batches = strategies.batch(step, batch, score) for each batch
                 def backward():                          # step.backward()
                     for batch in update.micro_batches:
                         loss = strategies.loss(batch, compute)   # first in the job is outermost
@@ -234,12 +237,48 @@ class Strategy:
     def phase_begin(self, phase: str) -> None:
         """Before the first update of a phase; not again when training is resumed inside it."""
 
+    def order(self, epoch: int, order: Order) -> Order:
+        """Change which samples the epoch trains on, in which order, with which weights.
+
+        Called on every worker when an epoch begins, after the strategies before it in the job;
+        the result must be the same on all of them. It may use per-sample tables, the strategy's
+        own state and ``context.rng(name)``. Weights need ``Declares(sample_weights=True)``.
+
+        Args:
+            epoch: counted from 0.
+            order: rows of the training table, each once (what the seed says), and weights.
+
+        Returns:
+            An order of the same length; see :meth:`Order.replaced`.
+        """
+        return order
+
+    def batch(self, step: Step, batch: Batch, score: Callable[[Batch], Tensor]) -> Batch:
+        """Change one micro-batch before the update: choose among its samples, add columns.
+
+        Args:
+            step: the update; its ``batches`` are those that came from the data.
+            batch: this micro-batch, left by the strategies before it in the job.
+            score: gives the present model's loss of each sample of a batch, shape (B,), without
+                gradient; running statistics and random state stay untouched. Call it equally
+                often on every worker.
+
+        Returns:
+            A batch of at least one sample; the loss is the mean over all that are left. A column
+            ``sample_weight`` (B,) weights them (``Declares(sample_weights=True)``).
+        """
+        return batch
+
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Around one update; call ``take()`` to run the micro-batches and move the weights."""
         take()
 
     def loss(self, batch: Batch, compute: Compute) -> Loss:
-        """Around the loss of one micro-batch; ``compute(batch)`` is everything further in."""
+        """Around the loss of one micro-batch; ``compute(batch)`` is everything further in.
+
+        Where ``compute.couples`` is ``batch``, the batch is the global one, the same on every
+        worker, and the model cannot be run on other inputs; put into tables on worker 0 alone.
+        """
         return compute(batch)
 
     def per_sample(self, batch: Batch, compute: Compute) -> Tensor:

@@ -18,12 +18,14 @@ class Setting:
         zero_stage: 0 to 3; meaningless for the local engine.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         has_per_sample: whether every objective has a per-sample form.
+        unweightable: why the objective cannot weight samples; None where it can.
     """
 
     engine: str
     zero_stage: int
     precision: str
     has_per_sample: bool
+    unweightable: str | None = None
 
 
 Rule = Callable[[str, str, Strategy, Setting], "Problem | None"]
@@ -99,12 +101,27 @@ def second_backward_is_possible(
     )
 
 
+def weights_are_possible(
+    path: str, name: str, strategy: Strategy, setting: Setting
+) -> Problem | None:
+    """A strategy that weights samples needs a mean over samples."""
+    if not strategy.declares.sample_weights or setting.unweightable is None:
+        return None
+    return Problem(
+        path=path,
+        message=f"{name} weights samples, and {setting.unweightable}",
+        mend='use an objective that averages over samples and takes reduction="none", '
+        "as most torch.nn losses do",
+    )
+
+
 RULES: tuple[Rule, ...] = (
     engine_is_allowed,
     stage_is_allowed,
     precision_is_allowed,
     per_sample_is_possible,
     second_backward_is_possible,
+    weights_are_possible,
 )
 
 

@@ -19,6 +19,8 @@ class Declares:
         precisions: number formats in which it is right.
         probe: it only measures; with it the trajectory is bit-identical to one without.
         per_sample: it calls ``compute.per_sample``; the objective needs a per-sample form.
+        sample_weights: its ``order`` or ``batch`` hook gives samples weights; the objective needs
+            a per-sample form.
         full_gradients: it reads or writes gradients in its ``gradients`` hook.
         second_backward: it differentiates a gradient (``step.hvp``, ``create_graph=True``), which
             ZeRO stage 3 cannot do.
@@ -36,6 +38,7 @@ class Declares:
     precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
     probe: bool = False
     per_sample: bool = False
+    sample_weights: bool = False
     full_gradients: bool = False
     second_backward: bool = False
     several_forwards: bool = False

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainwright.data.facts import data_facts, input_column
 from trainwright.data.loading import Splits
+from trainwright.data.table import SAMPLE_ID
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.module import NamedModel, TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
@@ -21,11 +22,18 @@ from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
 from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.further import build_auxiliaries, build_streams, refusals
+from trainwright.training.grouping import (
+    group_column,
+    refuse_cut_groups,
+    refuse_other_groups,
+)
 from trainwright.training.optimization import optimizer_of, schedule_of
+from trainwright.training.orders import Orders
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
 from trainwright.training.starting import Place, put_in_place
 from trainwright.training.streams import Streams
+from trainwright.training.tables import SampleTables
 from trainwright.training.timetable import Timetable
 
 
@@ -44,6 +52,7 @@ class Assembly:
         module: model and objective as one module.
         optimizer: over the module's trainable parameters.
         factor: update -> factor of the base learning rate.
+        orders: the order of the samples in each epoch.
         groups: options of each parameter group that differ from the optimizer's own.
         auxiliaries: further models of the strategies.
         streams: further data of the strategies.
@@ -60,10 +69,16 @@ class Assembly:
     module: TrainModule
     optimizer: torch.optim.Optimizer
     factor: Callable[[int], float]
+    orders: Orders
     groups: list[dict[str, Any]] = field(default_factory=list)
     auxiliaries: Auxiliaries = field(default_factory=Auxiliaries)
     streams: Streams = field(default_factory=lambda: Streams({}))
     train_transforms: TransformChain | None = None
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What checkpoints keep besides weights, optimizer and strategies, by name."""
+        return {"tables": self.context.tables, "order": self.orders}
 
 
 def assemble(
@@ -91,10 +106,12 @@ def assemble(
     strategies = _strategies(job, base)
     hooks = list(strategies.values())
     plan = apply_plan(hooks, _plan(job))
-    timetable = _timetable(plan, job, splits, context.world_size)
+    orders = _orders(job, base, splits, hooks)
+    timetable = _timetable(plan, job, splits, context.world_size, orders)
     context.facts = data_facts(splits.columns, job.model.inputs)
     context.batch_size = plan.batch_size
     context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
+    context.tables = SampleTables(int(splits.train.tensors[SAMPLE_ID].max()) + 1, context.device)
     seed_all(job.seed, "init")
     model = NamedModel(*_model(job, base, splits, context.facts))
     if weights is not None:
@@ -110,6 +127,7 @@ def assemble(
             for spec, name, path in _named_objectives(job)
         ]
     )
+    refuse_other_groups(terms, orders.group)
     module = TrainModule(model, apply_objective(hooks, terms))
     groups = apply_parameters(hooks, _groups(module))
     optimizer = optimizer_of(job, base, plan, groups)
@@ -126,6 +144,7 @@ def assemble(
         module,
         optimizer,
         factor,
+        orders,
         options,
         auxiliaries,
         streams,
@@ -160,9 +179,24 @@ def _plan(job: TrainJob) -> Plan:
     )
 
 
-def _timetable(plan: Plan, job: TrainJob, splits: Splits, world_size: int) -> Timetable:
+def _orders(job: TrainJob, base: Path, splits: Splits, hooks: Sequence[Strategy]) -> Orders:
+    group = group_column(job, base, splits.train)
+    orders = Orders(job.seed, job.data.shuffle, hooks, group)
+    refuse_cut_groups(job, orders.groups(splits.train))
+    return orders
+
+
+def _timetable(
+    plan: Plan, job: TrainJob, splits: Splits, world_size: int, orders: Orders
+) -> Timetable:
     try:
-        return Timetable.of(plan, job.training, len(splits.train), world_size)
+        return Timetable.of(
+            plan,
+            job.training,
+            len(splits.train),
+            world_size,
+            orders.num_groups(splits.train),
+        )
     except ValueError as error:
         raise JobError(Problem(path="data.batch_size", message=str(error))) from None
 

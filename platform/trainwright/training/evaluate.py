@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trainwright.data.order import share
 from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
@@ -16,6 +15,7 @@ from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Outputs, Strategy
 from trainwright.strategy.evaluation import further_metrics, wrap_predict
 from trainwright.training.collectives import shared_statistics, sum_over_workers
+from trainwright.training.evaluation_rows import evaluation_rows
 
 
 class Metric(Protocol):
@@ -125,12 +125,12 @@ class Evaluator:
     def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
         """This worker's batches; the same number on each, extra ones marked as not counting."""
         settings = self._engine.settings
-        low, high = share(0, len(table), settings.rank, settings.world_size)
-        largest = -(-len(table) // settings.world_size)
-        for start in range(0, largest, self._batch_size):
-            rows = torch.arange(low + start, min(low + start + self._batch_size, high))
-            counts = len(rows) > 0
-            batch = table.take(rows if counts else torch.zeros(1, dtype=torch.int64))
+        size, group = self._batch_size, self._terms.group
+        shares = evaluation_rows(table, group, settings.world_size, size)
+        own = shares[settings.rank]
+        for place in range(max(len(share) for share in shares)):
+            counts = place < len(own)
+            batch = table.take(own[place] if counts else torch.zeros(1, dtype=torch.int64))
             yield self._transforms(batch, 0, training=False), counts
 
     def _add(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainwright.data.order import epoch_order, micro_batches, num_micro_batches, share
+from trainwright.data.groups import group_shares, group_updates
+from trainwright.data.order import micro_batches, num_micro_batches, share
 from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
+from trainwright.strategy.order import SAMPLE_WEIGHT, Order
+from trainwright.training.orders import Orders
 from trainwright.training.timetable import Timetable
 
 
@@ -35,14 +36,13 @@ class Update:
 
 
 class Feed:
-    """Makes the updates of a training table, a pure function of (seed, update).
+    """Makes the updates of a training table, a pure function of the orders and the update's number.
 
     Args:
         table: the training samples.
         transforms: applied to each micro-batch, in training mode.
         timetable: the cuts of an epoch into updates.
-        seed: the job's seed.
-        shuffle: whether epochs are shuffled.
+        orders: the order of each epoch.
         rank: this worker.
         world_size: number of workers.
         micro_batch_size: most samples per forward; None takes the worker's share whole.
@@ -56,8 +56,7 @@ class Feed:
         transforms: TransformChain,
         timetable: Timetable,
         *,
-        seed: int,
-        shuffle: bool = True,
+        orders: Orders,
         rank: int = 0,
         world_size: int = 1,
         micro_batch_size: int | None = None,
@@ -67,40 +66,43 @@ class Feed:
         self._table = table
         self._transforms = transforms
         self._timetable = timetable
-        self._seed = seed
-        self._shuffle = shuffle
+        self._orders = orders
         self._rank = rank
         self._world_size = world_size
         self._micro_batch_size = micro_batch_size
         self._first = first
         self._epochs = epochs
-        self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._order_epoch = -1
 
     def __getitem__(self, index: int) -> Update:
         """The update with number ``index``, from 0."""
         epoch, place = self._timetable.place_of(index - self._first)
-        start, stop = self._timetable.updates[place]
-        order = self._epoch(epoch)
-        low, high = share(start, stop, self._rank, self._world_size)
-        num = num_micro_batches(stop - start, self._world_size, self._micro_batch_size)
-        drawn = self._epochs + epoch
-        batches = [
-            self._transforms(self._table.take(torch.from_numpy(order[a:b])), drawn, training=True)
-            for a, b in micro_batches(low, high, num)
-        ]
+        order = self._orders(self._table, epoch, self._epochs + epoch)
+        shares = self._shares(place)
+        start, stop = shares[0][0][0], shares[-1][-1][1]
+        batches = [self._batch(order, epoch, a, b) for a, b in shares[self._rank]]
         return Update(index, epoch, stop - start, batches, (start, stop))
 
     def sample_ids(self, update: Update) -> list[int]:
         """The ids of all samples of an update, over all workers, in order."""
         start, stop = update.positions
-        rows = torch.from_numpy(self._epoch(update.epoch)[start:stop])
+        order = self._orders(self._table, update.epoch, self._epochs + update.epoch)
+        rows = torch.from_numpy(order.indices[start:stop])
         ids: list[int] = self._table.tensors["sample_id"][rows].tolist()
         return ids
 
-    def _epoch(self, epoch: int) -> npt.NDArray[np.int64]:
-        if epoch != self._order_epoch:
-            drawn = self._epochs + epoch
-            self._order = epoch_order(len(self._table), self._seed, drawn, self._shuffle)
-            self._order_epoch = epoch
-        return self._order
+    def _shares(self, place: int) -> list[list[tuple[int, int]]]:
+        """The micro-batches of every worker in one update of the present epoch."""
+        updates, world, size = self._timetable.updates, self._world_size, self._micro_batch_size
+        bounds = self._orders.bounds
+        if bounds is not None:
+            return group_shares(bounds, group_updates(bounds, updates, world)[place], world, size)
+        start, stop = updates[place]
+        num = num_micro_batches(stop - start, world, size)
+        return [micro_batches(*share(start, stop, rank, world), num) for rank in range(world)]
+
+    def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
+        rows = torch.from_numpy(order.indices[start:stop])
+        batch = self._transforms(self._table.take(rows), self._epochs + epoch, training=True)
+        if order.weights is not None:
+            batch[SAMPLE_WEIGHT] = torch.from_numpy(order.weights[start:stop].copy())
+        return batch

@@ -67,6 +67,8 @@ class Loop:
             if place == last:
                 for strategy in ended_epoch:
                     strategy.epoch_end(epoch)
+                self._settle_tables()
+                self._hand_over()
             if self.recorder.is_due:
                 self.recorder.flush()
             if self._is_over and self.tests:
@@ -105,6 +107,7 @@ class Loop:
         update = self.feed[index]
         seed_all(self.context.seed, "update", index, self.context.rank)
         summed = self.updater(update, now)
+        self._settle_tables()
         norm = self.engine.gradient_norm()
         for name, value in self.context.take_logged().items():
             summed[name] = value / self.context.world_size
@@ -116,8 +119,20 @@ class Loop:
             update.size,
         )
         self.progress.finished = index + 1
+        self._hand_over()
         if self.record_samples and self.recorder.journal is not None:
             self.recorder.journal.samples(index + 1, self.feed.sample_ids(update))
+
+    def _hand_over(self) -> None:
+        """Give logged histograms and figures to the journal."""
+        self.context.attachments.hand_over(
+            self.recorder.journal, self.progress.finished, self.engine.settings.device
+        )
+
+    def _settle_tables(self) -> None:
+        """Fold what hooks have put into per-sample tables."""
+        if self.context.tables is not None:
+            self.context.tables.settle()
 
     def _evaluate_if_due(self) -> bool:
         """Evaluate when it is time; whether the monitored metric improved."""
@@ -128,6 +143,8 @@ class Loop:
         metrics = self.evaluator(table, "validation")
         self._record(metrics)
         asked = [s.evaluated(metrics) for s in using(self.strategies, "evaluated")]
+        self._settle_tables()
+        self._hand_over()
         self.progress.stopped_early = any(asked)
         self.recorder.pause()
         return self.progress.best.improves(metrics, self.progress.finished)

@@ -17,6 +17,7 @@ from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Plan
 from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
+from trainwright.training.grouping import refuse_other_groups
 from trainwright.training.optimization import fresh_optimizer, schedule_of
 from trainwright.training.timetable import Timetable
 
@@ -58,12 +59,16 @@ def phase_assembly(assembly: Assembly, base: Path, phase: str, wanted: Overrides
     table, transforms = _samples(wanted.source, assembly, f"{path}.source")
     splits = replace(assembly.splits, train=table)
     job, world_size = assembly.job, assembly.context.world_size
+    num_groups = assembly.orders.num_groups(splits.train)
     try:
-        timetable = Timetable.of(plan, job.training, len(splits.train), world_size)
+        timetable = Timetable.of(plan, job.training, len(splits.train), world_size, num_groups)
     except ValueError as error:
         raise JobError(Problem(path=path, message=str(error))) from None
     factor = schedule_of(job, base, plan.schedule, timetable, f"{path}.schedule")
-    terms = assembly.terms if wanted.objective is None else _terms(wanted.objective, path)
+    terms = assembly.terms
+    if wanted.objective is not None:
+        terms = _terms(wanted.objective, path)
+        refuse_other_groups(terms, terms.group and assembly.orders.group)
     return replace(
         assembly,
         splits=splits,

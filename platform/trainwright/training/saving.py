@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,18 @@ from trainwright.training.streams import Streams
 BUFFER = "buffer"
 
 
+class Stateful(Protocol):
+    """A further part of a run that its checkpoints keep."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors, equal on all workers."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back ``state_dict``."""
+        ...
+
+
 @dataclass
 class Holdings:
     """Everything that changes in training and that a resumed run needs.
@@ -38,6 +50,7 @@ class Holdings:
         progress: of the loop.
         auxiliaries: further models, whose weights are kept beside the engine's.
         streams: whose places are kept.
+        parts: what else is kept, by name (per-sample tables).
     """
 
     engine: Engine
@@ -45,6 +58,7 @@ class Holdings:
     progress: Progress
     auxiliaries: Auxiliaries = field(default_factory=Auxiliaries)
     streams: Streams = field(default_factory=lambda: Streams({}))
+    parts: Mapping[str, Stateful] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         """The plain values among it."""
@@ -53,6 +67,7 @@ class Holdings:
             "strategies": {name: s.state_dict() for name, s in self.strategies.items()},
             "engine": self.engine.extra_state(),
             "streams": self.streams.state_dict(),
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
         }
 
     def statistics(self) -> dict[str, Tensor]:
@@ -154,6 +169,9 @@ def restore(checkpoint: Checkpoint, holdings: Holdings) -> None:
     for name, strategy in holdings.strategies.items():
         strategy.load_state_dict(saved[name])
     holdings.streams.load_state_dict(state.get("streams", {}))
+    for name, part in holdings.parts.items():
+        if name in state.get("parts", {}):
+            part.load_state_dict(state["parts"][name])
     holdings.progress.load_state_dict(state["progress"])
 
 

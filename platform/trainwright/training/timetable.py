@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainwright.data.order import split_updates
+from trainwright.data.groups import num_group_updates
+from trainwright.data.order import micro_batches, split_updates
 from trainwright.durations import Duration
 from trainwright.job.models import TrainingSpec
 from trainwright.strategy import Plan
@@ -28,13 +29,27 @@ class Timetable:
     checkpoint_every: int
 
     @classmethod
-    def of(cls, plan: Plan, training: TrainingSpec, num_samples: int, world_size: int) -> Timetable:
+    def of(
+        cls,
+        plan: Plan,
+        training: TrainingSpec,
+        num_samples: int,
+        world_size: int,
+        num_groups: int | None = None,
+    ) -> Timetable:
         """The timetable of a plan over ``num_samples`` training samples.
 
+        Where groups are kept whole, ``num_groups`` is given, and updates end at the ends of groups
+        nearest to those of the timetable.
+
         Raises:
-            ValueError: fewer samples, or a smaller batch, than workers.
+            ValueError: fewer samples or groups, or a smaller batch, than workers.
         """
         updates = tuple(split_updates(num_samples, plan.batch_size, world_size))
+        if num_groups is not None:
+            number = num_group_updates(num_groups, len(updates), world_size)
+            if number < len(updates):
+                updates = tuple(micro_batches(0, num_samples, number))
         length = (
             Duration(plan.steps, "steps")
             if plan.steps is not None

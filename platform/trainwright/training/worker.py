@@ -191,7 +191,12 @@ def _train(
     metrics = LateMetrics(lambda: build_metrics(job, base, assembly.splits, settings.device))
     progress = Progress(best=monitored(job, base))
     holdings = Holdings(
-        engine, assembly.strategies, progress, assembly.auxiliaries, assembly.streams
+        engine,
+        assembly.strategies,
+        progress,
+        assembly.auxiliaries,
+        assembly.streams,
+        assembly.parts,
     )
     put_back = None
     if start.checkpoint is not None:

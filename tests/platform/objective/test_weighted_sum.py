@@ -149,6 +149,43 @@ def test_per_sample_values_average_to_the_mean() -> None:
     assert total.terms[0].objective.reduction == "mean"
 
 
+def test_weighted_samples_count_by_their_weights_in_any_cut() -> None:
+    total = WeightedSum([Term(_ce(), "a", weight=2.0), Term(_ce(), "b")])
+    logits, batch = _batch(4, 6)
+    logits.requires_grad_()
+    weights = torch.tensor([0.0, 2.0, 0.5, 1.0, 3.0, 0.25], dtype=logits.dtype)
+    each = nn.functional.cross_entropy(logits.transpose(1, 2), batch["target"], reduction="none")
+    each = each.mean(dim=1)
+    expected = 3 * (weights * each).sum() / 6
+    weighted = {**batch, "sample_weight": weights}
+    whole = total({"logits": logits}, weighted).value
+    cut = _pieces(total, logits, weighted, [1, 4])
+    assert whole.item() == pytest.approx(expected.item())
+    assert cut.item() == pytest.approx(expected.item())
+    (gradient,) = torch.autograd.grad(cut, logits)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits)[0])
+
+
+def test_what_cannot_be_weighted_says_why() -> None:
+    class Pairs(nn.CrossEntropyLoss):
+        couples = "batch"
+
+    class Plain(nn.Module):
+        def forward(self, logits: Tensor) -> Tensor:
+            return logits.mean()
+
+    def reason(objective: nn.Module) -> str | None:
+        return WeightedSum([Term(_ce(), "fine"), Term(objective, "other")]).unweightable
+
+    assert reason(_ce()) is None
+    assert reason(Pairs()) == "objective other compares samples with each other"
+    assert reason(Plain()) == "objective other does not give the loss of each sample"
+    assert reason(_ce(ignore_index=2)) == "objective other does not average over samples"
+    assert reason(nn.CrossEntropyLoss(reduction="sum")) == (
+        "objective other does not average over samples"
+    )
+
+
 def test_an_objective_without_a_per_sample_form_says_so() -> None:
     class Plain(nn.Module):
         def forward(self, logits: Tensor) -> Tensor:

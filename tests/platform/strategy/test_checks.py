@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from trainwright.strategy import Declares, Strategy
-from trainwright.strategy.checks import RULES, Setting, check_strategies, conflicts
+from trainwright.strategy.checks import Setting, check_strategies, conflicts
 
 PLAIN = Setting(engine="deepspeed", zero_stage=2, precision="fp32", has_per_sample=True)
 
@@ -67,7 +67,15 @@ def test_several_problems_at_once_with_their_places() -> None:
     }
     problems = check_strategies(strategies, PLAIN)
     assert [problem.path for problem in problems] == ["strategies.1"] * 3
-    assert len(RULES) == 4
+
+
+def test_weights_need_an_objective_that_can_be_weighted() -> None:
+    setting = dataclasses.replace(PLAIN, unweightable="objective loss compares samples")
+    strategies = {"fine": declaring(), "weighting": declaring(sample_weights=True)}
+    (problem,) = check_strategies(strategies, setting)
+    assert problem.path == "strategies.1"
+    assert problem.message == "weighting weights samples, and objective loss compares samples"
+    assert check_strategies(strategies, PLAIN) == []
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])

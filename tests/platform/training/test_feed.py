@@ -14,6 +14,7 @@ from trainwright.data.transforms import TransformChain
 from trainwright.job.models import TrainingSpec
 from trainwright.strategy import Plan
 from trainwright.training.feed import Feed
+from trainwright.training.orders import Orders
 from trainwright.training.timetable import Timetable
 
 
@@ -26,7 +27,13 @@ def _feeds(samples: int, batch: int, world: int, micro: int | None, **options: A
     times = Timetable.of(plan, TrainingSpec(), samples, world)
     return [
         Feed(
-            table, chain, times, seed=3, rank=r, world_size=world, micro_batch_size=micro, **options
+            table,
+            chain,
+            times,
+            orders=Orders(3, **options),
+            rank=r,
+            world_size=world,
+            micro_batch_size=micro,
         )
         for r in range(world)
     ]

@@ -1,0 +1,44 @@
+"""The batches of an evaluation: every row once, groups whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainwright.data.table import Table
+from trainwright.training.evaluation_rows import evaluation_rows
+
+
+def _table(sizes: list[int]) -> Table:
+    """Rows of a group lie apart."""
+    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    groups = groups[torch.randperm(len(groups), generator=torch.Generator().manual_seed(0))]
+    return Table.from_arrays({"group": groups}, {"group": "class"})
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_groups_stay_whole(world: int, size: int) -> None:
+    sizes = [3, 1, 6, 2, 2, 4]
+    table = _table(sizes)
+    shares = evaluation_rows(table, "group", world, size)
+    assert len(shares) == world
+    batches = [batch for share in shares for batch in share]
+    assert sorted(torch.cat(batches).tolist()) == list(range(18))
+    for rows in batches:
+        groups, counts = torch.unique(table.tensors["group"][rows], return_counts=True)
+        assert counts.tolist() == [sizes[group] for group in groups]
+        assert len(rows) <= size or len(groups) == 1
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_without_groups_rows_keep_their_order(world: int) -> None:
+    shares = evaluation_rows(_table([3, 4, 1]), None, world, 3)
+    rows = [row for share in shares for batch in share for row in batch.tolist()]
+    assert rows == list(range(8))
+    assert all(len(batch) <= 3 for share in shares for batch in share)
+
+
+def test_a_group_that_fits_is_added() -> None:
+    [share] = evaluation_rows(_table([2, 2, 2]), "group", 1, 4)
+    assert [len(batch) for batch in share] == [4, 2]
