@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from trainwright.strategy import Loss, Strategy
+from trainwright.strategy import Context, Loss, Order, Strategy
 from trainwright.strategy.compose import wrap_loss
+from trainwright.training.tables import SampleTables
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
 
@@ -41,6 +43,9 @@ class Compute:
     def forward(self, batch):
         return {"logits": batch["x"], "embedding": 2 * batch["x"]}
 
+    def per_sample(self, batch, outputs=None):
+        return (self.forward(batch) if outputs is None else outputs)["logits"]
+
     def __call__(self, batch, outputs=None) -> Loss:
         return Loss((self.forward(batch) if outputs is None else outputs)["logits"].mean())
 
@@ -56,3 +61,15 @@ def test_strategy() -> None:
     with pytest.raises(ValueError, match="at least 0"):
         make(weight=-1.0)
     assert nn.Module not in make.__mro__
+
+
+def test_ordering_strategy() -> None:
+    hard_first = example("HardFirst")()
+    tables = SampleTables(6, torch.device("cpu"))
+    hard_first.begin(Context(seed=0, tables=tables))
+    rows = Order(np.array([2, 0, 1]), None, np.array([5, 3, 1]))
+    assert hard_first.order(0, rows).indices.tolist() == [2, 0, 1]
+    batch = {"x": torch.tensor([1.0, 3.0, 2.0]), "sample_id": torch.tensor([5, 3, 1])}
+    assert wrap_loss([hard_first], Compute())(batch).value == 2.0
+    tables.settle()
+    assert hard_first.order(1, rows).indices.tolist() == [1, 2, 0]

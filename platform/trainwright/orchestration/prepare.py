@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from trainwright.data.loading import load_splits
+from trainwright.data.loading import Splits, load_splits
 from trainwright.engine import engine_name
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
@@ -23,6 +23,7 @@ from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.strategy.base import overrides
 from trainwright.strategy.checks import Setting, check_strategies
+from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.tracking import check_uri
 from trainwright.training.assembly import Assembly, assemble
 from trainwright.training.dry_run import dry_run, evaluation_of
@@ -71,11 +72,12 @@ def prepare(job: Job) -> Prepared:
         _refuse(job.document.sorted([*check_plugins(job), *beside]))
         workers = max(spec.cluster.workers, 1)
         splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
+        _refuse(_reserved(splits))
         start = starting_weights(job)
         context = Context(seed=spec.seed, world_size=workers)
         with readable(start) as weights:
             assembly = assemble(spec, job.base, splits, context, weights)
-        _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly, workers)])
+        _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly)])
         remarks = dry_run(assembly, job.base)
         metrics, best = evaluation_of(assembly, job.base)
     files = plugin_files(job.base, plugins_of(job))
@@ -133,6 +135,7 @@ def _declared(assembly: Assembly) -> list[Problem]:
         zero_stage(spec),
         spec.training.precision,
         all(hasattr(term.objective, "reduction") for term in assembly.terms),
+        assembly.terms.unweightable,
     )
     return check_strategies(assembly.strategies, setting)
 
@@ -152,18 +155,43 @@ def _optimizer(job: Job) -> list[Problem]:
     ]
 
 
-def _coupling(assembly: Assembly, workers: int) -> list[Problem]:
-    micro = assembly.job.training.micro_batch_size
-    share = -(-assembly.plan.batch_size // workers)
-    if assembly.terms.couples != "batch" or micro is None or micro >= share:
+def _coupling(assembly: Assembly) -> list[Problem]:
+    spec, problems = assembly.job, []
+    if assembly.terms.couples != "batch":
+        return []
+    if spec.training.precision == "fp16":
+        problems.append(
+            Problem(
+                path="training.precision",
+                message="the objective couples the samples of the global batch, and the gradient "
+                "of its outputs would vanish in half precision, where no loss scale reaches it",
+                got="fp16",
+                allowed="fp32 or bf16",
+            )
+        )
+    if engine_name(spec) == "deepspeed" and zero_stage(spec) == 3:
+        problems.append(
+            Problem(
+                path="deepspeed.zero_optimization.stage",
+                message="an objective that couples the samples of the global batch is not "
+                "supported at this ZeRO stage",
+                got=3,
+                allowed="0, 1, 2",
+            )
+        )
+    return problems
+
+
+def _reserved(splits: Splits) -> list[Problem]:
+    if SAMPLE_WEIGHT not in splits.columns:
         return []
     return [
         Problem(
-            path="training.micro_batch_size",
-            message="the objective compares the samples of a batch with each other, "
-            "and micro-batches would hide them from one another",
-            got=micro,
-            allowed=f"at least {share} (a worker's whole share), or leave it out",
+            path="data",
+            message=f"the column name {SAMPLE_WEIGHT} is reserved for the weights that strategies "
+            "give to samples",
+            got=SAMPLE_WEIGHT,
+            mend="give the column another name",
         )
     ]
 

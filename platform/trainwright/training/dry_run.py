@@ -15,10 +15,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from trainwright.errors import JobError, Problem
 from trainwright.objective import Missing, Term
-from trainwright.strategy.compose import wrap_loss
+from trainwright.strategy.compose import using, wrap_loss
 from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.compute import ObjectiveCompute
+from trainwright.training.coupled import coupled_compute
 from trainwright.training.dry_evaluation import dry_evaluation
 from trainwright.training.metrics import build_metrics, metric_names, monitored
 from trainwright.training.monitored import Best
@@ -47,6 +48,7 @@ def dry_run(assembly: Assembly, base: Path) -> list[str]:
     ]
     if problems:
         raise JobError(problems)
+    _begin(assembly)
     _loss(assembly, batch)
     metrics = build_metrics(assembly.job, base, splits, torch.device("cpu"))
     for metric in metrics:
@@ -115,12 +117,26 @@ def _term_problems(
     return []
 
 
+def _begin(assembly: Assembly) -> None:
+    """What strategies do before the first update and the first epoch."""
+    try:
+        for strategy in assembly.strategies.values():
+            strategy.begin(assembly.context)
+        if using(list(assembly.strategies.values()), "order"):
+            assembly.orders(assembly.splits.train, 0)
+    except Exception as error:  # strategies are the user's code and may raise anything
+        raise JobError(_failure("strategies", "a strategy fails to begin", error)) from error
+
+
 def _loss(assembly: Assembly, batch: Mapping[str, Tensor]) -> None:
-    compute = wrap_loss(
-        list(assembly.strategies.values()), ObjectiveCompute(assembly.module, assembly.terms)
-    )
+    hooks = list(assembly.strategies.values())
+    module, terms = assembly.module, assembly.terms
+    compute = wrap_loss(hooks, ObjectiveCompute(module, terms))
     buffers = {name: b.clone() for name, b in assembly.module.named_buffers()}
     try:
+        if terms.couples == "batch":
+            # In training the loss hooks see the outputs of the whole batch, computed before.
+            compute = coupled_compute(module, terms, hooks, batch, module.model(batch))
         value = compute(batch).value
     except Exception as error:  # strategies are the user's code and may raise anything
         message = "the loss fails on the first samples once the strategies take part"
@@ -173,8 +189,8 @@ def world_size_dependence(assembly: Assembly) -> list[str]:
         remarks.append("batch normalisation: its statistics are those of each worker's own share")
     if any(isinstance(m, _DropoutNd) and m.p > 0 for m in modules):
         remarks.append("dropout: each worker draws its own masks")
-    if assembly.terms.couples != "sample":
-        remarks.append("the objective couples the samples of one worker's micro-batch")
+    if assembly.terms.couples == "batch":
+        remarks.append("the objective couples samples: evaluated over each worker's batches alone")
     remarks += [
         f"strategy {name}: its numbers change with the number of workers"
         for name, strategy in assembly.strategies.items()

@@ -16,6 +16,7 @@ from trainwright.strategy import Context, Plan, Strategy, Stream
 from trainwright.suggest import nearest, one_of
 from trainwright.training.auxiliary import Auxiliaries, Auxiliary
 from trainwright.training.feed import Feed
+from trainwright.training.orders import Orders
 from trainwright.training.randomness import same_draws, seed_all
 from trainwright.training.streams import Streams
 from trainwright.training.timetable import Timetable
@@ -73,8 +74,9 @@ def build_streams(
                 table,
                 transforms,
                 Timetable(updates, len(updates), 1, 1),
-                seed=key(context.seed, "stream", key_) & (2**63 - 1),
-                shuffle=stream.shuffle,
+                orders=Orders(
+                    key(context.seed, "stream", key_) & (2**63 - 1), shuffle=stream.shuffle
+                ),
                 rank=context.rank,
                 world_size=context.world_size,
             )

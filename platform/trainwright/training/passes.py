@@ -21,6 +21,7 @@ from trainwright.objective import Share
 from trainwright.strategy import Batch, Gradient, Outputs
 from trainwright.strategy.step import LossFunction
 from trainwright.training.compute import ObjectiveCompute
+from trainwright.training.coupled import CoupledLoss
 from trainwright.training.differentiation import (
     Parameters,
     add_gradient,
@@ -80,6 +81,25 @@ class Passes:
                     factor = share.samples * scale
                     add_gradient(total, value * factor, parameters)
         return self._summed(total, 1.0 / scale)
+
+    def coupled_gradient(
+        self,
+        coupled: CoupledLoss,
+        batches: Sequence[Batch],
+        parameters: Parameters,
+        *,
+        statistics: bool = False,
+    ) -> tuple[Gradient, Tensor]:
+        """The gradient of a loss over the global batch, and its value; see :meth:`gradient`."""
+        total = self._zeros(parameters)
+        scale = self._engine.loss_scale / self._engine.settings.world_size
+
+        def backward(scalar: Tensor, last: bool) -> None:
+            add_gradient(total, scalar * scale, parameters)
+
+        with self._aside(statistics):
+            loss = coupled(batches, backward)
+        return self._summed(total, 1.0 / self._engine.loss_scale), loss.value
 
     def hvp(
         self,

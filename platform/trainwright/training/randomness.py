@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainwright.data.random import key
 
@@ -46,6 +47,19 @@ def same_draws(device: torch.device) -> Iterator[None]:
             torch.cuda.set_rng_state(on_device, device)
         np.random.set_state(others[0])
         random.setstate(others[1])
+
+
+def random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The states of torch's generators on the CPU and on ``device``."""
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), on_gpu
+
+
+def set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
+    """Go back to a ``random_state``."""
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
 
 
 def make_deterministic() -> None:

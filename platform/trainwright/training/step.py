@@ -46,6 +46,10 @@ class EngineStep(Step):
         self._given: dict[str, Mapping[str, Tensor]] = {}
         self._shifted: list[tuple[Tensor, Tensor]] = []
 
+    def train_on(self, batches: Sequence[Batch], shares: Sequence[Share]) -> None:
+        """Take other micro-batches, those that the strategies' ``batch`` hooks have left."""
+        self.batches, self._shares = batches, shares
+
     @override
     def forward(self, batch: Batch) -> Outputs:
         return self._updater.passes.forward(batch)
@@ -64,8 +68,17 @@ class EngineStep(Step):
         statistics: bool = False,
     ) -> Gradient:
         updater = self._updater
-        shares = self._shares if batches is None else updater.shares(batches)
         recorded = of == MODEL and batches is None and not self.sums
+        if loss is None and updater.coupled is not None:
+            chosen = self.batches if batches is None else batches
+            parameters = updater.parameters(of)
+            found, value = updater.passes.coupled_gradient(
+                updater.coupled, chosen, parameters, statistics=statistics
+            )
+            if recorded:
+                self._add_global("train/loss", value)
+            return found
+        shares = self._shares if batches is None else updater.shares(batches)
         return updater.passes.gradient(
             loss or self.loss,
             self.batches if batches is None else batches,
@@ -78,6 +91,8 @@ class EngineStep(Step):
     @override
     def hvp(self, vector: Mapping[str, Tensor], loss: LossFunction | None = None) -> Gradient:
         updater = self._updater
+        if loss is None and updater.coupled is not None:
+            raise RuntimeError("hvp() cannot differentiate an objective that couples the batch")
         return updater.passes.hvp(
             loss or self.loss, self.batches, self._shares, updater.parameters(MODEL), vector
         )
@@ -107,6 +122,13 @@ class EngineStep(Step):
     @override
     def backward(self) -> None:
         self.sums = {}
+        if self._updater.coupled is not None:
+            loss = self._updater.coupled(self.batches, self._updater.engine.backward)
+            self._add_global("train/loss", loss.value)
+            for name, scalar in loss.logged.items():
+                self._add_global(f"train/{name}", scalar)
+            self._has_gradient = True
+            return
         last = len(self.batches) - 1
         for position, (batch, share) in enumerate(zip(self.batches, self._shares, strict=True)):
             self._updater.backward(self, batch, share, position == last)
@@ -164,6 +186,10 @@ class EngineStep(Step):
         value = value.detach() if isinstance(value, Tensor) else value
         weighted = value * share.samples
         self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
+
+    def _add_global(self, name: str, value: Tensor) -> None:
+        """A value of the global batch that every worker knows."""
+        self.sums[name] = value.detach() / self._updater.engine.settings.world_size
 
 
 def _ignore(value: Tensor, share: Share) -> None:

@@ -13,8 +13,10 @@ from trainwright.objective import Share, WeightedSum
 from trainwright.strategy import Batch, Loss, Strategy
 from trainwright.strategy.compose import using, wrap_loss, wrap_step
 from trainwright.training.auxiliary import Auxiliaries
+from trainwright.training.batches import BatchHooks
 from trainwright.training.collectives import sum_over_workers
 from trainwright.training.compute import ObjectiveCompute
+from trainwright.training.coupled import CoupledLoss
 from trainwright.training.feed import Update
 from trainwright.training.passes import Passes
 from trainwright.training.step import MODEL, EngineStep
@@ -72,6 +74,8 @@ class Updater:
         self._innermost = ObjectiveCompute(engine.module, terms)
         self.compute = wrap_loss(strategies, self._innermost)
         self.passes = Passes(engine, self._innermost)
+        self.coupled = CoupledLoss(engine, terms, strategies) if terms.couples == "batch" else None
+        self._batch_hooks = BatchHooks(engine, self.compute, strategies)
         self._gradients = EngineGradients(engine)
 
     def __call__(self, update: Update, rates: Sequence[float]) -> dict[str, Tensor | float]:
@@ -81,9 +85,10 @@ class Updater:
             This worker's parts of the global loss and of its logged terms; summed over the
             workers they are means over the global batch.
         """
-        batches = [self.engine.place(batch) for batch in update.batches]
-        shares = self._shares(batches, update.size)
-        step = EngineStep(self, (update.index, update.epoch), batches, shares, rates)
+        placed = [self.engine.place(batch) for batch in update.batches]
+        step = EngineStep(self, (update.index, update.epoch), placed, [], rates)
+        batches, size = self._batch_hooks(step, placed, update.size)
+        step.train_on(batches, self._shares(batches, size))
         wrap_step(self._strategies, step, step.take)()
         self.auxiliaries.follow(self.engine, update.index)
         for strategy in self._updated_hooks:
