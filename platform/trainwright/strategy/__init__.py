@@ -7,7 +7,6 @@ from trainwright.strategy.base import (
     Loss,
     Outputs,
     ParameterGroup,
-    Plan,
     Strategy,
 )
 from trainwright.strategy.context import Context
@@ -17,6 +16,7 @@ from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.gradient import Gradient
 from trainwright.strategy.order import Order
 from trainwright.strategy.phases import Fit, PhaseResult
+from trainwright.strategy.plan import Plan
 from trainwright.strategy.sample_random import SampleRandom
 from trainwright.strategy.samples import Samples
 from trainwright.strategy.step import Step

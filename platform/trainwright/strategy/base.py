@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from trainwright.strategy.declares import Declares
 from trainwright.strategy.further import AuxModel, Stream
 from trainwright.strategy.phases import Fit
+from trainwright.strategy.plan import Plan
 from trainwright.strategy.step import LossFunction, Step
 
 if TYPE_CHECKING:
@@ -105,27 +105,6 @@ class Gradients(Protocol):
     def items(self) -> Iterator[tuple[str, Tensor]]:
         """Name and full gradient of each trainable parameter in turn."""
         ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The quantities of training that a strategy may change before it starts.
-
-    Attributes:
-        epochs: passes over the data; None when the job counts updates.
-        steps: updates; None when the job counts epochs.
-        batch_size: global batch, samples per update.
-        max_grad_norm: L2 norm to which the global gradient is clipped; None for no clipping.
-        optimizer: options of the optimizer, ``lr`` among them.
-        schedule: options of the schedule.
-    """
-
-    epochs: int | None
-    steps: int | None
-    batch_size: int
-    max_grad_norm: float | None
-    optimizer: Mapping[str, Any]
-    schedule: Mapping[str, Any]
 
 
 ParameterGroup = dict[str, Any]

@@ -13,11 +13,11 @@ from trainwright.strategy.base import (
     Loss,
     Outputs,
     ParameterGroup,
-    Plan,
     Strategy,
     overrides,
 )
 from trainwright.strategy.context import Context
+from trainwright.strategy.plan import Plan
 from trainwright.strategy.step import LossFunction, Step
 
 
