@@ -3,7 +3,6 @@
 from trainwright.strategy.base import (
     Batch,
     Compute,
-    Gradients,
     Loss,
     Outputs,
     ParameterGroup,
@@ -13,7 +12,7 @@ from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
 from trainwright.strategy.evaluation import Evaluation
 from trainwright.strategy.further import AuxModel, Stream
-from trainwright.strategy.gradient import Gradient
+from trainwright.strategy.gradient import Gradient, Gradients
 from trainwright.strategy.order import Order
 from trainwright.strategy.phases import Fit, PhaseResult
 from trainwright.strategy.plan import Plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -84,26 +84,6 @@ class Compute(Protocol):
     @property
     def couples(self) -> str:
         """Which samples the objective lets interact: ``sample``, ``group`` or ``batch``."""
-        ...
-
-
-class Gradients(Protocol):
-    """The global gradient after reduction over workers and micro-batches, before clipping."""
-
-    def names(self) -> Sequence[str]:
-        """Names of the trainable parameters, as in ``named_parameters``."""
-        ...
-
-    def __getitem__(self, name: str) -> Tensor:
-        """The full gradient of one parameter in float32 (a copy); zeros when it got none."""
-        ...
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        """Replace the gradient of one parameter on all workers."""
-        ...
-
-    def items(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and full gradient of each trainable parameter in turn."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import overload
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, overload
 
 import torch
 from torch import Tensor
@@ -88,3 +88,23 @@ def _scalar(factor: Tensor, like: Tensor) -> Tensor: ...
 def _scalar(factor: float | Tensor, like: Tensor) -> float | Tensor:
     """A float64 factor must not make the product float64."""
     return factor.to(like) if isinstance(factor, Tensor) else factor
+
+
+class Gradients(Protocol):
+    """The global gradient after reduction over workers and micro-batches, before clipping."""
+
+    def names(self) -> Sequence[str]:
+        """Names of the trainable parameters, as in ``named_parameters``."""
+        ...
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The full gradient of one parameter in float32 (a copy); zeros when it got none."""
+        ...
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        """Replace the gradient of one parameter on all workers."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and full gradient of each trainable parameter in turn."""
+        ...

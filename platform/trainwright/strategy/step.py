@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from trainwright.strategy.gradient import Gradient
+from trainwright.strategy.gradient import Gradient, Gradients
 
 if TYPE_CHECKING:
-    from trainwright.strategy.base import Batch, Gradients, Loss, Outputs
+    from trainwright.strategy.base import Batch, Loss, Outputs
 
 LossFunction = Callable[["Batch"], "Tensor | Loss"]
 """A scalar loss of one micro-batch (its mean over the samples), differentiable."""
