@@ -56,7 +56,7 @@ class Duration:
         return max(1, math.floor(steps + 0.5))
 
     def __str__(self) -> str:
-        amount = f"{self.amount:g}"
+        amount = f"{self.amount:.15g}"
         return f"{amount} {self.unit[:-1] if self.amount == 1 else self.unit}"
 
     @classmethod
