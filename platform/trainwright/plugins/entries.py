@@ -30,8 +30,10 @@ def _declared_on(search: tuple[str, ...], group: str) -> dict[str, list[EntryPoi
     return found
 
 
+@cache
 def origin_of(point: EntryPoint) -> str:
     """The package and the version of the distribution that declares an entry point."""
+    # The version is read from a file at every access.
     package = point.module.partition(".")[0]
     return f"{package} {point.dist.version}" if point.dist else package
 
