@@ -105,7 +105,7 @@ def assemble(
     """
     strategies = _strategies(job, base)
     hooks = list(strategies.values())
-    plan = apply_plan(hooks, _plan(job))
+    plan = _planned(job, strategies)
     orders = _orders(job, base, splits, hooks)
     timetable = _timetable(plan, job, splits, context.world_size, orders)
     context.facts = data_facts(splits.columns, job.model.inputs)
@@ -128,7 +128,7 @@ def assemble(
         ]
     )
     refuse_other_groups(terms, orders.group)
-    module = TrainModule(model, apply_objective(hooks, terms))
+    module = TrainModule(model, _wrapped(terms, strategies))
     groups = apply_parameters(hooks, _groups(module))
     optimizer = optimizer_of(job, base, plan, groups)
     factor = schedule_of(job, base, plan.schedule, timetable)
@@ -149,6 +149,24 @@ def assemble(
         auxiliaries,
         streams,
     )
+
+
+def _planned(job: TrainJob, strategies: Mapping[str, Strategy]) -> Plan:
+    """The job's quantities of training, as the strategies leave them."""
+    plan = _plan(job)
+    for index, (name, strategy) in enumerate(strategies.items()):
+        with refusals(f"strategies.{index}", name):
+            plan = apply_plan([strategy], plan)
+    return plan
+
+
+def _wrapped(terms: WeightedSum, strategies: Mapping[str, Strategy]) -> nn.Module:
+    """The objective inside the strategies' wrappers, the first in the job outermost."""
+    objective: nn.Module = terms
+    for index, (name, strategy) in reversed(list(enumerate(strategies.items()))):
+        with refusals(f"strategies.{index}", name):
+            objective = apply_objective([strategy], objective)
+    return objective
 
 
 def _strategies(job: TrainJob, base: Path) -> dict[str, Strategy]:
