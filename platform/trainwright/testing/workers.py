@@ -1,14 +1,14 @@
-"""Worker processes that share one gloo process group over many tests."""
+"""Worker processes that share one gloo process group over many calls."""
 
 from __future__ import annotations
 
 import os
 import queue
-import socket
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -16,14 +16,22 @@ import torch.multiprocessing as mp
 
 
 class Workers:
-    """``size`` processes in one group; ``run`` calls a function on all of them at once."""
+    """``size`` processes in one group; ``run`` calls a function on all of them at once.
+
+    Starting a process and importing torch and DeepSpeed takes seconds, a call milliseconds: share
+    one group among as many tests as possible.
+
+    Args:
+        size: number of processes.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         context = mp.get_context("spawn")
         self._inboxes = [context.Queue() for _ in range(size)]
         self._outbox = context.Queue()
-        rendezvous = tempfile.mktemp(prefix="gloo-")
+        self._folder = tempfile.TemporaryDirectory(prefix="gloo-")
+        rendezvous = str(Path(self._folder.name) / "store")
         self._processes = [
             context.Process(
                 target=_serve,
@@ -38,13 +46,16 @@ class Workers:
     def run(
         self, function: Callable[..., Any], *arguments: Any, timeout_s: float = 120
     ) -> list[Any]:
-        """``function(*arguments)`` on every worker; the results by rank."""
-        module = sys.modules[function.__module__]
-        cloudpickle.register_pickle_by_value(module)
-        try:
-            call = cloudpickle.dumps((function, arguments))
-        finally:
-            cloudpickle.unregister_pickle_by_value(module)
+        """``function(*arguments)`` on every worker; the results by rank.
+
+        The module of ``function`` travels with it, unless it is Trainwright's own: test modules
+        cannot be imported by name.
+
+        Raises:
+            AssertionError: it failed on a worker; with the worker's traceback.
+            TimeoutError: not all workers answered in time.
+        """
+        call = _packed(function, arguments)
         for inbox in self._inboxes:
             inbox.put(call)
         results: dict[int, Any] = {}
@@ -72,13 +83,18 @@ class Workers:
             process.join(timeout=10)
             if process.is_alive():
                 process.kill()
+        self._folder.cleanup()
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _packed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    module = sys.modules[function.__module__]
+    if function.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return bytes(cloudpickle.dumps((function, arguments)))
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps((function, arguments)))
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _serve(rank: int, size: int, rendezvous: str, inbox: Any, outbox: Any) -> None:
