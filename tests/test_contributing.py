@@ -37,6 +37,19 @@ def test_objective() -> None:
         example("LogCosh")(0.0)
 
 
+def test_conformance_checks(tmp_path: Path, two_workers: Any) -> None:
+    """As written, but on the test run's worker processes."""
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "check_all" in c]
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
+    make_rig, done = namespace["Rig"], []
+    namespace["Rig"] = lambda folder: make_rig(folder, {2: two_workers})
+    checks = namespace["checks_of"]
+    namespace["checks_of"] = lambda case: [*checks(case), done.append]
+    namespace["check_all"](tmp_path)
+    assert len(done) == 1
+
+
 class Compute:
     couples = "sample"
 

@@ -38,7 +38,7 @@ CLASSIFICATION: Mapping[str, Any] = {
         "checkpoint_every": "4 steps",
         "keep": {"last": 100},
     },
-    "tracking": {"enabled": False},
+    "tracking": {"enabled": False, "system_metrics": False},
 }
 """The job that a case changes: nine updates, three per epoch, a checkpoint in mid-epoch."""
 
