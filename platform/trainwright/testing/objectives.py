@@ -90,7 +90,12 @@ def applicable(case: Case) -> Iterator[str]:
 
     All but :func:`adds_up` and :func:`averages_its_samples` do: those are for objectives in
     which samples do not interact, the latter for one that has the attribute ``reduction``.
+
+    Raises:
+        ValueError: the case has no ``inputs``.
     """
+    if case.inputs is None:
+        raise ValueError(f"the case of objective {case.name} needs 'inputs'")
     term = _term(case)
     yield from ("differentiates", "survives_bf16", "ignores_the_order")
     if term.couples == "sample":
@@ -108,8 +113,7 @@ def _inputs(
     case: Case, dtype: torch.dtype = torch.float32, requires_grad: bool = False
 ) -> tuple[Named, Named]:
     """Outputs and batch, their floating numbers in ``dtype``; the same at every call."""
-    if case.inputs is None:
-        raise ValueError(f"the case of objective {case.name} needs 'inputs'")
+    assert case.inputs is not None
     outputs, batch = case.inputs(SAMPLES, torch.Generator().manual_seed(0))
     cast = {
         name: _cast(value, dtype).requires_grad_(requires_grad) for name, value in outputs.items()
