@@ -2,7 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
 from trainwright.testing import IMAGES, Case, class_scores
+
+PACKAGE_OF = {"hf": "transformers", "graph_links": "networkx", "graph_nodes": "networkx"}
+"""Plugin -> the package without which it cannot be checked."""
+
+_TEXT = {"files": str(Path(__file__).resolve().parents[2] / "LICENSE"), "length": 64}
+_GPT = {"dim": 12, "depth": 1, "heads": 2}
+_GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 12}
+_TOWERS = {"query": "bag_of_tokens", "dim": 6, "normalize": False}
+
+TEXT = {
+    "data": {"source": {"name": "text", "options": _TEXT}},
+    "model": {"name": "gpt", "options": _GPT},
+    "objective": {"name": "causal_lm"},
+}
+SHAPES = {
+    "data": {
+        "source": {"name": "synthetic_shapes", "options": {"num_samples": 96, "image_size": 8}}
+    },
+    "model": {"name": "unet", "options": {"width": 4, "depth": 1}},
+}
+LINKS = {
+    "data": {"source": {"name": "graph_links"}, "batch_size": 64},
+    "model": {
+        "name": "two_tower",
+        "options": _TOWERS,
+        "inputs": {"query": "node_1", "document": "node_2"},
+    },
+    "objective": {"name": "bce_with_logits", "bind": {"input": "score"}},
+}
+DEGREES = {
+    "data": LINKS["data"],
+    "model": {"inputs": {"tokens": "node_1"}},
+    "objective": {"name": "bce_with_logits"},
+}
+
+
+def next_tokens(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of 5 tokens at 4 places, and the tokens that follow, some of which do not count."""
+    target = torch.randint(5, (size, 4), generator=generator)
+    target[::3, 2:] = -100
+    return {"logits": torch.randn(size, 4, 5, generator=generator)}, {"target": target}
+
 
 STRATEGIES = [
     Case(
@@ -18,21 +67,47 @@ STRATEGIES = [
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
 ]
 
-OBJECTIVES = [Case("objectives", "z_loss", inputs=class_scores())]
+OBJECTIVES = [
+    Case(
+        "objectives",
+        "causal_lm",
+        job=TEXT,
+        inputs=next_tokens,
+        exempt={"averages_its_samples": "it is a mean over tokens, and samples differ in length"},
+    ),
+    Case("objectives", "z_loss", inputs=class_scores()),
+]
 
 MODELS = [
     Case("models", "mlp", {"hidden": [17], "dropout": 0.1}),
     Case("models", "convnet", {"width": 4}, IMAGES),
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
+    Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
+    Case("models", "gpt", _GPT, TEXT),
+    Case("models", "hf", {"config": _GPT2}, TEXT),
+    Case("models", "two_tower", _TOWERS, LINKS),
+    Case("models", "unet", {"width": 4, "depth": 1}, SHAPES),
     Case("models", "vit", {"patch": 4, "dim": 12, "depth": 1, "heads": 2}, IMAGES),
 ]
 
 DATASETS = [
-    Case("datasets", name, job={"model": {"name": "mlp"}})
-    for name in ("breast_cancer", "digits", "synthetic_classification", "synthetic_images", "wine")
-] + [
-    Case("datasets", name, job={"objective": "mse"})
-    for name in ("diabetes", "synthetic_regression")
+    *(
+        Case("datasets", name, job={"model": {"name": "mlp"}})
+        for name in ("breast_cancer", "digits", "synthetic_images", "synthetic_sets", "wine")
+    ),
+    Case("datasets", "synthetic_classification"),
+    Case("datasets", "diabetes", job={"objective": {"name": "mse"}}),
+    Case("datasets", "synthetic_regression", job={"objective": {"name": "mse"}}),
+    Case("datasets", "graph_links", job=LINKS),
+    Case("datasets", "graph_nodes", {"hops": 2}, {"data": {"batch_size": 8}}),
+    Case(
+        "datasets",
+        "synthetic_bags",
+        {"num_bags": 30},
+        {"objective": {"name": "mse", "bind": {"target": "bag_target"}}},
+    ),
+    Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
+    Case("datasets", "text", _TEXT, TEXT),
 ]
 
 TRANSFORMS = [
@@ -44,6 +119,16 @@ TRANSFORMS = [
     Case("transforms", "reshape", {"shape": [2, 4]}),
     Case("transforms", "random_crop", {"padding": 1}, IMAGES),
     Case("transforms", "random_flip", job=IMAGES),
+    Case("transforms", "color_jitter", job=IMAGES),
+    Case("transforms", "cutout", {"size": 2}, IMAGES),
+    Case("transforms", "next_token", {"target": "following"}, TEXT),
+    Case("transforms", "pixel_dropout"),
+    Case(
+        "transforms",
+        "two_views",
+        {"transforms": ["gaussian_noise"]},
+        {"model": {"inputs": {"x": "features"}}},
+    ),
 ]
 
 SCHEDULES = [

@@ -88,7 +88,8 @@ class Case:
         name: short name, import path, or ``file.py:Name`` beside ``base``.
         options: its options; for a strategy such that it changes training.
         job: sections that differ from :data:`CLASSIFICATION`. Mappings are merged; one that
-            names a plugin replaces the plugin with its options.
+            names a plugin replaces the plugin with its options. What it binds for the plugin
+            itself (``inputs`` of a model, ``bind`` of an objective) stays.
         inputs: objectives: what makes the arguments of ``forward``, see
             :mod:`trainwright.testing.inputs`.
         exempt: name of a check -> why it cannot hold for this plugin.
@@ -132,7 +133,8 @@ class Case:
             section[last] = [*section.get(last, []), spec]
         else:
             *sections, last = _PLACES[self.group]
-            _section(values, sections)[last] = spec
+            section = _section(values, sections)
+            section[last] = {**spec, **_bindings(section.get(last))}
         return values
 
     def job_without(self, **changes: Any) -> dict[str, Any]:
@@ -147,6 +149,12 @@ def _section(values: dict[str, Any], path: list[str]) -> dict[str, Any]:
     for key in path:
         values = values[key]
     return values
+
+
+def _bindings(spec: Any) -> dict[str, Any]:
+    """What a job says of a plugin's place that is no option of the plugin."""
+    names = ("inputs", "outputs", "bind", "weight")
+    return {name: spec[name] for name in names if name in spec} if isinstance(spec, Mapping) else {}
 
 
 def stages_of(declares: Declares) -> tuple[int, ...]:
