@@ -65,6 +65,7 @@ STRATEGIES = [
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
+    Case("strategies", "weight_distance"),
 ]
 
 OBJECTIVES = [
