@@ -73,6 +73,13 @@ class WeightDistance(Strategy):
         The law is that of the first part of training, at a constant rate: look at the curve
         before the rate falls.
 
+    Measured:
+        Too cheap to measure with one worker (ratio of whole runs 0.9 to 1.2, within their noise).
+        Digits (1024 images), MLP 256-256-256 with batch normalisation, SGD with momentum at a
+        constant rate, 640 updates, 2 seeds, share of variance explained by log t and by the root
+        of t: batch 32: .97 and .78; batch 512: .81 and .49; with ``sqrt_lr_scaling``: .76 and
+        .43. The logarithm fits better everywhere; a clean line it is not.
+
     Source:
         E. Hoffer, I. Hubara, D. Soudry, "Train longer, generalize better: closing the
         generalization gap in large batch training of neural networks", 2017, arXiv 1705.08741,
