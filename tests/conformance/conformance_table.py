@@ -63,6 +63,7 @@ STRATEGIES = [
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
+    Case("strategies", "output_scale"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case("strategies", "weight_distance"),
