@@ -22,11 +22,7 @@ from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
 from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.further import build_auxiliaries, build_streams, refusals
-from trainwright.training.grouping import (
-    group_column,
-    refuse_cut_groups,
-    refuse_other_groups,
-)
+from trainwright.training.grouping import group_column, refuse_cut_groups, refuse_other_groups
 from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.orders import Orders
 from trainwright.training.plugins import build_plugin
@@ -163,9 +159,9 @@ def _planned(job: TrainJob, strategies: Mapping[str, Strategy]) -> Plan:
 def _wrapped(terms: WeightedSum, strategies: Mapping[str, Strategy]) -> nn.Module:
     """The objective inside the strategies' wrappers, the first in the job outermost."""
     objective: nn.Module = terms
-    for index, (name, strategy) in reversed(list(enumerate(strategies.items()))):
+    for index, name in reversed(list(enumerate(strategies))):
         with refusals(f"strategies.{index}", name):
-            objective = apply_objective([strategy], objective)
+            objective = apply_objective([strategies[name]], objective)
     return objective
 
 
