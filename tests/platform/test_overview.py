@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def test_no_state_means_that_nothing_was_sent(folder: Folder) -> None:
 
 
 def test_a_run_that_has_just_begun_is_sending(folder: Folder) -> None:
-    living = record(status="running", driver={"host": "elsewhere", "pid": 1})
+    living = record(status="running", driver={"host": "elsewhere", "pid": 1}, alive=time.time())
     assert tracked(folder, living).sent == "sending"
 
 
@@ -67,7 +68,8 @@ def test_tracking_that_is_off_is_told_so(folder: Folder) -> None:
 def test_states(folder: Folder, phase: Any, sent: int, status: Any, expected: str) -> None:
     state(folder, phase=phase, sent=sent)
     driver = {"host": "elsewhere", "pid": 1}
-    assert tracked(folder, record(status=status, driver=driver)).sent == expected
+    found = tracked(folder, record(status=status, driver=driver, alive=time.time()))
+    assert found.sent == expected
 
 
 def test_the_remark_names_rows_reason_and_command(folder: Folder) -> None:

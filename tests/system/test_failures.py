@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def test_stopped_in_one_process(held: Path, number: int) -> None:
     stopped.until(lambda: "stopping" in stopped.errors, "it was heard")
     (orders / "hold-7-0").unlink()
     assert stopped.wait() == 130
-    assert "continue with: trainwright run job.yaml" in stopped.errors
+    assert re.search(r"continue with: \S*trainwright run job.yaml", stopped.errors)
     answer = json.loads(stopped.output)
     assert answer["status"] == "interrupted"
     run = the_run(held.parent / "runs")

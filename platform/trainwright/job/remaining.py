@@ -47,6 +47,8 @@ def remaining_problems(
     if "data.format" in paths:  # without it a folder of files may look like a dataset's name
         replaced.add("data")
     settings = [problem for rule in DEEPSPEED_RULES for problem in rule(spec)]
+    wrong_sections = {_section(path) for path in paths}
+    settings = [problem for problem in settings if _section(problem.path) not in wrong_sections]
     return [
         problem
         for problem in [*plugin_problems(spec, base), *settings]
@@ -84,6 +86,10 @@ def _remove(values: Any, keys: list[str]) -> None:
             return
     if isinstance(values, dict):
         values.pop(keys[-1], None)
+
+
+def _section(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
 def _depth(path: str) -> int:

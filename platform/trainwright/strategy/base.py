@@ -130,6 +130,7 @@ class Strategy:
                     strategies.evaluated(metrics)        # True asks to stop training
             strategies.epoch_end(epoch)
             checkpoint holds strategies.state_dict()
+        model = strategies.export(model)                 # before its weights are written
 
     ``run`` is code around whole phases. When a run is resumed it is called again from its start:
     ``fit`` returns the recorded results of phases that are finished, and once it is called for

@@ -31,7 +31,7 @@ def run(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
-    """Run a job of any kind; given again, continue it or say that it is finished.
+    """Run a job, continue it, or say that it is finished.
 
     A run is found again by its name: the job's label and a hash of all that
     determines its numbers. Ctrl-C writes a checkpoint and stops; the same
