@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Story, the_run
+from stories import Story, the_run
 
 import trainwright
 from trainwright.durations import Duration

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from driving import Story, the_run
+from stories import Story, the_run
 
 import trainwright
 from trainwright.strategy import Plan

@@ -10,18 +10,8 @@ from typing import Any
 
 import pytest
 import sabotage
-from driving import (
-    Command,
-    Story,
-    assert_same_run,
-    drive,
-    record_of,
-    runs_in,
-    start,
-    the_run,
-    wait_until,
-    write_job,
-)
+from driving import Command, drive, start, wait_until, write_job
+from stories import Story, assert_same_run, record_of, runs_in, the_run
 
 from trainwright.errors import RunError
 from trainwright.job import Job

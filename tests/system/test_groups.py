@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from driving import Story, write_job
+from driving import write_job
+from stories import Story
 from torch import Tensor, nn
 
 from trainwright.data.random import bits, key

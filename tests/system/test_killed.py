@@ -10,16 +10,8 @@ from typing import Any
 
 import pytest
 import sabotage
-from driving import (
-    KILLED,
-    Story,
-    assert_same_run,
-    drive,
-    record_of,
-    start,
-    the_run,
-    write_job,
-)
+from driving import KILLED, drive, start, write_job
+from stories import Story, assert_same_run, record_of, the_run
 
 SABOTEUR = Path(__file__).parent / "plugins" / "saboteur.py"
 STEPS = 20

@@ -9,18 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from driving import (
-    KILLED,
-    Command,
-    Story,
-    assert_same_run,
-    end_all,
-    living,
-    record_of,
-    the_run,
-    wait_until,
-    write_job,
-)
+from driving import KILLED, Command, end_all, living, wait_until, write_job
+from stories import Story, assert_same_run, record_of, the_run
 
 from trainwright.errors import RunError
 from trainwright.job import Job

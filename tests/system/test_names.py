@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Story, drive, record_of, runs_in, the_run, write_job
+from driving import drive, write_job
+from stories import Story, record_of, runs_in, the_run
 
 from trainwright.errors import InputError
 from trainwright.job import Job

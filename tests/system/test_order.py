@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from driving import Story
 from ordered import SAMPLES, STEPS, ByImportance, Hard, Reference, Weighted, write_ordered_job
+from stories import Story
 from torch import Tensor
 
 from trainwright.checkpoint import CheckpointStore

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from driving import KILLED, Command, Story, drive, wait_until, write_job
+from driving import KILLED, Command, drive, wait_until, write_job
 from gloo import free_port
 from safetensors.torch import load
 from sklearn.datasets import load_digits
+from stories import Story
 
 from trainwright.job import Job
 from trainwright.orchestration.launch import run_job

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Story, the_run, write_job
+from driving import write_job
+from stories import Story, the_run
 
 from trainwright.job import Job
 from trainwright.orchestration.launch import run_job

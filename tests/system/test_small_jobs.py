@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from driving import Story, record_of, the_run, weights_of, write_job
+from driving import write_job
+from stories import Story, record_of, the_run, weights_of
 
 from trainwright.job import Job
 from trainwright.orchestration.launch import run_job

@@ -8,8 +8,8 @@ from typing import Any
 import averaging
 import pytest
 import torch
-from driving import runs_in
 from safetensors.torch import load_file, save_file
+from stories import runs_in
 from torch import Tensor
 
 import trainwright

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from driving import record_of, runs_in
 from safetensors.torch import load_file
+from stories import record_of, runs_in
 from torch import Tensor, nn
 from torch.nn import functional
 

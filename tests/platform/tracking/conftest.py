@@ -16,11 +16,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
+from trainwright.tracking import ShipperProcess
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
 
@@ -271,3 +273,28 @@ def wait_until() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture
+def start(run: Any) -> Iterator[Callable[..., ShipperProcess]]:
+    """Starts shippers of the run; whatever still runs at the end is killed."""
+    started: list[ShipperProcess] = []
+
+    def make(uri: str, drain_timeout_s: float = 30.0) -> ShipperProcess:
+        (run.path / "logs").mkdir(exist_ok=True)
+        shipper = ShipperProcess(
+            run.folder,
+            uri=uri,
+            experiment="digits",
+            drain_timeout_s=drain_timeout_s,
+            log=run.path / "logs" / "shipper.log",
+        )
+        started.append(shipper)
+        return shipper
+
+    yield make
+    for shipper in started:
+        shipper._finishing.set()
+        if shipper._process is not None:
+            shipper._process.kill()
+            shipper._process.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Story
+from stories import Story
 
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import InputError, RunError

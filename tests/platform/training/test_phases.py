@@ -135,7 +135,7 @@ def reference() -> Reference:
 
 
 def _assert_equal(folder: Path, outcome: Any, reference: Reference) -> None:
-    from driving import Story
+    from stories import Story
 
     from trainwright.checkpoint import CheckpointStore
     from trainwright.storage import Folder

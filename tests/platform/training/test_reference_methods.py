@@ -129,9 +129,9 @@ def _load(holdings: Any, folder: str) -> None:
 
 
 def _expected(method: str) -> dict[str, torch.Tensor]:
-    import reference_methods as methods
+    from plain_methods import Plain
 
-    return methods.Plain().run(method)
+    return Plain().run(method)
 
 
 def _assert_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
