@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
+from trainwright.cli.picture import Picture
 from trainwright.cli.screens import tell_places
 from trainwright.cli.views import SilentView, View
 from trainwright.cli.words import clock, duration, number
@@ -217,36 +217,14 @@ class CountingLines:
             self._console.print(f"{state.num_done} of {state.num_runs} runs finished{rest}")
 
 
-class LiveTable:
+class LiveTable(Picture):
     """A table at the bottom of a terminal that follows all runs."""
 
     def __init__(self, console: Console, label: str) -> None:
-        self._console = console
         self._progress = ComparisonProgress()
         self._spinner = Spinner("dots", text=Text(f"checking {label}"), style="cyan")
         self._has_started = False
-        self._live = Live(
-            get_renderable=self._render,
-            console=console,
-            transient=True,
-            refresh_per_second=4,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-
-    def __enter__(self) -> LiveTable:
-        """Draw the first picture."""
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Take the picture away."""
-        self._live.stop()
+        super().__init__(console, refresh_per_second=4)
 
     def started(self, started: StartedComparison) -> None:
         """Print what will be compared, above the picture."""
@@ -254,12 +232,11 @@ class LiveTable:
         self._has_started = True
         self._console.print(Text(headline(started), style="bold"), soft_wrap=True)
 
-    def show(self, progress: Mapping[str, Any]) -> None:
-        """Take the newest values; the picture is drawn on its own beat."""
-        if "remark" in progress:
-            self._console.print(Text.assemble(("note: ", "yellow"), str(progress["remark"])))
+    @override
+    def _take(self, progress: Mapping[str, Any]) -> None:
         self._progress.update(progress)
 
+    @override
     def _render(self) -> RenderableType:
         state = self._progress
         if not self._has_started:

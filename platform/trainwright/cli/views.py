@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
+from trainwright.cli.picture import Picture
 from trainwright.cli.progress import TrainingProgress
 from trainwright.cli.terminal import folded
 from trainwright.cli.words import clock, duration
@@ -117,7 +118,7 @@ class LineView:
         self._console.print(text, soft_wrap=True, markup=False)
 
 
-class LiveView:
+class LiveView(Picture):
     """Two lines at the bottom of a terminal that follow the run.
 
     Args:
@@ -126,29 +127,12 @@ class LiveView:
     """
 
     def __init__(self, console: Console, label: str) -> None:
-        self._console = console
         self._name = ""
         self._doing = f"checking {label}"
         self._began = time.monotonic()
         self._progress = TrainingProgress()
         self._spinner = Spinner("dots", style="cyan")
-        self._live = Live(
-            get_renderable=self._render,
-            console=console,
-            transient=True,
-            refresh_per_second=5,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-
-    def __enter__(self) -> LiveView:
-        """Draw the first picture."""
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Take the picture away; what stays is said by the command."""
-        self._live.stop()
+        super().__init__(console, refresh_per_second=5)
 
     def started(self, started: Started) -> None:
         """Print what will be trained, above the picture."""
@@ -164,12 +148,11 @@ class LiveView:
         where = f"Ray with {workers} worker{'s' * (workers > 1)}" if workers else "training"
         self._doing, self._began = f"starting {where}", time.monotonic()
 
-    def show(self, progress: Mapping[str, Any]) -> None:
-        """Take the newest values; the picture is drawn on its own beat."""
-        if "remark" in progress:
-            self._console.print(Text.assemble(("note: ", "yellow"), str(progress["remark"])))
+    @override
+    def _take(self, progress: Mapping[str, Any]) -> None:
         self._progress.update(progress)
 
+    @override
     def _render(self) -> RenderableType:
         state = self._progress
         if state.stopping:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from trainwright.compare.publishing import completed, judged, publish, write_res
 from trainwright.compare.results import Comparison
 from trainwright.compare.variants import CompareJobFile
 from trainwright.errors import InputError, Interrupted, RunError
-from trainwright.orchestration.live import LiveRecord
+from trainwright.orchestration.live import LiveRecord, true_ending
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.prepare import located
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
@@ -129,27 +128,17 @@ def _judged_again(plan: Plan, folder: Folder, record: RunRecord) -> Comparison:
 def _run(
     plan: Plan, folder: Folder, record: RunRecord, request: Request, todo: Sequence[PlannedRun]
 ) -> Comparison:
-    before, began = record.seconds, time.monotonic()
     result: Comparison | None = None
-    with shipping(plan.job, plan.storage, folder, record):
-        try:
-            live = LiveRecord(record, folder, request.show or (lambda progress: None))
-            with live, catch_signals() as stop:
-                board = Board(plan, live, lambda: stop.requested)
-                _train(plan, folder, todo, board, stop)
-            record.status, record.error = _verdict(board, stop)
-            if record.status != "interrupted":
-                with output_to(driver_log(folder)):
-                    result = publish(plan, folder, record)
-                record.metrics = result.metrics
-        except BaseException as error:
-            record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            record.error = str(error) or type(error).__name__
-            raise
-        finally:
-            record.seconds = before + time.monotonic() - began
-            record.finished = time.time()
-            record.save(folder)
+    with shipping(plan.job, plan.storage, folder, record), true_ending(record, folder):
+        live = LiveRecord(record, folder, request.show or (lambda progress: None))
+        with live, catch_signals() as stop:
+            board = Board(plan, live, lambda: stop.requested)
+            _train(plan, folder, todo, board, stop)
+        record.status, record.error = _verdict(board, stop)
+        if record.status != "interrupted":
+            with output_to(driver_log(folder)):
+                result = publish(plan, folder, record)
+            record.metrics = result.metrics
     if result is None:
         raise Interrupted(
             f"stopped with {board.num_finished} of {len(board.runs)} runs finished; the others "

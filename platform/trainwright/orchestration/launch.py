@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.kept_plugins import keep_plugin_files
-from trainwright.orchestration.live import LiveRecord, Show
+from trainwright.orchestration.live import LiveRecord, Show, true_ending
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
@@ -133,28 +132,16 @@ def _run(
     order: WorkOrder,
     live: LiveRecord,
 ) -> RunResult:
-    began = time.monotonic()
-    before = record.seconds
-    with shipping(job, storage, folder, record) as shipper:
-        try:
-            with live:
-                with catch_signals() as stop:
-                    outcome = _train(job, folder, order, live, stop)
-                record.metrics, record.steps = outcome.metrics, outcome.steps
-                record.total_steps = outcome.total_steps
-                remarks = [*outcome.warnings, *_finish(folder)]
-                if outcome.complete and shipper is not None:
-                    remarks += _publish(job, folder, shipper)
-            # Only now: a run that says it is finished is never touched again.
-            record.status = "finished" if outcome.complete else "interrupted"
-        except BaseException as error:
-            record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            record.error = str(error) or type(error).__name__
-            raise
-        finally:
-            record.seconds = before + time.monotonic() - began
-            record.finished = time.time()
-            record.save(folder)
+    with shipping(job, storage, folder, record) as shipper, true_ending(record, folder):
+        with live, catch_signals() as stop:
+            outcome = _train(job, folder, order, live, stop)
+        record.metrics, record.steps = outcome.metrics, outcome.steps
+        record.total_steps = outcome.total_steps
+        remarks = [*outcome.warnings, *_finish(folder)]
+        if outcome.complete and shipper is not None:
+            remarks += _publish(job, folder, shipper)
+        # Only now: a run that says it is finished is never touched again.
+        record.status = "finished" if outcome.complete else "interrupted"
     if not outcome.complete:
         raise Interrupted(
             f"stopped at step {outcome.steps} of {outcome.total_steps}; a checkpoint was written. "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -76,3 +78,19 @@ class LiveRecord:
                     self._record.save(self._folder)
             except Exception as error:  # whatever the store's client raises; training goes on
                 _log.warning("run.json cannot be written for now: %s", error)
+
+
+@contextlib.contextmanager
+def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
+    """Save the record when the block ends, with its time, and how it failed if it did."""
+    before, began = record.seconds, time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        record.error = str(error) or type(error).__name__
+        raise
+    finally:
+        record.seconds = before + time.monotonic() - began
+        record.finished = time.time()
+        record.save(folder)
