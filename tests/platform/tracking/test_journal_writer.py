@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,14 +61,22 @@ def test_flush_means_on_disk(tmp_path: Path) -> None:
     assert journal.flush(0.1) is False
 
 
-def test_a_call_costs_training_microseconds(tmp_path: Path) -> None:
-    journal = JournalWriter(Folder(str(tmp_path)), 1, [], 1, interval_s=60)
-    started = time.perf_counter()
-    for step in range(20_000):
-        journal.metrics(step, {"train/loss": 0.5, "train/lr": 0.1, "train/grad_norm": 2.0})
-    each = (time.perf_counter() - started) / 20_000
-    journal.close()
-    assert each < 50e-6, f"{each * 1e6:.1f} us"
+def test_a_call_waits_for_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = threading.Event()
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        assert answering.wait(60)
+        return real(descriptor, data)
+
+    monkeypatch.setattr(sinks_module.os, "write", write)
+    folder = Folder(str(tmp_path))
+    with JournalWriter(folder, 1, [], 1, interval_s=0.01) as journal:
+        for step in range(1, 20_001):
+            journal.metrics(step, {"train/loss": 0.5})
+        assert steps(folder) == []
+        answering.set()
+    assert steps(folder) == list(range(1, 20_001))
 
 
 def test_a_killed_process_loses_at_most_its_last_moments(tmp_path: Path) -> None:
@@ -174,9 +183,7 @@ def test_closing_gives_up_on_a_dead_store(tmp_path: Path, monkeypatch: pytest.Mo
     Flaky(monkeypatch)
     journal = JournalWriter(Folder(str(tmp_path)), 1, [], 1, interval_s=0.05)
     journal.metrics(1, {"a": 1.0})
-    started = time.monotonic()
     assert journal.close(timeout_s=0.5) is False
-    assert time.monotonic() - started < 5
 
 
 def test_object_stores_get_few_growing_segments(monkeypatch: pytest.MonkeyPatch) -> None:
