@@ -60,12 +60,24 @@ STRATEGIES = [
         {"patience": 2, "min_delta": 10.0},
         exempt={"changes_training": "it only ends training: tests/strategies/test_early_stopping"},
     ),
+    Case(
+        "strategies",
+        "ema",
+        {"decay": 0.9},
+        IMAGES,
+    ),
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "output_scale"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
+    Case(
+        "strategies",
+        "swa",
+        {"start": 0.3, "every": "2 steps"},
+        IMAGES,
+    ),
     Case("strategies", "weight_distance"),
 ]
 

@@ -11,7 +11,7 @@ from trainwright.strategy.base import (
 from trainwright.strategy.context import Context
 from trainwright.strategy.declares import Declares
 from trainwright.strategy.evaluation import Evaluation
-from trainwright.strategy.further import AuxModel, Stream
+from trainwright.strategy.further import AuxModel, RunningModel, Stream
 from trainwright.strategy.gradient import Gradient, Gradients
 from trainwright.strategy.order import Order
 from trainwright.strategy.phases import Fit, PhaseResult
@@ -37,6 +37,7 @@ __all__ = [
     "ParameterGroup",
     "PhaseResult",
     "Plan",
+    "RunningModel",
     "SampleRandom",
     "SampleTable",
     "Samples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -15,7 +15,7 @@ from trainwright.training.gathering import gather_rows
 from trainwright.training.tables import Fold, SampleTable, SampleTables
 
 if TYPE_CHECKING:
-    from trainwright.strategy.base import Batch, Outputs
+    from trainwright.strategy.further import RunningModel
     from trainwright.strategy.samples import Samples
 
 
@@ -35,7 +35,7 @@ class Context:
         update: number of finished updates; kept by the loop.
         epoch: the current epoch, from 0; kept by the loop.
         models: the aux models that strategies declared, by name; each is called with a batch.
-        data: the job's samples; in the ``export`` hook alone.
+        data: the job's samples; None while a job is being checked.
         tables: per-sample state of this run; None before the data is known.
         attachments: histograms and figures on their way to the journal.
     """
@@ -50,7 +50,7 @@ class Context:
     total_steps: int = 0
     update: int = 0
     epoch: int = 0
-    models: Mapping[str, Callable[[Batch], Outputs]] = field(default_factory=dict, repr=False)
+    models: Mapping[str, RunningModel] = field(default_factory=dict, repr=False)
     data: Samples | None = None
     tables: SampleTables | None = None
     attachments: Attachments = field(default_factory=Attachments, repr=False)

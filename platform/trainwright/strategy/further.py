@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from trainwright.strategy.base import Batch, Outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,10 @@ class AuxModel:
         trainable: whether ``step.gradient(of=name)`` and ``step.update(name)`` move it.
         optimizer: of a trainable model, over its parameters.
         ema_of: ``model``: after every update, weights become
-            ``decay * weights + (1 - decay) * (the model's float32 weights)``; buffers are copied.
+            ``decay * weights + (1 - decay) * (the model's float32 weights)``.
         decay: in [0, 1], or a function of the update's number, from 0.
+        own_buffers: whether an average has buffers (running statistics) of its own; otherwise it
+            runs with those that the model has at that moment.
         inputs: argument of ``forward`` -> batch column, where the names differ.
         outputs: names for a tensor or a tuple that it returns.
     """
@@ -50,6 +55,7 @@ class AuxModel:
     optimizer: torch.optim.Optimizer | None = None
     ema_of: Literal["model"] | None = None
     decay: float | Callable[[int], float] = 0.999
+    own_buffers: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Sequence[str] | None = None
 
@@ -65,3 +71,21 @@ class AuxModel:
             raise ValueError("a trainable aux model needs an optimizer, and no other has one")
         if self.ema_of is not None and self.trainable:
             raise ValueError("an average follows the model and is not trained")
+
+
+class RunningModel(Protocol):
+    """An aux model at work, as ``context.models`` holds it; whole on every worker."""
+
+    @property
+    def module(self) -> nn.Module:
+        """As a module that takes a batch and gives named outputs."""
+        ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The bare model."""
+        ...
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Named outputs for a batch, whose floating inputs are cast to the model's precision."""
+        ...

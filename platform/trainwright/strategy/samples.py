@@ -1,4 +1,4 @@
-"""The job's samples as a strategy's ``export`` hook sees them."""
+"""The job's samples as strategies see them beside the batches of training."""
 
 from __future__ import annotations
 

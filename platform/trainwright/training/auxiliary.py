@@ -29,6 +29,7 @@ class Auxiliary:
 
     def __init__(self, name: str, spec: AuxModel, model: NamedModel, device: torch.device) -> None:
         self.spec = spec
+        self._followed = model
         self._prefix = f"aux.{name}."
         if spec.module is None:
             self.module = copy.deepcopy(model)
@@ -39,8 +40,15 @@ class Auxiliary:
             self.module.requires_grad_(False)
             self.module.eval()
 
+    @property
+    def model(self) -> nn.Module:
+        """The bare model."""
+        return self.module.model
+
     def __call__(self, batch: Batch) -> Outputs:
         """The model's named outputs; differentiable by its parameters if it is trainable."""
+        if self.spec.ema_of is not None and not self.spec.own_buffers:
+            self._borrow_buffers()
         dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
         columns = self.module.input_columns
         fitting = {
@@ -68,11 +76,16 @@ class Auxiliary:
     def follow(self, engine: Engine, update: int) -> None:
         """Take one step of the average towards the engine's weights."""
         decay = self.spec.decay(update) if callable(self.spec.decay) else self.spec.decay
+        if decay == 1.0:
+            return
         mine = dict(self.module.named_parameters())
         for name, weight in engine.weights().items():
             if name in mine:
                 mine[name].lerp_(weight.to(mine[name]), 1.0 - decay)
-        theirs = dict(engine.module.model.named_buffers())
+
+    @torch.no_grad()
+    def _borrow_buffers(self) -> None:
+        theirs = dict(self._followed.named_buffers())
         for name, buffer in self.module.named_buffers():
             buffer.copy_(theirs[name])
 
@@ -80,6 +93,10 @@ class Auxiliary:
     def is_kept(self) -> bool:
         """Whether it changes in training, so that a checkpoint has to hold it."""
         return self.spec.trainable or self.spec.ema_of is not None
+
+    def _own_buffers(self) -> dict[str, Tensor]:
+        borrowed = self.spec.ema_of is not None and not self.spec.own_buffers
+        return {} if borrowed else dict(self.module.model.named_buffers())
 
     def fragments(self) -> list[Fragment]:
         """Its parameters, for checkpoints."""
@@ -89,7 +106,7 @@ class Auxiliary:
     def pieces(self) -> Iterator[Piece]:
         """Weights, optimizer state and buffers, as worker 0 writes them."""
         yield from pieces_of(self.fragments(), self.spec.optimizer)
-        for name, buffer in self.module.model.named_buffers():
+        for name, buffer in self._own_buffers().items():
             value = buffer.detach()
             yield Piece(BUFFER, self._prefix + name, tuple(value.shape), 0, value.reshape(-1))
 
@@ -97,7 +114,7 @@ class Auxiliary:
     def load(self, checkpoint: Checkpoint) -> None:
         """Take back ``pieces``."""
         load_fragments(self.fragments(), self.spec.optimizer, checkpoint)
-        for name, buffer in self.module.model.named_buffers():
+        for name, buffer in self._own_buffers().items():
             value = checkpoint.full(BUFFER, self._prefix + name)
             buffer.copy_(value.reshape(buffer.shape))
 

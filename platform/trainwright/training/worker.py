@@ -31,6 +31,7 @@ from trainwright.training.phases import Phases
 from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
+from trainwright.training.samples import JobSamples
 from trainwright.training.saving import Holdings, Saver, constants_of, restore
 from trainwright.training.starting import Place
 
@@ -94,6 +95,7 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
     assembly = assemble(job, base, splits, context, order.weights)
+    context.data = JobSamples(lambda: splits, assembly.module.model)
     settings = EngineSettings(
         precision=job.training.precision,
         max_grad_norm=assembly.plan.max_grad_norm,
