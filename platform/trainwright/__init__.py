@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainwright.api import diff as diff
     from trainwright.api import evaluate as evaluate
     from trainwright.api import export as export
     from trainwright.api import list_runs as list_runs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trainwright.compare.results import Comparison as Comparison
     from trainwright.data.table import Column as Column
     from trainwright.data.table import Table as Table
+    from trainwright.differing import RunDiff as RunDiff
     from trainwright.errors import CheckpointError as CheckpointError
     from trainwright.errors import DataError as DataError
     from trainwright.errors import InputError as InputError
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "trainwright.api": (
+        "diff",
         "evaluate",
         "export",
         "list_runs",
@@ -62,6 +65,7 @@ _HOMES = {
         "validate",
     ),
     "trainwright.compare.results": ("Comparison",),
+    "trainwright.differing": ("RunDiff",),
     "trainwright.data.table": ("Column", "Table"),
     "trainwright.errors": (
         "CheckpointError",
@@ -105,6 +109,7 @@ __all__ = [
     "PluginError",
     "Predicted",
     "Problem",
+    "RunDiff",
     "RunError",
     "RunOverview",
     "RunResult",
@@ -116,6 +121,7 @@ __all__ = [
     "Validation",
     "__version__",
     "create",
+    "diff",
     "evaluate",
     "export",
     "list_runs",

@@ -13,6 +13,7 @@ from trainwright.runs import RunRecord, find_run
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
+    from trainwright.differing import RunDiff
     from trainwright.job import Job
     from trainwright.orchestration.evaluating import Evaluated
     from trainwright.orchestration.exporting import Exported
@@ -96,6 +97,22 @@ def list_runs(storage: str | Path = "runs") -> list[RunOverview]:
         InputError: nothing can serve the URL.
     """
     return overview(open_storage(storage))
+
+
+def diff(first: str, second: str, *, storage: str | Path = "runs") -> RunDiff:
+    """What sets two runs apart: values of their jobs, plugin files, results.
+
+    Args:
+        first: a run's name, or a beginning of it that no other run has.
+        second: another one's.
+        storage: folder or fsspec URL that holds both.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    from trainwright.differing import differ
+
+    return differ(open_storage(storage), first, second)
 
 
 def export(

@@ -12,9 +12,11 @@ import typer
 from rich.text import Text
 
 from trainwright import __version__
+from trainwright.cli.commands.diff import diff
 from trainwright.cli.commands.doctor import doctor
 from trainwright.cli.commands.evaluate import evaluate
 from trainwright.cli.commands.export import export
+from trainwright.cli.commands.new import new
 from trainwright.cli.commands.plugins import list_plugins, show
 from trainwright.cli.commands.predict import predict
 from trainwright.cli.commands.run import run
@@ -38,10 +40,12 @@ for _function, _name in (
     (show, "show"),
     (schema, "schema"),
     (runs, "runs"),
+    (diff, "diff"),
     (evaluate, "evaluate"),
     (predict, "predict"),
     (export, "export"),
     (sync, "sync"),
+    (new, "new"),
     (doctor, "doctor"),
 ):
     app.command(_name)(_function)
