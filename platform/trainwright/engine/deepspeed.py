@@ -20,10 +20,12 @@ from typing_extensions import override
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
+from trainwright.engine.deferred import Deferred
 from trainwright.engine.fragments import PARAMETER, Fragment, load_fragments, pieces_of
 from trainwright.engine.linear_loss import linear_loss
 from trainwright.engine.mixed_norm import accept_half_precision
 from trainwright.engine.module import TrainModule
+from trainwright.engine.sharding import shard
 from trainwright.engine.zero_layout import (
     fragments_of,
     frozen_fragments,
@@ -39,12 +41,17 @@ class DeepSpeedEngine(Engine):
         module: model and objective, equal on all workers.
         optimizer: a torch optimizer over the module's parameters.
         settings: precision, clipping, device, world size and the job's DeepSpeed section.
+        deferred: makes the module's weights, which at stage 3 are then never whole on a worker.
     """
 
     name = "deepspeed"
 
     def __init__(
-        self, module: TrainModule, optimizer: torch.optim.Optimizer, settings: EngineSettings
+        self,
+        module: TrainModule,
+        optimizer: torch.optim.Optimizer,
+        settings: EngineSettings,
+        deferred: Deferred | None = None,
     ) -> None:
         deepspeed = _import_deepspeed(settings.device)
         _ensure_process_group(settings)
@@ -57,10 +64,13 @@ class DeepSpeedEngine(Engine):
         if self.stage == 3 and module.objective_is_plain:
             # Hooks on the parts of a loss without parameters cost more than the loss itself.
             deepspeed.utils.set_z3_leaf_module(module.objective, True)
+        config = deepspeed_config(settings, numel)
+        if deferred is not None:
+            shard(module, deferred, config, settings)
         self._deepspeed, *_ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
-            config=deepspeed_config(settings, numel),
+            config=config,
             dist_init_required=False,
         )
         self._clips_itself = _clips_itself(settings, self.stage)

@@ -26,6 +26,7 @@ from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.tracking import check_uri
 from trainwright.training.assembly import Assembly, assemble
+from trainwright.training.construction import Construction
 from trainwright.training.dry_run import dry_run, evaluation_of
 from trainwright.training.monitored import Best
 
@@ -76,7 +77,7 @@ def prepare(job: Job) -> Prepared:
         start = starting_weights(job)
         context = Context(seed=spec.seed, world_size=workers)
         with readable(start) as weights:
-            assembly = assemble(spec, job.base, splits, context, weights)
+            assembly = assemble(spec, job.base, splits, context, Construction(weights))
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly)])
         remarks = dry_run(assembly, job.base)
         metrics, best = evaluation_of(assembly, job.base)

@@ -23,6 +23,7 @@ from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.training.assembly import Assembly, assemble
+from trainwright.training.construction import Construction
 from trainwright.training.samples import JobSamples
 
 
@@ -81,7 +82,7 @@ def rebuild(folder: Folder, checkpoint: Checkpoint) -> Rebuilt:
     chain.load_state_dict(state["transforms"])
     splits = Splits(outline, None, None, state["fingerprint"], chain)
     context = Context(seed=job.seed)
-    assembly = assemble(job, base, splits, context, trains=False)
+    assembly = assemble(job, base, splits, context, Construction(trains=False))
     context.data = JobSamples(lambda: _splits(job, base, state), assembly.module.model)
     _fill(assembly, checkpoint)
     for strategy in assembly.strategies.values():

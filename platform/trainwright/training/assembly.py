@@ -10,24 +10,29 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwright.data.facts import data_facts, input_column
+from trainwright.data.facts import data_facts
 from trainwright.data.loading import Splits
 from trainwright.data.table import SAMPLE_ID
 from trainwright.data.transforms import TransformChain
-from trainwright.engine.module import NamedModel, TrainModule, public_name
+from trainwright.engine.module import TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
 from trainwright.job.models import PluginSpec, TrainJob
-from trainwright.objective import Argument, Term, WeightedSum, arguments_of
+from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
 from trainwright.training.auxiliary import Auxiliaries
+from trainwright.training.construction import (
+    WHOLE,
+    Construction,
+    build_model,
+    refuse_scalars,
+)
 from trainwright.training.further import build_auxiliaries, build_streams, refusals
 from trainwright.training.grouping import group_column, refuse_cut_groups, refuse_other_groups
 from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.orders import Orders
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
-from trainwright.training.starting import Place, put_in_place
 from trainwright.training.streams import Streams
 from trainwright.training.tables import SampleTables
 from trainwright.training.timetable import Timetable
@@ -82,9 +87,7 @@ def assemble(
     base: Path,
     splits: Splits,
     context: Context,
-    weights: Place | None = None,
-    *,
-    trains: bool = True,
+    construction: Construction = WHOLE,
 ) -> Assembly:
     """Build all objects of a job; equal on every worker, from the job's seed.
 
@@ -93,8 +96,7 @@ def assemble(
         base: folder against which plugin files are found.
         splits: the loaded data.
         context: seed, rank, world size and device; the rest is filled in here.
-        weights: starting weights of the model, before strategies change it.
-        trains: False leaves out the streams, whose data a trained model does not need.
+        construction: what they are built for.
 
     Raises:
         InputError: a plugin refuses its options, or parts do not fit together.
@@ -109,22 +111,23 @@ def assemble(
     context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
     context.tables = SampleTables(int(splits.train.tensors[SAMPLE_ID].max()) + 1, context.device)
     seed_all(job.seed, "init")
-    model = NamedModel(*_model(job, base, splits, context.facts))
-    if weights is not None:
-        put_in_place(model.model, weights.open(), weights.skip)
-    for index, (name, strategy) in enumerate(strategies.items()):
-        with refusals(f"strategies.{index}", name):
-            model.model = apply_model([strategy], model.model, context)
-    auxiliaries = build_auxiliaries(strategies, model, context)
-    streams = build_streams(strategies if trains else {}, splits, plan, context)
-    terms = WeightedSum(
-        [
-            Term(_objective(spec, base, context.facts, path), name, spec.weight, spec.bind)
-            for spec, name, path in _named_objectives(job)
-        ]
-    )
+    with construction.noted():
+        model = build_model(job, base, splits, context.facts, construction)
+        for index, (name, strategy) in enumerate(strategies.items()):
+            with refusals(f"strategies.{index}", name):
+                model.model = apply_model([strategy], model.model, context)
+        auxiliaries = build_auxiliaries(strategies, model, context)
+        terms = WeightedSum(
+            [
+                Term(_objective(spec, base, context.facts, path), name, spec.weight, spec.bind)
+                for spec, name, path in _named_objectives(job)
+            ]
+        )
+        module = TrainModule(model, _wrapped(terms, strategies))
+    construction.make_rest(module, auxiliaries)
+    streams = build_streams(strategies if construction.trains else {}, splits, plan, context)
     refuse_other_groups(terms, orders.group)
-    module = TrainModule(model, _wrapped(terms, strategies))
+    refuse_scalars(job, module)
     groups = apply_parameters(hooks, _groups(module))
     optimizer = optimizer_of(job, base, plan, groups)
     factor = schedule_of(job, base, plan.schedule, timetable)
@@ -215,38 +218,6 @@ def _timetable(
         raise JobError(Problem(path="data.batch_size", message=str(error))) from None
 
 
-def _model(
-    job: TrainJob, base: Path, splits: Splits, facts: Mapping[str, Any]
-) -> tuple[nn.Module, dict[str, str], Sequence[str] | None]:
-    def facts_of(option: str) -> Mapping[str, Any]:
-        """What the column that the argument of this name reads says; else the job's facts."""
-        column = job.model.inputs.get(option, option)
-        named = {option: column} if column in splits.columns else job.model.inputs
-        return data_facts(splits.columns, named)
-
-    model = build_plugin("models", job.model, base, "model", facts, facts_of)
-    if not isinstance(model, nn.Module):
-        raise PluginError(
-            Problem(path="model.name", message="does not give a torch.nn.Module", got=type(model))
-        )
-    arguments = arguments_of(model.forward)
-    return model, _inputs(job, arguments, splits), job.model.outputs
-
-
-def _inputs(job: TrainJob, arguments: Sequence[Argument], splits: Splits) -> dict[str, str]:
-    """The job's bindings, and the one input column for the one argument that has no match."""
-    bind = dict(job.model.inputs)
-    columns = splits.columns
-    open_arguments = [
-        a.name for a in arguments if not a.optional and a.name not in bind and a.name not in columns
-    ]
-    taken = {bind.get(a.name, a.name) for a in arguments}
-    guess = input_column(columns)
-    if len(open_arguments) == 1 and guess is not None and guess not in taken:
-        bind[open_arguments[0]] = guess
-    return bind
-
-
 def _named_objectives(job: TrainJob) -> list[tuple[Any, str, str]]:
     """(spec, unique name, path) of each objective."""
     many = isinstance(job.objective, list)
@@ -286,13 +257,4 @@ def _groups(module: TrainModule) -> list[ParameterGroup]:
     ]
     if not named:
         raise JobError(Problem(path="model.name", message="the model has nothing to train"))
-    scalars = [name for name, parameter in named if parameter.dim() == 0]
-    if scalars:
-        raise JobError(
-            Problem(
-                path="model.name",
-                message=f"parameters of shape () cannot be sharded: {', '.join(scalars)}",
-                mend="give them shape (1,)",
-            )
-        )
     return [{"params": named}]

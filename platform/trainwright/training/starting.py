@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore
 from trainwright.checkpoint.dtypes import dtype_from_header
+from trainwright.engine.deferred import Deferred
 from trainwright.errors import CheckpointError, JobError, Problem
 from trainwright.storage import Folder
 
@@ -140,13 +141,19 @@ class CheckpointWeights:
 
 
 @torch.no_grad()
-def put_in_place(model: nn.Module, weights: Weights, skip: Collection[str] = ()) -> None:
+def put_in_place(
+    model: nn.Module,
+    weights: Weights,
+    skip: Collection[str] = (),
+    deferred: Deferred | None = None,
+) -> None:
     """Fill a model's parameters and buffers from weights of the same names and shapes.
 
     Args:
         model: as the model plugin makes it, before strategies change it.
         weights: where from.
         skip: patterns (``head.*``) of names to leave alone, on either side.
+        deferred: takes note of what is to be read into tensors that it has not made yet.
 
     Raises:
         JobError: names or shapes that differ; all of them are told.
@@ -171,10 +178,18 @@ def put_in_place(model: nn.Module, weights: Weights, skip: Collection[str] = ())
     if problems:
         raise JobError(problems)
     for name in common:
-        try:
-            own[name].copy_(weights.read(name))
-        except CheckpointError as error:
-            raise JobError(Problem(PATH, str(error))) from error
+        read = partial(_read, weights, name)
+        if deferred is not None and deferred.holds(own[name]):
+            deferred.fill(own[name], read)
+        else:
+            own[name].copy_(read())
+
+
+def _read(weights: Weights, name: str) -> Tensor:
+    try:
+        return weights.read(name)
+    except CheckpointError as error:
+        raise JobError(Problem(PATH, str(error))) from error
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:

@@ -22,7 +22,8 @@ from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.tracking import JournalWriter, next_attempt
 from trainwright.tracking.system import SystemSampler
-from trainwright.training.assembly import Assembly, assemble
+from trainwright.training.assembling import assemble_in_parts
+from trainwright.training.assembly import Assembly
 from trainwright.training.collectives import from_rank_zero
 from trainwright.training.loop import Loop
 from trainwright.training.loops import make_loop
@@ -94,7 +95,7 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     device = _device(job, device)
     context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
-    assembly = assemble(job, base, splits, context, order.weights)
+    assembly, deferred, remarks = assemble_in_parts(job, base, splits, context, order.weights)
     context.data = JobSamples(lambda: splits, assembly.module.model)
     settings = EngineSettings(
         precision=job.training.precision,
@@ -104,9 +105,10 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
         world_size=world_size,
         deepspeed=job.deepspeed,
     )
-    engine = make_engine(job, assembly.module, assembly.optimizer, settings)
+    engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     folder = Folder(order.run_url)
     start = _starting_point(order, folder)
+    start.warnings.extend(remarks)
     with _journal(folder, start, rank, world_size) as journal:
         return _train(order, assembly, engine, base, start, journal, monitor)
 

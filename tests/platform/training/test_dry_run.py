@@ -98,12 +98,21 @@ class TwoInputs(nn.Module):
 
 
 class Scalar(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, trained: bool = True) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.ones(()), requires_grad=trained)
 
     def forward(self, image):
         return image.flatten(1) * self.scale
+
+
+class Tempered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, logits, target):
+        return nn.functional.cross_entropy(logits * self.temperature, target)
 
 
 class Frozen(nn.Module):
@@ -173,8 +182,21 @@ def test_models_that_do_not_fit(tmp_path: Path) -> None:
     assert _prepare(tmp_path, model=named).total_steps > 0
     text = _refusal(tmp_path, model="own.py:TwoInputs")
     assert "needs 'context', which is not a column" in text
-    assert "shape (1,)" in _refusal(tmp_path, model="own.py:Scalar")
     assert "nothing to train" in _refusal(tmp_path, model="own.py:Frozen")
+
+
+def test_scalars_that_no_worker_could_share_are_named_with_the_mend(tmp_path: Path) -> None:
+    text = _refusal(tmp_path, model="own.py:Scalar", objective="own.py:Tempered")
+    assert "model: has a parameter of shape ()" in text
+    assert "got:     'scale'" in text
+    assert "objective: has a parameter of shape ()" in text
+    assert "temperature'" in text
+    assert "nn.Parameter(torch.zeros(1))" in text
+    # One that is not trained is cut at stage 3 alone.
+    frozen = {"name": "own.py:Scalar", "trained": False}
+    assert "nothing to train" in _refusal(tmp_path, model=frozen)
+    shared = {"engine": "deepspeed", "deepspeed": {"zero_optimization": {"stage": 3}}}
+    assert "got:     'scale'" in _refusal(tmp_path, model=frozen, **shared)
 
 
 def test_strategies_that_do_not_fit(tmp_path: Path) -> None:
