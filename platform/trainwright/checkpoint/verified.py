@@ -19,7 +19,7 @@ _REQUESTS = 8  # requests sent at once, where the store can
 class ChunkCache:
     """The chunks read last, so that small neighbouring reads fetch and verify only once."""
 
-    def __init__(self, limit_bytes: int = 256 << 20) -> None:
+    def __init__(self, limit_bytes: int = 32 << 20) -> None:
         self._limit = limit_bytes
         self._size = 0
         self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()

@@ -42,6 +42,7 @@ class Deferred(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._tape = Tape()
         self._pretends = True
+        self._scratch = torch.empty(0, dtype=torch.uint8)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -84,6 +85,7 @@ class Deferred(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
         """End; what is not made stays so."""
+        self._scratch = torch.empty(0, dtype=torch.uint8)
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         for name in ("is_meta", "is_cpu", "device"):
             delattr(Tensor, name)  # what torch defines itself stands in the class below
@@ -189,12 +191,24 @@ class Deferred(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         def real(tensor: Tensor) -> Tensor:
             if any(tensor is other for other in replaced):
-                return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype)
+                return self._scrap(tensor)
             return self.value(tensor) if self.holds(tensor) else tensor
 
         args, kwargs = tree_map_only(Tensor, real, (args, kwargs))
         func(*args, **kwargs)
         return generator, state
+
+    def _scrap(self, tensor: Tensor) -> Tensor:
+        """Memory laid out as the tensor, for values that nobody wants.
+
+        It is kept for the next draw: fresh memory each time, with the small things in between
+        that stay, would cut the allocator's heap into holes of which none is large enough.
+        """
+        size = tensor.untyped_storage().nbytes()
+        if self._scratch.numel() < size:
+            self._scratch = torch.empty(size, dtype=torch.uint8)
+        flat = torch.empty(0, dtype=tensor.dtype)
+        return flat.set_(self._scratch.untyped_storage(), 0, tensor.size(), tensor.stride())
 
     def _frozen(self, tensor: Tensor) -> Any:
         """An argument as the tape keeps it: a place, or values that nobody changes later."""

@@ -17,6 +17,7 @@ from trainwright.job.models import TrainJob
 from trainwright.optimizers import is_elementwise, without_compiler
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.starting import Start, readable, starting_weights
+from trainwright.orchestration.trial import try_out
 from trainwright.overview import open_storage
 from trainwright.plugins import find, plugin_files
 from trainwright.storage import Folder
@@ -25,9 +26,7 @@ from trainwright.strategy.base import overrides
 from trainwright.strategy.checks import Setting, check_strategies
 from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.tracking import check_uri
-from trainwright.training.assembly import Assembly, assemble
-from trainwright.training.construction import Construction
-from trainwright.training.dry_run import dry_run, evaluation_of
+from trainwright.training.assembly import Assembly
 from trainwright.training.monitored import Best
 
 
@@ -77,10 +76,10 @@ def prepare(job: Job) -> Prepared:
         start = starting_weights(job)
         context = Context(seed=spec.seed, world_size=workers)
         with readable(start) as weights:
-            assembly = assemble(spec, job.base, splits, context, Construction(weights))
+            trial = try_out(spec, job.base, splits, context, weights)
+        assembly = trial.assembly
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly)])
-        remarks = dry_run(assembly, job.base)
-        metrics, best = evaluation_of(assembly, job.base)
+        remarks, metrics, best = trial.passes(job.base)
     files = plugin_files(job.base, plugins_of(job))
     name = run_name(
         job,

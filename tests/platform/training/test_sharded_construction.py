@@ -10,6 +10,7 @@ from driving import write_job
 from stories import Story
 
 from trainwright.job import Job
+from trainwright.orchestration.prepare import prepare
 
 IMAGES = {
     "data": {"source": "digits", "batch_size": 64, "validation": 0.2},
@@ -123,3 +124,28 @@ def test_a_model_that_reads_its_weights_is_built_whole_and_said_to_be(
     two_workers.run(_work, job, str(tmp_path), False)
     parts, whole = (Story.of(tmp_path / folder) for folder in ("parts", "whole"))
     assert parts.metrics == whole.metrics
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_what_this_machine_cannot_hold_is_checked_without_a_pass(
+    stage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "measured.py").write_text(PLUGIN)
+    case = {**IMAGES, "model": {"name": "mlp", "hidden": [300, 300]}}
+    case["deepspeed.zero_optimization.stage"] = stage
+    _job(tmp_path, 2, case)
+    job = Job.load(tmp_path / "job.yaml")
+    monkeypatch.setattr("trainwright.orchestration.trial.SHARE", 1e-9)
+    prepared = prepare(job)
+    said = [remark for remark in prepared.remarks if "not tried on samples" in remark]
+    assert len(said) == (stage == 3)
+    assert any("112,810 trainable weights" in line for line in prepared.summary)
+    monkeypatch.undo()
+    again = prepare(job)
+    assert not any("not tried" in remark for remark in again.remarks)
+    assert (again.name, again.total_steps) == (prepared.name, prepared.total_steps)
+    monkeypatch.setattr("trainwright.engine.deferred.SMALL", 20)
+    whole = {**IMAGES, "model": "measured.py:Measured"}
+    _job(tmp_path, 2, {**whole, "deepspeed.zero_optimization.stage": stage})
+    remarks = prepare(Job.load(tmp_path / "job.yaml")).remarks
+    assert any("builds the model whole" in remark for remark in remarks) == (stage == 3)
