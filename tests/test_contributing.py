@@ -13,7 +13,7 @@ from torch import nn
 
 from trainwright.strategy import Context, Loss, Order, Strategy
 from trainwright.strategy.compose import wrap_loss
-from trainwright.training.tables import SampleTables
+from trainwright.strategy.tables import SampleTables
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
 

@@ -19,7 +19,7 @@ from trainwright.strategy.plan import Plan
 from trainwright.strategy.sample_random import SampleRandom
 from trainwright.strategy.samples import Samples
 from trainwright.strategy.step import Step
-from trainwright.training.tables import SampleTable
+from trainwright.strategy.tables import SampleTable
 
 __all__ = [
     "AuxModel",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import torch
 
 from trainwright.data.random import key
+from trainwright.strategy.attachments import Attachments, png_of
+from trainwright.strategy.gathering import gather_rows
 from trainwright.strategy.sample_random import SampleRandom
-from trainwright.training.attachments import Attachments, png_of
-from trainwright.training.gathering import gather_rows
-from trainwright.training.tables import Fold, SampleTable, SampleTables
+from trainwright.strategy.tables import Fold, SampleTable, SampleTables
 
 if TYPE_CHECKING:
     from trainwright.strategy.further import RunningModel
@@ -98,7 +98,7 @@ class Context:
         """State of every training sample, float32, kept by the platform and its checkpoints.
 
         The same call gives the same table. It is equal on all workers and independent of their
-        number; see :class:`~trainwright.training.tables.SampleTable` for reading, writing and
+        number; see :class:`~trainwright.strategy.tables.SampleTable` for reading, writing and
         ``fold``. Call it in ``begin`` or later, on all workers.
 
         Raises:

@@ -20,6 +20,7 @@ from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Context, ParameterGroup, Plan, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, apply_parameters, apply_plan
+from trainwright.strategy.tables import SampleTables
 from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.construction import (
     WHOLE,
@@ -34,7 +35,6 @@ from trainwright.training.orders import Orders
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
 from trainwright.training.streams import Streams
-from trainwright.training.tables import SampleTables
 from trainwright.training.timetable import Timetable
 
 

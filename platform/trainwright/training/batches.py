@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from trainwright.collectives import sum_over_workers
 from trainwright.engine.base import Engine
 from trainwright.errors import RunError
 from trainwright.strategy import Batch, Compute, Step, Strategy
 from trainwright.strategy.compose import using
 from trainwright.strategy.order import SAMPLE_WEIGHT
-from trainwright.training.collectives import sum_over_workers
 from trainwright.training.differentiation import kept_buffers
 from trainwright.training.randomness import same_draws
 

@@ -26,9 +26,9 @@ from trainwright.errors import RunError
 from trainwright.objective import WeightedSum
 from trainwright.strategy import Batch, Compute, Loss, Outputs, Strategy
 from trainwright.strategy.compose import using, wrap_loss
+from trainwright.strategy.gathering import gather_rows
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.differentiation import kept_buffers
-from trainwright.training.gathering import gather_rows
 from trainwright.training.randomness import random_state, same_draws, set_random_state
 
 Backward = Callable[[Tensor, bool], None]

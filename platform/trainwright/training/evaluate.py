@@ -8,14 +8,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainwright.collectives import sum_over_workers
 from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Outputs, Strategy
 from trainwright.strategy.evaluation import further_metrics, wrap_predict
-from trainwright.training.collectives import shared_statistics, sum_over_workers
 from trainwright.training.evaluation_rows import evaluation_rows
+from trainwright.training.statistics import shared_statistics
 
 
 class Metric(Protocol):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainwright.collectives import from_everyone
 from trainwright.data.groups import Ints, group_bounds, group_order
 from trainwright.data.order import epoch_order
 from trainwright.data.table import SAMPLE_ID, Table
 from trainwright.errors import CheckpointError, RunError
 from trainwright.strategy import Order, Strategy
 from trainwright.strategy.compose import using
-from trainwright.training.collectives import from_everyone
 
 
 class Orders:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trainwright.training.collectives import sum_over_workers
+from trainwright.collectives import sum_over_workers
 
 SECONDS_BETWEEN_FLUSHES = 0.5
 MOST_UPDATES_BETWEEN_FLUSHES = 64

@@ -21,8 +21,8 @@ from trainwright.secrets import public_values
 from trainwright.strategy import Strategy
 from trainwright.strategy.compose import using
 from trainwright.training.auxiliary import Auxiliaries
-from trainwright.training.collectives import averaged_statistics, statistics_of
 from trainwright.training.progress import Progress
+from trainwright.training.statistics import averaged_statistics, statistics_of
 from trainwright.training.streams import Streams
 
 BUFFER = "buffer"

@@ -8,13 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from trainwright.collectives import sum_over_workers
 from trainwright.engine.base import Engine
 from trainwright.objective import Share, WeightedSum
 from trainwright.strategy import Batch, Loss, Strategy
 from trainwright.strategy.compose import using, wrap_loss, wrap_step
 from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.batches import BatchHooks
-from trainwright.training.collectives import sum_over_workers
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import CoupledLoss
 from trainwright.training.feed import Update

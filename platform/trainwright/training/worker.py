@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
+from trainwright.collectives import from_rank_zero
 from trainwright.data.loading import load_splits
 from trainwright.engine import Engine, EngineSettings, make_engine
 from trainwright.errors import CheckpointError, RunError
@@ -24,7 +25,6 @@ from trainwright.tracking import JournalWriter, next_attempt
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly
-from trainwright.training.collectives import from_rank_zero
 from trainwright.training.loop import Loop
 from trainwright.training.loops import make_loop
 from trainwright.training.metrics import LateMetrics, build_metrics, monitored

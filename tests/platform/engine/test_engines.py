@@ -82,9 +82,9 @@ def _train(
 ) -> dict[str, Any]:
     """Runs on every worker: train ``STEPS`` updates, maybe from a checkpoint, maybe writing one."""
     from trainwright.checkpoint import CheckpointStore, CheckpointWriter
+    from trainwright.collectives import sum_over_workers
     from trainwright.data.order import micro_batches, share
     from trainwright.storage import Folder
-    from trainwright.training.collectives import sum_over_workers
     from trainwright.training.feed import Update
     from trainwright.training.update import Updater
 

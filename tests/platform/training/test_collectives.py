@@ -7,11 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwright.training.collectives import (
-    averaged_statistics,
-    shared_statistics,
-    statistics_of,
-)
+from trainwright.training.statistics import averaged_statistics, shared_statistics, statistics_of
 
 
 def _model() -> nn.Module:
@@ -54,7 +50,7 @@ def test_evaluation_sees_the_average_and_training_its_own(two_workers: Any) -> N
 def _broadcast() -> Any:
     import torch.distributed as dist
 
-    from trainwright.training.collectives import from_rank_zero, sum_over_workers
+    from trainwright.collectives import from_rank_zero, sum_over_workers
 
     rank = dist.get_rank()
     total = sum_over_workers(torch.tensor([1.0 + rank, 0.1]), torch.device("cpu"))

@@ -113,13 +113,13 @@ def _train(
     """Runs on every worker."""
     import torch.distributed as dist
 
+    from trainwright.collectives import sum_over_workers
     from trainwright.engine import EngineSettings, NamedModel, TrainModule
     from trainwright.engine.deepspeed import DeepSpeedEngine
     from trainwright.engine.local import LocalEngine
     from trainwright.objective import Term, WeightedSum
     from trainwright.strategy import Context
     from trainwright.strategy.compose import apply_model
-    from trainwright.training.collectives import sum_over_workers
     from trainwright.training.feed import Update
     from trainwright.training.update import Updater
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainwright.errors import CheckpointError
 from trainwright.strategy import Context
-from trainwright.training.tables import SampleTable, SampleTables
+from trainwright.strategy.tables import SampleTable, SampleTables
 
 FOLDS = ("last", "sum", "mean", "max", "min")
 

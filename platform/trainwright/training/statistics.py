@@ -1,48 +1,16 @@
-"""The few exchanges between workers that the loop itself makes."""
+"""Running statistics of normalisation layers, which each worker has of its own samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-
-def is_distributed() -> bool:
-    """Whether this process is one of several workers."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def sum_over_workers(values: Tensor, device: torch.device) -> Tensor:
-    """The float64 sum of ``values`` over all workers, on the CPU."""
-    values = values.double()
-    if not is_distributed():
-        return values.cpu()
-    values = values.to(device) if dist.get_backend() == "nccl" else values.cpu()
-    dist.all_reduce(values)
-    return values.cpu()
-
-
-def from_rank_zero(value: Any) -> Any:
-    """Rank 0's ``value`` on every worker; it must be picklable and small."""
-    if not is_distributed():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
-def from_everyone(value: Any) -> list[Any]:
-    """The ``value`` of each worker by rank, on every worker; it must be picklable and small."""
-    if not is_distributed():
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
+from trainwright.collectives import is_distributed, sum_over_workers
 
 
 def statistics_of(module: nn.Module) -> dict[str, Tensor]:

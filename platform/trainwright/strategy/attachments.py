@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trainwright.training.collectives import sum_over_workers
-from trainwright.training.gathering import gather_rows
+from trainwright.collectives import sum_over_workers
+from trainwright.strategy.gathering import gather_rows
 
 NUM_BINS = 64
 

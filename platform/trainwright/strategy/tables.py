@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainwright.errors import CheckpointError
-from trainwright.training.gathering import gather_rows, row_counts
+from trainwright.strategy.gathering import gather_rows, row_counts
 
 Fold = Literal["last", "sum", "mean", "max", "min"]
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trainwright.training.collectives import is_distributed
+from trainwright.collectives import is_distributed
 
 
 def row_counts(num_rows: int, device: torch.device) -> list[int]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from trainwright.storage import Folder
 from trainwright.strategy import Context
+from trainwright.strategy.attachments import NUM_BINS, global_histogram
 from trainwright.tracking import JournalWriter, plot_run, read_lineage
 from trainwright.tracking.histograms import NUM_ROWS, density
-from trainwright.training.attachments import NUM_BINS, global_histogram
 
 
 def _values() -> Tensor:

@@ -66,7 +66,7 @@ def test_a_gathered_loss_has_the_gradient_of_one_process(twice: bool, two_worker
 def _formats() -> list[Tensor]:
     import torch.distributed as dist
 
-    from trainwright.training.gathering import gather_rows
+    from trainwright.strategy.gathering import gather_rows
 
     own = torch.arange(6)[:5][_own(dist.get_rank())]
     dtypes = (torch.int64, torch.bool, torch.bfloat16, torch.float64)

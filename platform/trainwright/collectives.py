@@ -1,0 +1,42 @@
+"""The few small exchanges between workers, which do nothing where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    """Whether this process is one of several workers."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_workers(values: Tensor, device: torch.device) -> Tensor:
+    """The float64 sum of ``values`` over all workers, on the CPU."""
+    values = values.double()
+    if not is_distributed():
+        return values.cpu()
+    values = values.to(device) if dist.get_backend() == "nccl" else values.cpu()
+    dist.all_reduce(values)
+    return values.cpu()
+
+
+def from_rank_zero(value: Any) -> Any:
+    """Rank 0's ``value`` on every worker; it must be picklable and small."""
+    if not is_distributed():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def from_everyone(value: Any) -> list[Any]:
+    """The ``value`` of each worker by rank, on every worker; it must be picklable and small."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
