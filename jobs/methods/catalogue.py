@@ -14,7 +14,11 @@ from trainwright.plugins.catalogue import Card, card, listing
 from trainwright.plugins.docstring import Docstring, plain
 
 HERE = Path(__file__).resolve().parent
-GROUPS = {"objectives": "trainwright_objectives.", "strategies": "trainwright_strategies."}
+GROUPS = {
+    "objectives": "trainwright_objectives.",
+    "strategies": "trainwright_strategies.",
+    "procedures": "trainwright_strategies.",
+}
 HEAD = """\
 # Catalogue of methods
 

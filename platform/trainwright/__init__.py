@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from trainwright.orchestration.validation import Validation as Validation
     from trainwright.overview import RunOverview as RunOverview
     from trainwright.plugins import create as create
+    from trainwright.procedure import Inputs as Inputs
+    from trainwright.procedure import Procedure as Procedure
+    from trainwright.procedure import ProcedureContext as ProcedureContext
+    from trainwright.procedure import TrainedRun as TrainedRun
     from trainwright.strategy import Context as Context
     from trainwright.strategy import Declares as Declares
     from trainwright.strategy import Loss as Loss
@@ -87,6 +91,7 @@ _HOMES = {
     "trainwright.orchestration.validation": ("Validation",),
     "trainwright.overview": ("RunOverview",),
     "trainwright.plugins": ("create",),
+    "trainwright.procedure": ("Inputs", "Procedure", "ProcedureContext", "TrainedRun"),
     "trainwright.strategy": ("Context", "Declares", "Loss", "Strategy"),
     "trainwright.tracking": ("SyncReport",),
 }
@@ -102,6 +107,7 @@ __all__ = [
     "Evaluated",
     "Exported",
     "InputError",
+    "Inputs",
     "Interrupted",
     "Job",
     "JobError",
@@ -109,6 +115,8 @@ __all__ = [
     "PluginError",
     "Predicted",
     "Problem",
+    "Procedure",
+    "ProcedureContext",
     "RunDiff",
     "RunError",
     "RunOverview",
@@ -117,6 +125,7 @@ __all__ = [
     "SyncReport",
     "Table",
     "TrackingError",
+    "TrainedRun",
     "TrainwrightError",
     "Validation",
     "__version__",

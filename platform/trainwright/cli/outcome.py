@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from trainwright.orchestration.result import RunResult
 
 
-def finished_title(result: RunResult) -> Text:
-    """The first line of a finished run."""
+def finished_title(result: RunResult, done: str = "trained") -> Text:
+    """The first line of a finished run; ``done`` says what was not done to it again."""
     if result.already_finished:
         best = sorted(result.metrics, key=importance)[:1]
         said = f" ({metrics({name: result.metrics[name] for name in best})})" if best else ""
         return Text.assemble(
             ("run ", ""),
             (result.run, "bold"),
-            f" is finished already{said}; nothing was trained; --fresh starts anew",
+            f" is finished already{said}; nothing was {done}; --fresh starts anew",
         )
     took = f"{result.steps} steps in {duration(result.seconds)}"
     return Text.assemble(("finished ", "bold green"), (result.run, "bold"), f"  {took}")
@@ -79,7 +79,9 @@ def failure(
         log: the driver's log, which is elsewhere when the run's folder is on another machine.
     """
     reason, line = cause(message)
-    lines = [("failed", reason.removeprefix("training failed: "))]
+    for beginning in ("training failed: ", "the procedure failed: "):
+        reason = reason.removeprefix(beginning)
+    lines = [("failed", reason)]
     if line:
         lines.append(("at", line))
     if folder is None:
@@ -90,7 +92,8 @@ def failure(
         name for name in folder.names("logs") if name.endswith(".log") and name != "shipper.log"
     ]
     lines += [("log", shown((folder / "logs" / name).url)) for name in logs]
-    how = "go on from the last checkpoint" if folder.names("checkpoints") else "start again"
+    how = "go on from the recorded steps" if folder.names("steps") else "start again"
+    how = "go on from the last checkpoint" if folder.names("checkpoints") else how
     lines.append(("next", f"mend the cause, then {how} with: {again}"))
     lines.append(("note", "a changed job or plugin file makes it a new run"))
     return lines

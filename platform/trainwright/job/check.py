@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,12 +46,9 @@ class Use:
 
 
 def uses(spec: TrainJob) -> list[Use]:
-    """The plugins that a job's sections name, in their order."""
+    """The plugins that the sections of a training job name, in their order."""
     many = isinstance(spec.objective, list)
-    found = list(_datasets(spec.data))
-    found += _numbered("transforms", spec.data.transforms, "data.transforms")
-    for name, named in spec.data.sources.items():
-        found += _numbered("transforms", named.transforms, f"data.sources.{name}.transforms")
+    found = data_uses(spec.data)
     found.append(Use("models", spec.model, "model"))
     if many:
         found += _numbered("objectives", spec.objectives, "objective")
@@ -64,18 +61,18 @@ def uses(spec: TrainJob) -> list[Use]:
     return found
 
 
-def all_uses(spec: TrainJob, base: Path) -> list[Use]:
-    """Every plugin that a job names, each followed by those inside of it.
+def data_uses(data: DataSpec) -> list[Use]:
+    """The plugins that the data section of a job names, in their order."""
+    found = list(_datasets(data))
+    found += _numbered("transforms", data.transforms, "data.transforms")
+    for name, named in data.sources.items():
+        found += _numbered("transforms", named.transforms, f"data.sources.{name}.transforms")
+    return found
 
-    Args:
-        spec: the job.
-        base: folder of the job file, where plugin files are found.
-    """
 
-    def with_inner(use: Use) -> list[Use]:
-        return [use, *(found for inner in _inside(use, base) for found in with_inner(inner))]
-
-    return [found for use in uses(spec) for found in with_inner(use)]
+def _with_inner(use: Use, base: Path) -> list[Use]:
+    """A plugin, followed by those inside of it."""
+    return [use, *(found for inner in _inside(use, base) for found in _with_inner(inner, base))]
 
 
 def _inside(use: Use, base: Path) -> Iterator[Use]:
@@ -142,7 +139,12 @@ def plugin_problems(spec: TrainJob, base: Path) -> list[Problem]:
         Unknown names, plugins that cannot be imported, unknown, missing and wrong options; in
         the order of the job's sections and without places.
     """
-    return [problem for use in uses(spec) for problem in _check_whole(use, base)]
+    return problems_of_uses(uses(spec), base)
+
+
+def problems_of_uses(named: Iterable[Use], base: Path) -> list[Problem]:
+    """As ``plugin_problems``, for the plugins that a job of any kind names."""
+    return [problem for use in named for problem in _check_whole(use, base)]
 
 
 def _check_whole(use: Use, base: Path) -> list[Problem]:
@@ -152,15 +154,24 @@ def _check_whole(use: Use, base: Path) -> list[Problem]:
 
 
 def plugins_of(job: Job) -> list[Plugin]:
-    """The plugins of a job, found and imported.
+    """The plugins of a training job, found and imported.
 
     Raises:
         PluginError: one of them cannot be found; ``check_plugins`` tells all.
     """
+    return found_plugins(uses(job.spec), job.base)
+
+
+def found_plugins(named: Iterable[Use], base: Path) -> list[Plugin]:
+    """The plugins that a job of any kind names, and those inside of them, imported.
+
+    Raises:
+        PluginError: one of them cannot be found.
+    """
     from trainwright.plugins import find
 
-    found = all_uses(job.spec, job.base)
-    return [find(use.group, use.spec.name, job.base, path=use.path) for use in found]
+    found = [inner for use in named for inner in _with_inner(use, base)]
+    return [find(use.group, use.spec.name, base, path=use.path) for use in found]
 
 
 def _check(use: Use, base: Path, trial: bool) -> list[Problem]:
@@ -240,7 +251,7 @@ def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Proble
 
 def _maker(group: str, plugin: Plugin) -> Callable[..., Any] | None:
     """How to make the plugin's object on trial; None where it takes the data to do so."""
-    if group in ("objectives", "strategies", "transforms", "schedules"):
+    if group in ("objectives", "strategies", "procedures", "transforms", "schedules"):
         return plugin.factory
     if group == "optimizers":
         import torch

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from trainwright.errors import Problem
-from trainwright.job.models import ColumnSpec, DataSource, DataSpec, HeldOut, NamedSource, TrainJob
+from trainwright.job.models import (
+    ClusterSpec,
+    ColumnSpec,
+    DataSource,
+    DataSpec,
+    HeldOut,
+    NamedSource,
+    TrainJob,
+)
 from trainwright.job.sources import in_memory, is_file_source, name_of
 from trainwright.suggest import nearest, one_of
 
@@ -13,14 +22,28 @@ SAMPLE_ID = "sample_id"
 """The column that every table has and no job may declare."""
 
 
-def _held_out(job: TrainJob) -> Iterator[tuple[str, HeldOut]]:
+class WithData(Protocol):
+    """What the rules on data need of a job, of whatever kind."""
+
+    @property
+    def data(self) -> DataSpec:
+        """Its data section."""
+        ...
+
+    @property
+    def cluster(self) -> ClusterSpec:
+        """Where it runs."""
+        ...
+
+
+def _held_out(job: WithData) -> Iterator[tuple[str, HeldOut]]:
     for name in ("validation", "test"):
         held: HeldOut | None = getattr(job.data, name)
         if held is not None:
             yield f"data.{name}", held
 
 
-def _sections(job: TrainJob) -> Iterator[tuple[str, DataSpec | NamedSource]]:
+def _sections(job: WithData) -> Iterator[tuple[str, DataSpec | NamedSource]]:
     """Dotted path and content of every section that declares columns."""
     yield "data", job.data
     for name, named in job.data.sources.items():
@@ -28,7 +51,7 @@ def _sections(job: TrainJob) -> Iterator[tuple[str, DataSpec | NamedSource]]:
 
 
 def _sources(
-    job: TrainJob, path: str, section: DataSpec | NamedSource
+    job: WithData, path: str, section: DataSpec | NamedSource
 ) -> Iterator[tuple[str, DataSource]]:
     """Dotted path of every source whose columns a section declares."""
     yield f"{path}.source", section.source
@@ -38,11 +61,11 @@ def _sources(
                 yield f"{held_path}.source", held.source
 
 
-def _named(job: TrainJob, path: str, section: DataSpec | NamedSource) -> Iterator[tuple[str, str]]:
+def _named(job: WithData, path: str, section: DataSpec | NamedSource) -> Iterator[tuple[str, str]]:
     return ((where, name_of(source)) for where, source in _sources(job, path, section))
 
 
-def memory_stays_in_process(job: TrainJob) -> list[Problem]:
+def memory_stays_in_process(job: WithData) -> list[Problem]:
     """Data in memory is seen by one process only."""
     if job.cluster.workers == 0:
         return []
@@ -60,7 +83,7 @@ def memory_stays_in_process(job: TrainJob) -> list[Problem]:
     ]
 
 
-def plugins_have_no_columns(job: TrainJob) -> list[Problem]:
+def plugins_have_no_columns(job: WithData) -> list[Problem]:
     """A dataset plugin declares its columns itself."""
     return [
         Problem(
@@ -76,7 +99,7 @@ def plugins_have_no_columns(job: TrainJob) -> list[Problem]:
     ]
 
 
-def files_have_no_options(job: TrainJob) -> list[Problem]:
+def files_have_no_options(job: WithData) -> list[Problem]:
     """Options belong to dataset plugins."""
     return [
         Problem(f"{path}.{option}", "is an option, and files have none", value, mend="remove it")
@@ -87,7 +110,7 @@ def files_have_no_options(job: TrainJob) -> list[Problem]:
     ]
 
 
-def held_out_in_one_way(job: TrainJob) -> list[Problem]:
+def held_out_in_one_way(job: WithData) -> list[Problem]:
     """A held-out split is a share of the training source or a source of its own."""
     problems = []
     for path, held in _held_out(job):
@@ -100,7 +123,7 @@ def held_out_in_one_way(job: TrainJob) -> list[Problem]:
     return problems
 
 
-def own_source_is_not_split(job: TrainJob) -> list[Problem]:
+def own_source_is_not_split(job: WithData) -> list[Problem]:
     """How to draw a share has no meaning for a source of its own."""
     return [
         Problem(f"{path}.{key}", "has no effect: the source is used whole", getattr(held, key))
@@ -111,7 +134,7 @@ def own_source_is_not_split(job: TrainJob) -> list[Problem]:
     ]
 
 
-def something_is_left_to_train(job: TrainJob) -> list[Problem]:
+def something_is_left_to_train(job: WithData) -> list[Problem]:
     """Validation and test together are less than everything."""
     shares = {path: held.fraction for path, held in _held_out(job) if held.fraction is not None}
     if sum(shares.values()) < 1:
@@ -121,7 +144,7 @@ def something_is_left_to_train(job: TrainJob) -> list[Problem]:
     return [Problem(f"{last}.fraction", message, shares[last], allowed="a sum below 1")]
 
 
-def sample_id_is_reserved(job: TrainJob) -> list[Problem]:
+def sample_id_is_reserved(job: WithData) -> list[Problem]:
     """Every table gets the column by which samples are told apart."""
     message = "is the reserved name of the row number, which every table has"
     mend = f"choose another name and write 'from: {SAMPLE_ID}'"
@@ -153,7 +176,7 @@ def _column_problems(path: str, column: ColumnSpec) -> Iterator[Problem]:
         yield Problem(f"{path}.classes", message, column.classes, "the size of the vocabulary")
 
 
-def columns_fit_their_type(job: TrainJob) -> list[Problem]:
+def columns_fit_their_type(job: WithData) -> list[Problem]:
     """Shape, classes and length are said where they mean something."""
     return [
         problem
@@ -163,7 +186,7 @@ def columns_fit_their_type(job: TrainJob) -> list[Problem]:
     ]
 
 
-def labels_differ(job: TrainJob) -> list[Problem]:
+def labels_differ(job: WithData) -> list[Problem]:
     """Each class has one label."""
     return [
         Problem(f"{path}.columns.{name}.classes", "lists a label twice", column.classes)
@@ -240,7 +263,8 @@ DATA_RULES = (
     sample_id_is_reserved,
     columns_fit_their_type,
     labels_differ,
-    metrics_are_evaluated,
-    evaluation_has_data,
-    monitor_has_data,
 )
+"""Rules on the data section of a job of any kind."""
+
+EVALUATION_RULES = (metrics_are_evaluated, evaluation_has_data, monitor_has_data)
+"""Rules on what a training job evaluates."""

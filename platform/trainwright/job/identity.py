@@ -19,7 +19,6 @@ from trainwright.job.models import (
     NamedSource,
     PluginSpec,
     TrainingSpec,
-    TrainJob,
 )
 from trainwright.job.plugin_spec import WeightsSpec
 from trainwright.job.sources import is_file_source, name_of
@@ -47,11 +46,12 @@ WITHOUT_EFFECT = ("checkpoint_every", "keep", "record_samples")
 
 
 def run_name(
-    job: Job,
+    job: Job[Any],
     *,
     data_fingerprint: str,
     plugin_files: Mapping[str, bytes],
-    weights: str | None = None,
+    further: Mapping[str, Any] | None = None,
+    sections: Mapping[str, str | None] = SECTIONS,
 ) -> str:
     """The name under which a job's run is kept and found again.
 
@@ -63,30 +63,32 @@ def run_name(
         job: the job.
         data_fingerprint: identifies the content of all data sources.
         plugin_files: the user's plugin files, relative path -> content.
-        weights: identifies the content of the starting weights, if the job names any.
+        further: identifies what else determines the numbers: starting weights, earlier runs.
+        sections: parts of the job that determine the numbers -> the group of their plugins.
 
     Returns:
         ``<job's name>-<8 hexadecimal digits>``.
     """
     identity = {
-        **essentials(job),
+        **essentials(job, sections),
         "data_fingerprint": data_fingerprint,
         "plugin_files": {
             name: hashlib.sha256(content).hexdigest() for name, content in plugin_files.items()
         },
+        **(further or {}),
     }
-    if weights is not None:
-        identity["weights"] = weights
     digest = hashlib.sha256(canonical(identity).encode()).hexdigest()
     return f"{job.spec.name}-{digest[:HASH_DIGITS]}"
 
 
-def essentials(job: Job) -> dict[str, Any]:
+def essentials(job: Job[Any], sections: Mapping[str, str | None] = SECTIONS) -> dict[str, Any]:
     """What of a job determines its numbers, as plain values without defaults."""
     reduction = _Reduction(job)
-    default = TrainJob.model_construct(name="", data=None, model=None, objective=None)  # type: ignore[arg-type]
+    form = type(job.spec)
+    required = [name for name, field in form.model_fields.items() if field.is_required()]
+    default = form.model_construct(**dict.fromkeys(required))
     found = {}
-    for section, group in SECTIONS.items():
+    for section, group in sections.items():
         value = reduction(_normal(section, getattr(job.spec, section)), group)
         if value != reduction(_normal(section, getattr(default, section)), group):
             found[section] = value
@@ -115,9 +117,10 @@ def _normal(section: str, value: Any) -> Any:
 class _Reduction:
     """Turns parts of a job into plain values without what is left out of the name."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job[Any]) -> None:
         self.base = job.base
-        self.format = job.spec.data.format  # of held-out sources too
+        data = job.spec.data
+        self.format = "auto" if data is None else data.format  # of held-out sources too
 
     def __call__(self, value: Any, group: str | None) -> Any:
         if isinstance(value, PluginSpec):

@@ -142,6 +142,15 @@ KINDS: dict[str, Kind] = {
             screen="trainwright.cli.comparing:CompareScreen",
             options=("fresh", "placebo"),
         ),
+        Kind(
+            name="procedure",
+            purpose="a method that does not train one model by steps: an attack, a search",
+            form="trainwright.procedure.spec:ProcedureJob",
+            rules="trainwright.procedure.rules:broken_rules",
+            validation="trainwright.procedure.running:validate_procedure",
+            runner="trainwright.procedure.running:run_procedure",
+            screen="trainwright.cli.procedures:ProcedureScreen",
+        ),
     )
 }
 """Every kind by its name, in the order in which messages list them."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainwright.errors import Problem
-from trainwright.job.data_rules import DATA_RULES
+from trainwright.job.data_rules import DATA_RULES, EVALUATION_RULES
 from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
 from trainwright.job.sources import in_memory
@@ -183,6 +183,7 @@ RULES: tuple[Rule, ...] = (
     address_has_a_port,
     outputs_differ,
     *DATA_RULES,
+    *EVALUATION_RULES,
     *DEEPSPEED_RULES,
 )
 """Every rule, in the order in which they are checked."""

@@ -20,6 +20,7 @@ _PLUGINS: dict[tuple[str, str], tuple[str, str]] = {
     ("TrainJob", "optimizer"): ("PluginSpec", "optimizers"),
     ("TrainJob", "schedule"): ("PluginSpec", "schedules"),
     ("TrainJob", "metrics"): ("MetricSpec", "metrics"),
+    ("ProcedureJob", "procedure"): ("PluginSpec", "procedures"),
     ("DataSpec", "transforms"): ("PluginSpec", "transforms"),
     ("DataSpec", "source"): ("PluginSpec", "datasets"),
     ("HeldOut", "source"): ("PluginSpec", "datasets"),

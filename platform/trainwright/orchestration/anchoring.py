@@ -12,19 +12,24 @@ from trainwright.plugins.resolve import absolute, anchored_spec
 
 def anchored(job: Job) -> TrainJob:
     """The job's values with paths of data and models that mean the same from any folder."""
-    data = job.spec.data
-    changes: dict[str, object] = {"source": _anchored(data.source, data, job.base)}
+    data = anchored_data(job.spec.data, job.base)
+    model = anchored_spec("models", job.spec.model, job.base)
+    return job.spec.model_copy(update={"data": data, "model": model})
+
+
+def anchored_data(data: DataSpec, base: Path) -> DataSpec:
+    """A data section with paths that mean the same from any folder."""
+    changes: dict[str, object] = {"source": _anchored(data.source, data, base)}
     for name in ("validation", "test"):
         held: HeldOut | None = getattr(data, name)
         if held is not None and held.source is not None:
-            source = _anchored(held.source, data, job.base)
+            source = _anchored(held.source, data, base)
             changes[name] = held.model_copy(update={"source": source})
     changes["sources"] = {
-        name: named.model_copy(update={"source": _anchored(named.source, named, job.base)})
+        name: named.model_copy(update={"source": _anchored(named.source, named, base)})
         for name, named in data.sources.items()
     }
-    model = anchored_spec("models", job.spec.model, job.base)
-    return job.spec.model_copy(update={"data": data.model_copy(update=changes), "model": model})
+    return data.model_copy(update=changes)
 
 
 def _anchored(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from trainwright.checkpoint import CheckpointStore
 from trainwright.data.table import Table
 from trainwright.engine import EngineSettings
 from trainwright.engine.local import LocalEngine
+from trainwright.engine.module import NamedModel, TrainModule
 from trainwright.errors import InputError, Problem
 from trainwright.orchestration.exporting import chosen
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
@@ -73,10 +75,19 @@ def evaluate_run(
     return Evaluated(_name(folder), checkpoint.name, checkpoint.step, sizes, metrics, remarks)
 
 
-def evaluator_of(rebuilt: Rebuilt) -> Evaluator:
-    """Evaluates tables with a run's model, objective, metrics and strategies."""
+def evaluator_of(rebuilt: Rebuilt, model: nn.Module | None = None) -> Evaluator:
+    """Evaluates tables with a run's model, objective, metrics and strategies.
+
+    Args:
+        rebuilt: the run.
+        model: measured in the place of the run's own, and so without its strategies; on the CPU.
+    """
     job, assembly = rebuilt.job, rebuilt.assembly
-    engine = LocalEngine(assembly.module, assembly.optimizer, EngineSettings())
+    module, strategies = assembly.module, list(assembly.strategies.values())
+    if model is not None:
+        named = NamedModel(model, module.model.binding.bind, module.model.output_names)
+        module, strategies = TrainModule(named, module.objective), []
+    engine = LocalEngine(module, assembly.optimizer, EngineSettings())
     metrics = build_metrics(job, rebuilt.base, assembly.splits, torch.device("cpu"))
     return Evaluator(
         engine,
@@ -84,7 +95,7 @@ def evaluator_of(rebuilt: Rebuilt) -> Evaluator:
         metrics,
         assembly.splits.transforms,
         batch_size_of(rebuilt),
-        list(assembly.strategies.values()),
+        strategies,
     )
 
 

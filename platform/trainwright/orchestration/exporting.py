@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import nn
 from trainwright.checkpoint import Checkpoint, CheckpointStore, export_state, export_weights
 from trainwright.errors import InputError, Problem, RunError
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
-from trainwright.runs import RESOLVED
+from trainwright.runs import RESOLVED, RunRecord, find_run
 from trainwright.storage import Folder
 from trainwright.suggest import one_of
 
@@ -113,6 +114,24 @@ def chosen(
     raise RunError(
         f"run {name} has no checkpoint to export; the same job again goes on to its first one"
     )
+
+
+def named_checkpoint(storage: Folder, source: str) -> tuple[Folder, RunRecord, Checkpoint]:
+    """The run and the checkpoint that ``RUN[@best|last|STEP]`` means.
+
+    Raises:
+        InputError: there is no such run or checkpoint.
+        RunError: the run has no checkpoint at all.
+    """
+    run, _, which = source.partition("@")
+    folder, record = find_run(storage, run)
+    return folder, record, chosen(CheckpointStore(folder), record.name, which or None, folder)
+
+
+def fingerprint_of(folder: Folder, checkpoint: Checkpoint) -> str:
+    """Identifies the content of a run's checkpoint: its manifest has the checksums of it all."""
+    manifest = folder.read_bytes(f"checkpoints/{checkpoint.name}/manifest.json")
+    return hashlib.sha256(manifest).hexdigest()[:32]
 
 
 def _at_step(store: CheckpointStore, name: str, step: int) -> Checkpoint:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
+from trainwright.orchestration.claiming import claim
 from trainwright.orchestration.exporting import export_run
-from trainwright.orchestration.kept_plugins import keep_plugin_files
-from trainwright.orchestration.live import LiveRecord, Show, true_ending
+from trainwright.orchestration.live import LiveRecord, Show, showing, true_ending
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
@@ -23,8 +22,7 @@ from trainwright.orchestration.shipping import driver_log, shipping
 from trainwright.orchestration.signals import StopRequest, catch_signals
 from trainwright.orchestration.sole import sole_driver
 from trainwright.overview import unsent_remark
-from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
-from trainwright.secrets import public_values
+from trainwright.runs import RunRecord, run_folder
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
@@ -96,13 +94,9 @@ def run_job(
             resumed_from = source.label if source else None
             started(Started(prepared, folder, record is not None, resumed_from))
         record = record or RunRecord(name=prepared.name)
-        record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
         record.total_steps = prepared.total_steps
         record.resumed_from = source.label if source else record.resumed_from
-        record.base = str(job.base)
-        record.claim()
-        _write_inputs(folder, job, record)
-        keep_plugin_files(folder, prepared.plugin_files)
+        claim(folder, job, record, prepared.plugin_files)
         live = LiveRecord(record, folder, show or (lambda progress: None))
         return _run(job, storage, folder, record, _work_order(prepared, folder, source), live)
 
@@ -116,12 +110,6 @@ def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> Wo
         start_from=source.place if source else None,
         weights=start.kept_in(folder) if (start := prepared.start) else None,
     )
-
-
-def _write_inputs(folder: Folder, job: Job, record: RunRecord) -> None:
-    folder.write_bytes(JOB, job.source.encode())
-    folder.write_json(RESOLVED, public_values(job.spec))
-    record.save(folder)
 
 
 def _run(
@@ -179,7 +167,7 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
     """Train in this process; a thread shows progress, signals set the monitor's flag."""
     monitor = LocalMonitor()
     stop.on_request(monitor.request_stop)
-    with _showing(monitor, show), output_to(driver_log(folder)):
+    with showing(monitor, show), output_to(driver_log(folder)):
         try:
             return work(order, monitor)
         except (InputError, KeyboardInterrupt):
@@ -192,29 +180,6 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
             raise RunError(
                 f"training failed: {type(error).__name__}: {error}\n{traceback.format_exc()}"
             ) from error
-
-
-@contextlib.contextmanager
-def _showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
-    import threading
-
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(0.2):
-            tell()
-        tell()
-
-    def tell() -> None:
-        show({**monitor.progress(), "stopping": monitor.stop_requested})
-
-    thread = threading.Thread(target=beat, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _finish(folder: Folder) -> list[str]:

@@ -1,4 +1,4 @@
-"""Keeping a run's record near the truth while its training goes on."""
+"""Telling how a run fares while it goes on, and keeping its record near the truth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 
@@ -78,6 +79,28 @@ class LiveRecord:
                     self._record.save(self._folder)
             except Exception as error:  # whatever the store's client raises; training goes on
                 _log.warning("run.json cannot be written for now: %s", error)
+
+
+@contextlib.contextmanager
+def showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
+    """Show the newest progress a few times a second, from a thread, while the block runs."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.2):
+            tell()
+        tell()
+
+    def tell() -> None:
+        show({**monitor.progress(), "stopping": monitor.stop_requested})
+
+    thread = threading.Thread(target=beat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def prepare(job: Job) -> Prepared:
         job,
         data_fingerprint=splits.fingerprint,
         plugin_files=files,
-        weights=start.fingerprint if start else None,
+        further={"weights": start.fingerprint} if start else {},
     )
     total = assembly.timetable.total_steps
     summary = [*_summary(assembly), *([f"weights: from {start.label}"] if start else [])]

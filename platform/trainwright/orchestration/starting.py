@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trainwright.checkpoint import CheckpointStore, export_state
+from trainwright.checkpoint import export_state
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
 from trainwright.job.plugin_spec import WeightsSpec
-from trainwright.orchestration.exporting import chosen, exported_model
+from trainwright.orchestration.exporting import (
+    exported_model,
+    fingerprint_of,
+    named_checkpoint,
+)
 from trainwright.orchestration.rebuilding import rebuild
 from trainwright.overview import open_storage
-from trainwright.runs import find_run
 from trainwright.storage import Folder
 from trainwright.training.starting import PATH, Place
 
@@ -107,16 +110,13 @@ def _digest(folder: Folder, name: str) -> bytes:
 
 
 def _from_run(spec: WeightsSpec, storage: Folder) -> Start:
-    run, _, which = spec.source.partition("@")
     try:
-        folder, record = find_run(storage, run)
-        checkpoint = chosen(CheckpointStore(folder), record.name, which or None, folder)
+        folder, record, checkpoint = named_checkpoint(storage, spec.source)
     except InputError as error:
         problems = [replace(p, path=PATH, got=spec.source) for p in error.problems]
         raise JobError(problems) from error
-    manifest = folder.read_bytes(f"checkpoints/{checkpoint.name}/manifest.json")
     place = Place(folder.url, checkpoint=checkpoint.name, skip=tuple(spec.skip))
-    fingerprint = hashlib.sha256(manifest).hexdigest()[:32]
+    fingerprint = fingerprint_of(folder, checkpoint)
     label = f"{record.name}@{checkpoint.step}"
     if not checkpoint.state.get("exports"):
         return Start(place, fingerprint, label)

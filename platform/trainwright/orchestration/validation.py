@@ -20,7 +20,7 @@ class Validation:
     Attributes:
         run: the name its run has or would have.
         storage: URL of the run's folder.
-        steps: updates planned.
+        steps: updates planned; 0 where that is not known beforehand.
         summary: what will be done with what and where, one line each.
         remarks: what depends on the number of workers.
         earlier: status of the run of this name; None when it has never been started.
@@ -72,7 +72,7 @@ class Validation:
     @property
     def prospect(self) -> str:
         """What running it now would do, in words."""
-        done = f"at step {self.earlier_steps} of {self.steps}"
+        done = f"at step {self.earlier_steps}" + (f" of {self.steps}" if self.steps else "")
         if self.earlier is None:
             return "it has not been run yet"
         if self.earlier == "finished":

@@ -14,6 +14,7 @@ from trainwright.plugins.signature import Parameter, Signature
 _PLACES: dict[str, str] = {
     "objectives": "objective: {}",
     "strategies": "strategies:\n  - {}",
+    "procedures": "kind: procedure\nprocedure: {}",
     "models": "model: {}",
     "datasets": "data:\n  source: {}",
     "transforms": "data:\n  transforms:\n    - {}",

@@ -96,7 +96,15 @@ def test_list_of_one_group_and_as_json(call: Callable[..., Any]) -> None:
 
 OWN = [
     (group, name)
-    for group in ("objectives", "strategies", "models", "datasets", "transforms", "schedules")
+    for group in (
+        "objectives",
+        "strategies",
+        "procedures",
+        "models",
+        "datasets",
+        "transforms",
+        "schedules",
+    )
     for name in short_names(group)
 ]
 

@@ -170,6 +170,7 @@ def test_unknown_name_over_all_groups():
 PLACES = {
     "objectives": ["objective"],
     "strategies": ["strategies", 0],
+    "procedures": ["procedure"],
     "models": ["model"],
     "datasets": ["data", "source"],
     "transforms": ["data", "transforms", 0],

@@ -1,0 +1,105 @@
+"""What a procedure starts from: seed, data, earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.checkpoint import Checkpoint
+from trainwright.data.random import key
+from trainwright.data.table import Table
+from trainwright.errors import InputError, Problem
+from trainwright.procedure.data import JobData
+from trainwright.procedure.trained import TrainedRun
+from trainwright.suggest import nearest, one_of
+
+
+def generator(seed: int, *names: int | str) -> torch.Generator:
+    """A CPU generator that depends on the seed and on what the numbers are for, on nothing else.
+
+    For items of ``context.map``, which are worked on in any order and anywhere.
+
+    Example:
+        >>> bool(torch.randn(1, generator=generator(0, "noise", 3)) == torch.randn(
+        ...     1, generator=generator(0, "noise", 3)))
+        True
+    """
+    return torch.Generator().manual_seed(key(seed, *names) & (2**63 - 1))
+
+
+class Inputs:
+    """The inputs of a procedure.
+
+    Attributes:
+        seed: the job's seed.
+        runs: the earlier runs that the job names.
+    """
+
+    def __init__(self, seed: int, runs: Mapping[str, TrainedRun], data: JobData | None) -> None:
+        self.seed = seed
+        self.runs = runs
+        self._data = data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the job has a data section."""
+        return self._data is not None
+
+    @property
+    def data(self) -> JobData:
+        """The samples of the job's own data section.
+
+        Raises:
+            InputError: it has none.
+        """
+        if self._data is None:
+            mend = "give the job a section data, as a training job has one"
+            raise InputError(Problem("data", "the procedure needs samples", mend=mend))
+        return self._data
+
+    def batches(
+        self, split: str = "train", batch_size: int | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """Batches of the job's own data, see :meth:`JobData.batches`."""
+        return self.data.batches(split, batch_size)
+
+    def table(self, split: str = "train") -> Table:
+        """A table of the job's own data, see :meth:`JobData.table`."""
+        return self.data.table(split)
+
+    def run(self, name: str) -> TrainedRun:
+        """The earlier run that the job calls ``name``.
+
+        Raises:
+            InputError: it names none so.
+        """
+        if name not in self.runs:
+            mend = f"add the line `{name}: RUN` to the section runs"
+            raise InputError(
+                Problem(
+                    "runs",
+                    f"the procedure needs a run named {name!r}",
+                    list(self.runs),
+                    allowed=one_of(self.runs) or None,
+                    nearest=nearest(name, self.runs),
+                    mend=mend,
+                )
+            )
+        return self.runs[name]
+
+    def model(self, name: str) -> nn.Module:
+        """A copy of the trained model of an earlier run, see :meth:`TrainedRun.model`."""
+        return self.run(name).model()
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of an earlier run."""
+        return self.run(name).checkpoint
+
+    def rng(self, *names: int | str) -> torch.Generator:
+        """Random numbers that depend on the seed and ``names`` alone, see :func:`generator`.
+
+        The same call gives the same numbers, so each use needs a name of its own.
+        """
+        return generator(self.seed, *names)
