@@ -9,7 +9,7 @@ from typing import Any, Protocol
 GROUPS: dict[str, str] = {
     "objectives": "losses that training minimises",
     "strategies": "methods that change how training proceeds",
-    "procedures": "methods that do not train by steps: attacks, searches, analyses of runs",
+    "procedures": "methods that do not train: attacks, searches, analyses",
     "models": "networks that can be trained",
     "datasets": "sources of samples",
     "transforms": "changes made to each batch",

@@ -123,6 +123,35 @@ def test_an_editor_sees_what_is_wrong_with_a_comparison(validator, sections):
     assert not validator.is_valid({**COMPARE, **sections})
 
 
+PROCEDURE = {"kind": "procedure", "name": "p", "procedure": "weight_interpolation"}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"procedure": {"name": "mine.py:Attack", "steps": 10}, "runs": {"a": "run@best"}},
+        {"data": {"source": "digits", "validation": 0.2}, "cluster": {"workers": 2}, "seed": 1},
+    ],
+)
+def test_a_procedure_satisfies_it(validator, sections):
+    validator.validate({**PROCEDURE, **sections})
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"procedure": "z_loss"},
+        {"runs": ["a"]},
+        {"model": "mlp"},
+        {"data": {"source": "digits", "batchsize": 3}},
+        {"cluster": {"workers": -1}},
+    ],
+)
+def test_an_editor_sees_what_is_wrong_with_a_procedure(validator, sections):
+    assert not validator.is_valid({**PROCEDURE, **sections})
+
+
 def test_every_key_of_a_section_is_described():
     schema = job_schema()
     undescribed = [
