@@ -156,30 +156,17 @@ def _optimizer(job: Job) -> list[Problem]:
 
 
 def _coupling(assembly: Assembly) -> list[Problem]:
-    spec, problems = assembly.job, []
-    if assembly.terms.couples != "batch":
+    if assembly.terms.couples != "batch" or assembly.job.training.precision != "fp16":
         return []
-    if spec.training.precision == "fp16":
-        problems.append(
-            Problem(
-                path="training.precision",
-                message="the objective couples the samples of the global batch, and the gradient "
-                "of its outputs would vanish in half precision, where no loss scale reaches it",
-                got="fp16",
-                allowed="fp32 or bf16",
-            )
+    return [
+        Problem(
+            path="training.precision",
+            message="the objective couples the samples of the global batch, and the gradient "
+            "of its outputs would vanish in half precision, where no loss scale reaches it",
+            got="fp16",
+            allowed="fp32 or bf16",
         )
-    if engine_name(spec) == "deepspeed" and zero_stage(spec) == 3:
-        problems.append(
-            Problem(
-                path="deepspeed.zero_optimization.stage",
-                message="an objective that couples the samples of the global batch is not "
-                "supported at this ZeRO stage",
-                got=3,
-                allowed="0, 1, 2",
-            )
-        )
-    return problems
+    ]
 
 
 def _reserved(splits: Splits) -> list[Problem]:

@@ -204,7 +204,9 @@ class CoupledLoss:
 
     def _loss(self, whole: _Whole, outputs: Outputs) -> Loss:
         """The loss of everything, drawn with the same random numbers on every worker."""
-        columns = whole.columns
+        # Copies: at stage 3 DeepSpeed puts other tensors into the mappings a module is called with,
+        # and the gradient is wanted for those that were given.
+        columns, outputs = dict(whole.columns), dict(outputs)
         compute = coupled_compute(self._module, self._terms, self._strategies, columns, outputs)
         with same_draws(self._device):
             torch.manual_seed(whole.seed & (2**63 - 1))

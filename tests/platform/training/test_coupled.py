@@ -223,7 +223,7 @@ def _assert_equal(found: dict[str, Any], expected: dict[str, Any], rank: int) ->
 
 
 @pytest.mark.parametrize("micro", [1, 3])
-@pytest.mark.parametrize("stage", [0, 1, 2])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_two_workers_see_the_whole_batch(stage: int, micro: int, two_workers: Any) -> None:
     expected = _reference(2, micro)
     for rank, found in enumerate(two_workers.run(_train, stage, micro)):
@@ -231,7 +231,7 @@ def test_two_workers_see_the_whole_batch(stage: int, micro: int, two_workers: An
         assert found["buffers"]["objective.terms.0.objective.calls"] == STEPS
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_accumulation_on_one_worker(stage: int, one_worker: Any) -> None:
     [found] = one_worker.run(_train, stage, 4)
     _assert_equal(found, _reference(1, 4), 0)
@@ -249,9 +249,10 @@ def _made_noisy() -> tuple[nn.Module, list[nn.Module]]:
     return model, [Noisy()]
 
 
-def test_a_random_loss_draws_the_same_on_every_worker(two_workers: Any) -> None:
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_random_loss_draws_the_same_on_every_worker(stage: int, two_workers: Any) -> None:
     expected = _reference(2, 2, _made_noisy)
-    for rank, found in enumerate(two_workers.run(_train, 2, 2, _made_noisy)):
+    for rank, found in enumerate(two_workers.run(_train, stage, 2, _made_noisy)):
         _assert_equal(found, expected, rank)
 
 
