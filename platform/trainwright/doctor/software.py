@@ -71,7 +71,8 @@ def check_compilers(job: TrainJob | None) -> Finding:
 
 
 def _offloads_to_nvme(job: TrainJob) -> bool:
-    zero = job.deepspeed.get("zero_optimization") or {}
+    # Only jobs of kind train have the section.
+    zero = getattr(job, "deepspeed", {}).get("zero_optimization") or {}
     sections = [zero.get("offload_optimizer"), zero.get("offload_param")]
     return any(isinstance(part, dict) and part.get("device") == "nvme" for part in sections)
 

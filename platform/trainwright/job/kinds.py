@@ -147,6 +147,7 @@ KINDS: dict[str, Kind] = {
             purpose="a method that does not train one model by steps: an attack, a search",
             form="trainwright.procedure.spec:ProcedureJob",
             rules="trainwright.procedure.rules:broken_rules",
+            remaining="trainwright.procedure.rules:remaining_problems",
             validation="trainwright.procedure.running:validate_procedure",
             runner="trainwright.procedure.running:run_procedure",
             screen="trainwright.cli.procedures:ProcedureScreen",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from trainwright.errors import Problem
 from trainwright.job import Job
+from trainwright.job.check import Use, problems_of_uses
 from trainwright.job.data_rules import DATA_RULES
 from trainwright.job.models import ClusterSpec, DataSpec
+from trainwright.job.plugin_spec import PluginSpec
 from trainwright.procedure.spec import ProcedureJob
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -28,6 +35,25 @@ def broken_rules(job: Job[ProcedureJob]) -> list[Problem]:
         whole = _WithData(spec.data, spec.cluster)
         problems += [problem for rule in DATA_RULES for problem in rule(whole)]
     return problems
+
+
+def remaining_problems(
+    values: Mapping[str, Any], base: Path, found: Iterable[Problem]
+) -> list[Problem]:
+    """What is wrong with the procedure of a job in whose form mistakes were found already.
+
+    Args:
+        values: the job as it was written.
+        base: folder of the job file.
+        found: what is wrong with its form.
+    """
+    if any(problem.path.partition(".")[0] == "procedure" for problem in found):
+        return []
+    try:
+        spec = PluginSpec.model_validate(values.get("procedure"))
+    except ValidationError:
+        return []
+    return problems_of_uses([Use("procedures", spec, "procedure")], base)
 
 
 def _runs_have_names(spec: ProcedureJob) -> list[Problem]:

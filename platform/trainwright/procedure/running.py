@@ -113,6 +113,8 @@ def _execute(
     # It says everything again from its start, and this attempt's word is the one that counts.
     journal = JournalWriter(folder, next_attempt(folder), [], 1)
     with output_to(driver_log(folder)), located(plan.job), journal, _tasks(plan, folder) as tasks:
+        for name, run in plan.inputs.runs.items():
+            journal.event(f"{name} is {run.name}, {run.checkpoint_name}")
         workshop = Workshop(folder, steps, tasks, journal, monitor)
         try:
             found = numbers(plan.procedure.run(ProcedureContext(plan.inputs, workshop)))

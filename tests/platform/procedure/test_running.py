@@ -83,6 +83,8 @@ class TestResult:
         assert found["input_gradient"] > 0
         assert found["step"] == evaluated.step
         assert found["batches"] == 1
+        (run,) = Path("runs").glob("tried-*")
+        assert Story.of(run).events == [f"model is {evaluated.run}, {evaluated.checkpoint}"]
 
 
 class TestContinued:
@@ -213,6 +215,10 @@ class TestValidation:
     def test_names_of_runs(self, job: Make) -> None:
         found = self.refusals(job("Squares", {"runs": {"1x": "first", "b": "@last"}}, numbers=[1]))
         assert found.keys() == {"runs.1x", "runs.b"}
+
+    def test_a_mistake_in_the_form_does_not_hide_one_in_the_options(self, job: Make) -> None:
+        found = self.refusals(job("Squares", {"sed": 3}, number=[1.0]))
+        assert found.keys() == {"sed", "procedure.number"}
 
     def test_keys_of_other_kinds_are_told_as_such(self, job: Make) -> None:
         found = self.refusals(job("Squares", {"model": "mlp"}, numbers=[1.0]))
