@@ -11,7 +11,7 @@ from trainwright.compare.rules import expectations, reported
 from trainwright.compare.variants import CompareJobFile, Variant, variants_of
 from trainwright.errors import JobError, Problem
 from trainwright.job import Job
-from trainwright.job.identity import HASH_DIGITS, canonical, run_name
+from trainwright.job.identity import HASH_DIGITS, canonical
 from trainwright.orchestration.prepare import Prepared, prepare, storage_of
 from trainwright.runs import run_folder
 from trainwright.storage import Folder
@@ -138,11 +138,7 @@ def _runs(
     found = {}
     for seed in seeds:
         job = variant.job(seed)
-        name = run_name(
-            job,
-            data_fingerprint=prepared.fingerprint,
-            plugin_files=prepared.plugin_files,
-        )
+        name = prepared.name_of(job)
         folder = run_folder(storage, name, fresh)
         found[seed] = PlannedRun(variant.name, seed, job, name, folder, prepared)
     return found

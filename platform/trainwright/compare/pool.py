@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from trainwright.compare.light import Ended, Errand, train_light
 from trainwright.compare.spec import PoolSpec
-from trainwright.job.models import ClusterSpec
 from trainwright.orchestration.machine import cpus_here
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.signals import StopRequest
@@ -197,7 +196,7 @@ def on_cluster(spec: PoolSpec) -> Iterator[float]:
     """
     from trainwright.orchestration import on_ray
 
-    cluster = as_cluster(spec)
+    cluster = spec.as_cluster()
     connected = on_ray.connect(cluster)
     import ray
 
@@ -207,13 +206,3 @@ def on_cluster(spec: PoolSpec) -> Iterator[float]:
     finally:
         if connected:
             ray.shutdown()
-
-
-def as_cluster(spec: PoolSpec) -> ClusterSpec:
-    """The pool in the terms of a training job's cluster."""
-    return ClusterSpec(
-        address=spec.address,
-        workers=1 if spec.workers is None else spec.workers,
-        cpus_per_worker=spec.cpus_per_worker,
-        gpus_per_worker=spec.gpus_per_worker,
-    )

@@ -9,7 +9,7 @@ from functools import partial
 from trainwright.compare.board import Board
 from trainwright.compare.light import Ended, Errand
 from trainwright.compare.plan import Plan, PlannedRun, make_plan
-from trainwright.compare.pool import Pool, as_cluster, on_cluster, pool_size, train_here
+from trainwright.compare.pool import Pool, on_cluster, pool_size, train_here
 from trainwright.compare.publishing import completed, judged, publish, write_result
 from trainwright.compare.results import Comparison
 from trainwright.compare.variants import CompareJobFile
@@ -100,7 +100,7 @@ def run_comparison(job: CompareJobFile, request: Request) -> Comparison:
 
 def _refuse_too_large(job: CompareJobFile) -> None:
     with located(job):
-        problems = does_not_fit_here(as_cluster(job.spec.cluster))
+        problems = does_not_fit_here(job.spec.cluster.as_cluster())
         if problems:
             raise InputError(problems)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from trainwright.job.models import TrackingSpec
+from trainwright.job.models import ClusterSpec, TrackingSpec
 from trainwright.job.plugin_spec import JobSection, Section
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -46,6 +46,15 @@ class PoolSpec(Section):
     max_failures: int = Field(
         2, ge=0, description="how many lost processes are replaced; their runs go on"
     )
+
+    def as_cluster(self) -> ClusterSpec:
+        """The pool in the terms of a training job's cluster: at least one process."""
+        return ClusterSpec(
+            address=self.address,
+            workers=1 if self.workers is None else self.workers,
+            cpus_per_worker=self.cpus_per_worker,
+            gpus_per_worker=self.gpus_per_worker,
+        )
 
 
 class CompareJob(JobSection):

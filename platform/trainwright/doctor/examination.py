@@ -23,9 +23,11 @@ from trainwright.doctor.software import (
     check_plugins,
     check_python,
 )
+from trainwright.job.models import ClusterSpec
 from trainwright.tracking import default_uri
 
 if TYPE_CHECKING:
+    from trainwright.compare.spec import PoolSpec
     from trainwright.job.models import TrainJob
     from trainwright.storage import Folder
 
@@ -42,14 +44,21 @@ class Subject:
     storage: Folder
     job: TrainJob | None = None
 
+    @property
+    def cluster(self) -> ClusterSpec | None:
+        """Where the job would run; None for jobs in general."""
+        if self.job is None:
+            return None
+        cluster: ClusterSpec | PoolSpec = self.job.cluster
+        return cluster if isinstance(cluster, ClusterSpec) else cluster.as_cluster()
+
 
 def examine(subject: Subject) -> Iterator[Finding]:
     """Check one thing after the other.
 
     Ray is started only when the libraries are there, and not for a job that trains in process.
     """
-    job = subject.job
-    cluster = job.cluster if job is not None else None
+    job, cluster = subject.job, subject.cluster
     yield check_python()
     missing = False
     for finding in check_libraries():
@@ -67,7 +76,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
         return
     yield check_gpus(cluster)
     yield from check_plugins()
-    if job is None or job.cluster.workers > 0:
+    if cluster is None or cluster.workers > 0:
         yield check_deepspeed()
         yield from check_cluster(cluster.address if cluster is not None else "local")
 

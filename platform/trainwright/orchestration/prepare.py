@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +58,19 @@ class Prepared:
     best: Best
     start: Start | None = None
 
+    def name_of(self, job: Job) -> str:
+        """The run's name of a job that differs from this one in its seed alone."""
+        return _name(job, self.fingerprint, self.plugin_files, self.start)
+
+
+def _name(job: Job, fingerprint: str, files: Mapping[str, bytes], start: Start | None) -> str:
+    return run_name(
+        job,
+        data_fingerprint=fingerprint,
+        plugin_files=files,
+        further={"weights": start.fingerprint} if start else {},
+    )
+
 
 def prepare(job: Job) -> Prepared:
     """Check a job whole: plugins, options, data, declarations, a pass over real samples.
@@ -81,12 +94,7 @@ def prepare(job: Job) -> Prepared:
         _refuse([*_declared(assembly), *_optimizer(job), *_coupling(assembly)])
         remarks, metrics, best = trial.passes(job.base)
     files = plugin_files(job.base, plugins_of(job))
-    name = run_name(
-        job,
-        data_fingerprint=splits.fingerprint,
-        plugin_files=files,
-        further={"weights": start.fingerprint} if start else {},
-    )
+    name = _name(job, splits.fingerprint, files, start)
     total = assembly.timetable.total_steps
     summary = [*_summary(assembly), *([f"weights: from {start.label}"] if start else [])]
     return Prepared(

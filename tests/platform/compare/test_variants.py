@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 import trainwright
 from trainwright.compare.plan import make_plan
@@ -212,6 +214,21 @@ class TestNames:
         run = plan.variants["m"][2]
         alone = yaml.safe_load(run.job.source)
         assert trainwright.validate(alone).run == run.name
+
+    def test_starting_weights_count_by_their_content(self, tmp_path: Path) -> None:
+        digits = {"in_features": 64, "out_features": 10}
+        model = trainwright.create("models", "mlp", hidden=[4], **digits)
+        save_file(model.state_dict(), tmp_path / "start.safetensors")
+        start = f"{{name: mlp, hidden: [4], weights: {tmp_path}/start.safetensors}}"
+        base = BASE.replace("mlp", start)
+        (tmp_path / "base.yaml").write_text(base)
+        plan = make_plan(load(self.TEXT, tmp_path))
+        run = plan.variants["m"][2]
+        assert trainwright.validate(yaml.safe_load(run.job.source)).run == run.name
+        torch.nn.init.zeros_(model.get_parameter(next(iter(model.state_dict()))))
+        save_file(model.state_dict(), tmp_path / "start.safetensors")
+        other = make_plan(load(self.TEXT, tmp_path))
+        assert {run.name for run in plan.runs}.isdisjoint(run.name for run in other.runs)
 
     def test_a_placebo_takes_the_baseline_runs(self, tmp_path: Path) -> None:
         job = load(self.TEXT, tmp_path)

@@ -245,6 +245,24 @@ def test_a_job_in_process_needs_no_cluster(tmp_path: Path) -> None:
     assert all(finding.mend for finding in found if finding.state == "stop")
 
 
+def test_a_comparison_that_leaves_the_number_of_processes_open(tmp_path: Path) -> None:
+    values = {
+        "kind": "compare",
+        "name": "c",
+        "base": {
+            "data": {"source": "digits"},
+            "model": "mlp",
+            "objective": "cross_entropy",
+            "optimizer": {"name": "sgd", "lr": 0.1},
+        },
+        "variants": {"baseline": {}, "m": {"optimizer.lr": 0.2}},
+        "cluster": {"cpus_per_worker": 0.5, "gpus_per_worker": 2},
+    }
+    cluster = Subject(Folder(str(tmp_path)), Job.from_dict(values).spec).cluster
+    assert cluster is not None
+    assert (cluster.workers, cluster.cpus_per_worker, cluster.gpus_per_worker) == (1, 0.5, 2)
+
+
 @pytest.mark.slow
 def test_the_whole_examination_starts_ray_once(tmp_path: Path) -> None:
     done = subprocess.run(
