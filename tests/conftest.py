@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
+TOGETHER = ("tests/system", "tests/platform/compare", "tests/platform/tracking")
+"""Folders whose tests share what is expensive: a Ray cluster, a finished comparison, a server."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest folder begins first, so that no process waits for another at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/system/"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run side by side, a file's stay in one process, and those of some folders."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            folder, _, _ = file.rpartition("/")
+            return folder if folder in TOGETHER else file
+
+    return ByFileOrFolder(config, log)
 
 
 @pytest.fixture(scope="session")

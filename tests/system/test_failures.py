@@ -70,7 +70,7 @@ def test_a_loss_that_raises_on_a_worker(job: Path, cluster: None) -> None:
     assert len(Story.of(run).curve("train/loss")) >= 4, "rows up to the checkpoint are kept"
 
     (job.parent / "brittle.py").write_text(MENDED)
-    mended = run_job(Job.load(job, ["cluster.workers=2"]))
+    mended = run_job(Job.load(job))
     assert mended.status == "finished"
     assert len(runs_in(job.parent / "runs")) == 2, "an edited loss is another run"
 

@@ -65,7 +65,7 @@ def on_ray(folder: Path, workers: int, stage: int, **changes: Any) -> RunResult:
     return run_job(Job.load(write_job(folder, values), [f"storage={folder}/runs"]))
 
 
-FAST_ON_RAY = [(1, 3), (2, 1)]
+FAST_ON_RAY = [(2, 1)]
 SLOW_ON_RAY = [(w, s) for w in (1, 2, 4) for s in STAGES if (w, s) not in FAST_ON_RAY]
 
 
@@ -143,6 +143,7 @@ def test_the_size_of_evaluation_batches_does_not_matter(
     assert_same(Story.of(the_run(tmp_path / "runs")), reference)
 
 
+@pytest.mark.slow
 def test_accumulation_on_ray(cluster: None, reference: Story, tmp_path: Path) -> None:
     on_ray(tmp_path, 2, 3, training={**JOB["training"], "micro_batch_size": 11})
     assert_same(Story.of(the_run(tmp_path / "runs")), reference)

@@ -81,7 +81,9 @@ def _trained(folder: Path) -> Callable[[], bool]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_an_interrupted_run_is_continued_by_the_same_command(
     slow_job: Path, number: int, shell: Callable[..., Any]
 ) -> None:
@@ -108,6 +110,7 @@ def test_an_interrupted_run_is_continued_by_the_same_command(
     assert "going on from an earlier attempt" in second.err
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(slow_job: Path) -> None:
     process = Process("run", *ARGUMENTS, "--json")
     # Python turns the second signal into an exception wherever training happens to be.
