@@ -11,8 +11,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trainwright.lazy import importer
 
 if TYPE_CHECKING:
     from trainwright.api import diff as diff
@@ -95,8 +96,6 @@ _HOMES = {
     "trainwright.strategy": ("Context", "Declares", "Loss", "Strategy"),
     "trainwright.tracking": ("SyncReport",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
 __all__ = [
     "CheckpointError",
     "Column",
@@ -141,13 +140,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = importer(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trainwright.lazy import importer
 
 if TYPE_CHECKING:
     from trainwright.job.load import Job
@@ -10,15 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "TrainJob"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the class that is asked for, and nothing before."""
-    if name == "Job":
-        from trainwright.job.load import Job
-
-        return Job
-    if name == "TrainJob":
-        from trainwright.job.models import TrainJob
-
-        return TrainJob
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = importer(
+    __name__, {"trainwright.job.load": ("Job",), "trainwright.job.models": ("TrainJob",)}
+)

@@ -1,13 +1,21 @@
 """Jobs of kind ``procedure``: methods that do not train one model by steps.
 
-What procedures are written against is exported here.
+What procedures are written against is exported here; it is imported when it is first used, for a
+job's form is read without PyTorch.
 """
 
-from trainwright.procedure.base import Procedure
-from trainwright.procedure.context import ProcedureContext
-from trainwright.procedure.data import JobData
-from trainwright.procedure.inputs import Inputs, generator
-from trainwright.procedure.trained import TrainedRun
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainwright.lazy import importer
+
+if TYPE_CHECKING:
+    from trainwright.procedure.base import Procedure
+    from trainwright.procedure.context import ProcedureContext
+    from trainwright.procedure.data import JobData
+    from trainwright.procedure.inputs import Inputs, generator
+    from trainwright.procedure.trained import TrainedRun
 
 __all__ = [
     "Inputs",
@@ -17,3 +25,14 @@ __all__ = [
     "TrainedRun",
     "generator",
 ]
+
+__getattr__ = importer(
+    __name__,
+    {
+        "trainwright.procedure.base": ("Procedure",),
+        "trainwright.procedure.context": ("ProcedureContext",),
+        "trainwright.procedure.data": ("JobData",),
+        "trainwright.procedure.inputs": ("Inputs", "generator"),
+        "trainwright.procedure.trained": ("TrainedRun",),
+    },
+)
