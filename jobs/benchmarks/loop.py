@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from loop_sides import Bare, Case, Ours
+from children import environment_of
+from loop_sides import Bare, Case, Ours, untrained
 from pairs import Ratio, Side, interleave, ratio_of
+
+from trainwright.orchestration.processes import worker_environment
 
 TOLERANCE = 1e-5
 GOALS = {"convnet": 1.02, "mlp": 1.05}
@@ -29,8 +33,8 @@ WARM_UP = 2
 PLACES = ((0, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2))
 """ZeRO stage and number of workers of each case."""
 
-SHAPES = {"convnet": (64, 8), "mlp": (32, 32)}
-"""Samples per update and updates per timed piece: pieces of about a tenth of a second."""
+SHAPES = {"convnet": (64, 8), "mlp": (64, 32)}
+"""Samples per update and updates per timed piece: pieces of about a fifth of a second."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def compare(case: Case) -> LoopResult:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         answer = mp.get_context("spawn").SimpleQueue()
-        mp.spawn(_worker, (case, folder, answer), nprocs=case.workers)
+        with environment_of(worker_environment(1, uses_gpu=False)):
+            mp.spawn(_worker, (case, folder, answer), nprocs=case.workers)
         result: LoopResult = answer.get()
         return result
 
@@ -97,7 +102,7 @@ def _worker(rank: int, case: Case, folder: str, answer: Any) -> None:
 def measure(case: Case, folder: Path) -> LoopResult | None:
     """Run both sides in the process group of this process; the result on worker 0."""
     ours = Ours(case, folder)
-    bare = Bare(case, ours.untrained)
+    bare = Bare(case, untrained(case, folder))
     sides = _timed(ours, case), _timed(bare, case)
     interleave(*sides, WARM_UP)
     times = interleave(*sides, case.blocks - WARM_UP)
@@ -113,14 +118,18 @@ def measure(case: Case, folder: Path) -> LoopResult | None:
 
 
 def _timed(side: Ours | Bare, case: Case) -> Callable[[], tuple[float, float]]:
-    """Runs the next piece of one side: seconds until all workers were done, and of processor."""
+    """Runs the next piece of one side: seconds until all workers were done, and of processor.
+
+    In a thread, for so does Ray, and our side has one of its own.
+    """
     starts: Iterator[int] = iter(range(0, case.steps, case.block))
+    thread = ThreadPoolExecutor(1)
 
     def run() -> tuple[float, float]:
         first = next(starts)
         dist.barrier()
         began, used = time.perf_counter(), time.process_time()
-        side.run(first, first + case.block)
+        thread.submit(side.run, first, first + case.block).result()
         dist.barrier()
         return time.perf_counter() - began, time.process_time() - used
 

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from turns import Handover, Turns
 
 import trainwright
+from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.storage import Folder
+from trainwright.strategy import Context
 from trainwright.tracking import JournalWriter, read_all
+from trainwright.training.assembly import assemble
 from trainwright.training.worker import WorkOrder, work
 
 LEARNING_RATE = 1e-3
@@ -28,11 +31,11 @@ MAX_GRAD_NORM = 1.0
 MODELS: dict[str, dict[str, Any]] = {
     "convnet": {
         "model": {"name": "convnet", "width": 16},
-        "source": {"name": "synthetic_images", "image_size": 16, "channels": 3},
+        "source": {"name": "synthetic_images", "image_size": 32, "channels": 3},
         "input": "image",
     },
     "mlp": {
-        "model": {"name": "mlp", "hidden": [256, 256]},
+        "model": {"name": "mlp", "hidden": [512, 512]},
         "source": {"name": "synthetic_classification", "num_features": 64, "num_classes": 10},
         "input": "features",
     },
@@ -91,6 +94,16 @@ class Case:
         )
 
 
+def untrained(case: Case, folder: Path) -> nn.Module:
+    """The model that our side starts from, built whole as a script does at every stage."""
+    job = case.job()
+    splits = load_splits(job.data, base=folder, workers=case.workers, seed=job.seed)
+    context = Context(
+        seed=job.seed, rank=dist.get_rank(), world_size=case.workers, device=torch.device("cpu")
+    )
+    return assemble(job, folder, splits, context).module.model.model
+
+
 class Ours:
     """A worker as the driver starts it, with its journal, system metrics and progress.
 
@@ -114,7 +127,6 @@ class Ours:
             self._handover.start(lambda: work(order, monitor))
         finally:
             restore()
-        self.untrained = Turns.untrained
 
     def run(self, first: int, last: int) -> None:
         """Train for one turn, from update ``first`` up to ``last``."""

@@ -39,6 +39,10 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
             rows.append(("launch", results["ratio"], results["goal"]))
             continue
         for row in results:
+            if record["name"] == "memory":
+                label = f"memory, {row['samples']} samples"
+                rows.append((label, row["ratio"], row["goal"]))
+                continue
             case = row["case"]
             label = f"{case['model']}, ZeRO {case['stage']}, workers {case['workers']}"
             rows.append((label, row["wall"], row["goal"]))

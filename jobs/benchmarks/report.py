@@ -61,7 +61,7 @@ def document(records: Iterable[Mapping[str, Any]]) -> str:
     """RESULTS.md from the record of each benchmark (see ``run_all.measured``)."""
     sections = [HEAD]
     for record in records:
-        table = {"loop": loop_table, "launch": launch_table}[record["name"]](record["results"])
+        table = TABLES[record["name"]](record["results"])
         sections.append(
             "\n".join([f"## {record['name']}", "", *_circumstances(record), "", *table])
         )
@@ -113,7 +113,27 @@ def launch_table(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-TABLES: dict[str, Callable[[Any], list[str]]] = {"loop": loop_table, "launch": launch_table}
+def memory_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each size of the update."""
+    lines = [
+        "| samples per update | pairs | with, ms per update | without, ms | ratio "
+        "| peak with, MiB | peak without, MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        lines.append(
+            f"| {row['samples']} | {row['ratio']['pairs']} | {side(row['ours'], 1e3)} "
+            f"| {side(row['bare'], 1e3)} | {ratio(row['ratio'])} "
+            f"| {row['ours_peak'] / 2**20:.0f} | {row['bare_peak'] / 2**20:.0f} |"
+        )
+    return lines
+
+
+TABLES: dict[str, Callable[[Any], list[str]]] = {
+    "loop": loop_table,
+    "launch": launch_table,
+    "memory": memory_table,
+}
 
 
 def ratio(value: Mapping[str, Any]) -> str:

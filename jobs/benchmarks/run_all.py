@@ -1,7 +1,7 @@
 """Measure Trainwright against bare loops and scripts: ``make bench``.
 
 python jobs/benchmarks/run_all.py                 everything; writes RESULTS.md
-python jobs/benchmarks/run_all.py loop            one benchmark; the other's results stay
+python jobs/benchmarks/run_all.py loop            one benchmark; the others' results stay
 python jobs/benchmarks/run_all.py --quick         a short form that only shows
 """
 
@@ -18,15 +18,16 @@ from typing import Any
 
 import launch
 import loop
+import memory
 import plots
 import report
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch")
+NAMES = ("loop", "launch", "memory")
 
-PAIRS = {"loop": 20, "launch": 5}
-QUICK_PAIRS = {"loop": 3, "launch": 1}
+PAIRS = {"loop": 60, "launch": 7, "memory": 20}
+QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3}
 
 
 def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
@@ -46,7 +47,16 @@ def run_launch(pairs: int, quick: bool) -> dict[str, Any]:
     return asdict(launch.compare(pairs))
 
 
-BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {"loop": run_loop, "launch": run_launch}
+def run_memory(pairs: int, quick: bool) -> list[dict[str, Any]]:
+    """The memory benchmark."""
+    return [asdict(memory.compare(samples, pairs)) for samples in memory.SAMPLES]
+
+
+BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
+    "loop": run_loop,
+    "launch": run_launch,
+    "memory": run_memory,
+}
 
 
 def measured(name: str, pairs: int, quick: bool) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable
 from typing import ClassVar
-
-from torch import nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
 
@@ -66,15 +63,10 @@ class Turns(Strategy):
 
     declares = Declares(probe=True)
     handover: ClassVar[Handover]
-    untrained: ClassVar[nn.Module]
     settle: ClassVar[Callable[[], object]]
 
     def __init__(self, block: int) -> None:
         self.block = block
-
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        Turns.untrained = copy.deepcopy(model)
-        return model
 
     def begin(self, context: Context) -> None:
         Turns.handover.end_turn()

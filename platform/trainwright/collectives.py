@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,12 +17,22 @@ def is_distributed() -> bool:
 
 def sum_over_workers(values: Tensor, device: torch.device) -> Tensor:
     """The float64 sum of ``values`` over all workers, on the CPU."""
+    return begin_sum_over_workers(values, device)()
+
+
+def begin_sum_over_workers(values: Tensor, device: torch.device) -> Callable[[], Tensor]:
+    """As :func:`sum_over_workers`, but goes on at once; the answer waits for the sum."""
     values = values.double()
     if not is_distributed():
-        return values.cpu()
+        return values.cpu
     values = values.to(device) if dist.get_backend() == "nccl" else values.cpu()
-    dist.all_reduce(values)
-    return values.cpu()
+    under_way = dist.all_reduce(values, async_op=True)
+
+    def end() -> Tensor:
+        under_way.wait()
+        return values.cpu()
+
+    return end
 
 
 def from_rank_zero(value: Any) -> Any:

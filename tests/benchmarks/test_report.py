@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import launch
+import loop
+import memory
 import pytest
+import run_all
 from launch import STAGES
 from plots import plot_ratios, rows_of
-from report import LIBRARIES, STAGE_WORDS, document, machine, verdict
+from report import HEAD, LIBRARIES, STAGE_WORDS, document, machine, verdict
 
 
 def made_ratio(median: float, low: float, high: float) -> dict[str, Any]:
@@ -50,6 +54,20 @@ LAUNCH = {
 }
 
 
+MEMORY = [
+    {
+        "samples": 64,
+        "ratio": made_ratio(0.7, 0.65, 0.75),
+        "ours": {"median": 0.014, "low": 0.013, "high": 0.015},
+        "bare": {"median": 0.02, "low": 0.019, "high": 0.021},
+        "ours_peak": 300 * 2**20,
+        "bare_peak": 310 * 2**20,
+        "goal": 1.0,
+    }
+]
+RESULTS = Path(__file__).resolve().parents[2] / "jobs" / "benchmarks" / "RESULTS.md"
+
+
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
@@ -81,6 +99,29 @@ def test_the_launch_section() -> None:
     assert f"| {STAGE_WORDS['engine']} | 2.8 | 2.0 |" in text.splitlines()
 
 
+def test_a_line_of_the_memory_table() -> None:
+    expected = (
+        "| 64 | 20 | 14.00 (13.00 to 15.00) | 20.00 (19.00 to 21.00) "
+        "| 0.700 [0.650, 0.750] | 300 | 310 |"
+    )
+    assert expected in document([record("memory", MEMORY)]).splitlines()
+
+
+def test_the_committed_results_hold_every_case_with_its_goal() -> None:
+    """RESULTS.md is renewed by ``make bench``; an older form of it is noticed here."""
+    text = RESULTS.read_text()
+    head, *sections = text.split("\n## ")
+    assert head.strip() == HEAD.strip()
+    assert [section.split()[0] for section in sections] == list(run_all.NAMES)
+    for case in loop.cases(pairs=1):
+        start, goal = f"| {case.model} | {case.stage} | {case.workers} |", loop.GOALS[case.model]
+        [row] = [line for line in sections[0].splitlines() if line.startswith(start)]
+        assert f"| {goal} |" in row
+    assert f"goal {launch.GOAL}" in sections[1]
+    for samples in memory.SAMPLES:
+        assert f"\n| {samples} |" in sections[2]
+
+
 @pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
 def test_a_busy_machine_is_told(load: float, told: bool) -> None:
     assert ("NOT quiet" in document([record("loop", LOOP, load)])) == told
@@ -93,10 +134,12 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_figure(tmp_path: Path) -> None:
-    rows = rows_of([record("loop", LOOP), record("launch", LAUNCH)])
+    records = record("loop", LOOP), record("launch", LAUNCH), record("memory", MEMORY)
+    rows = rows_of(records)
     assert [(label, goal) for label, _, goal in rows] == [
         ("mlp, ZeRO 3, workers 2", 1.05),
         ("launch", 1.3),
+        ("memory, 64 samples", 1.0),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from trainwright.compare.light import Ended, Errand, train_light
 from trainwright.compare.spec import PoolSpec
 from trainwright.orchestration.machine import cpus_here
 from trainwright.orchestration.monitor import LocalMonitor
+from trainwright.orchestration.processes import reuse_memory, worker_environment
 from trainwright.orchestration.signals import StopRequest
 
 Progress = Mapping[str, Any]
@@ -35,6 +36,7 @@ class Watcher(Protocol):
 
 def train_here(errands: Sequence[Errand], watcher: Watcher, stop: StopRequest) -> None:
     """Train all in this process, one after another, until somebody asks to stop."""
+    reuse_memory()
     for errand in errands:
         if stop.requested:
             return
@@ -138,9 +140,7 @@ class Pool:
 
         spec = self._spec
         make = ray.remote(num_cpus=spec.cpus_per_worker, num_gpus=spec.gpus_per_worker)(Trainer)
-        environment = {"OMP_NUM_THREADS": str(max(1, int(spec.cpus_per_worker)))}
-        if not spec.gpus_per_worker:
-            environment["DS_ACCELERATOR"] = "cpu"
+        environment = worker_environment(spec.cpus_per_worker, spec.gpus_per_worker > 0)
         # Besides the run: a question for progress, and the request to stop.
         return make.options(max_concurrency=3, runtime_env={"env_vars": environment}).remote()
 

@@ -158,7 +158,8 @@ class Table:
         rows = self.tensors[name].index_select(0, indices)
         if rows.dtype == torch.uint8:
             return rows.to(torch.float32).div_(255.0)
-        return rows.to(self.columns[name].dtype)
+        given = self.columns[name].dtype
+        return rows if rows.dtype == given else rows.to(given)
 
     def chunks(self, size: int = 4096) -> Iterator[torch.Tensor]:
         """Indices of all samples in their order, at most ``size`` at a time."""

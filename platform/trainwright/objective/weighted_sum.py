@@ -167,8 +167,8 @@ class WeightedSum(nn.Module):
                 loss = Loss((term.per_sample(outputs, batch) * batch[SAMPLE_WEIGHT]).mean())
             else:
                 loss = term(outputs, batch)
-            value = loss.value * _correction(term, position, share)
-            weighted = value if term.weight == 1.0 else value * term.weight
+            value = _times(loss.value, _correction(term, position, share))
+            weighted = _times(value, term.weight)
             total = weighted if total is None else total + weighted
             if len(self.terms) > 1:
                 logged[term.name] = value.detach()
@@ -193,7 +193,12 @@ def _is_empty(term: Term, position: int, share: Share | None) -> bool:
     )
 
 
-def _correction(term: Term, position: int, share: Share | None) -> float | Tensor:
+def _times(value: Tensor, factor: float) -> Tensor:
+    """Their product, without an operation, and another in the backward pass, for nothing."""
+    return value if factor == 1.0 else value * factor
+
+
+def _correction(term: Term, position: int, share: Share | None) -> float:
     """Turns a mean over this micro-batch into its part of the mean over the global batch."""
     if share is None:
         return 1.0

@@ -14,6 +14,7 @@ from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.live import LiveRecord, Show, showing, true_ending
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
+from trainwright.orchestration.processes import reuse_memory
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.request import Request
 from trainwright.orchestration.result import RunResult
@@ -165,6 +166,7 @@ def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopReq
 
 def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest) -> Outcome:
     """Train in this process; a thread shows progress, signals set the monitor's flag."""
+    reuse_memory()
     monitor = LocalMonitor()
     stop.on_request(monitor.request_stop)
     with showing(monitor, show), output_to(driver_log(folder)):

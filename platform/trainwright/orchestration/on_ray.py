@@ -17,6 +17,7 @@ from trainwright.job.models import ClusterSpec, TrainJob
 from trainwright.orchestration.failures import Failure, WorkerError, describe, root_cause
 from trainwright.orchestration.machine import cpus_here, does_not_fit
 from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
+from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.storage import Folder
@@ -139,6 +140,8 @@ def _fit(job: TrainJob, order: WorkOrder, board: Any) -> tuple[Outcome | None, l
 
     cluster = job.cluster
     uses_gpu = cluster.gpus_per_worker > 0
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment |= worker_environment(cluster.cpus_per_worker, uses_gpu)
     resources = {"CPU": cluster.cpus_per_worker}
     if uses_gpu:
         resources["GPU"] = cluster.gpus_per_worker
@@ -155,18 +158,13 @@ def _fit(job: TrainJob, order: WorkOrder, board: Any) -> tuple[Outcome | None, l
                 name=f"trainwright-{uuid.uuid4().hex[:8]}",
                 storage_path=scratch,
                 logging_config=LoggingConfig(log_level="ERROR"),
-                worker_runtime_env={"env_vars": _worker_environment(uses_gpu)},
+                worker_runtime_env={"env_vars": environment},
             ),
         )
         try:
             return trainer.fit().return_value, []
         except TrainingFailedError as error:
             return None, _failures_of(error)
-
-
-def _worker_environment(uses_gpu: bool) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    return environment if uses_gpu else {**environment, "DS_ACCELERATOR": "cpu"}
 
 
 def _on_worker(config: dict[str, Any]) -> Outcome | None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from trainwright.errors import RunError
 from trainwright.job.models import ClusterSpec
 from trainwright.orchestration.failures import Failure, describe
+from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import output_to
 from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.plugins import install_plugin_files
@@ -170,9 +171,7 @@ class OnRay:
         on_ray.check_resources(cluster)
         import ray
 
-        environment = {"OMP_NUM_THREADS": str(max(1, int(cluster.cpus_per_worker)))}
-        if not cluster.gpus_per_worker:
-            environment["DS_ACCELERATOR"] = "cpu"
+        environment = worker_environment(cluster.cpus_per_worker, cluster.gpus_per_worker > 0)
         self._task = ray.remote(
             num_cpus=cluster.cpus_per_worker,
             num_gpus=cluster.gpus_per_worker,

@@ -15,6 +15,9 @@ from trainwright.strategy.order import SAMPLE_WEIGHT, Order
 from trainwright.training.orders import Orders
 from trainwright.training.timetable import Timetable
 
+Span = tuple[int, int]
+"""First position in an epoch's order, and the one after the last."""
+
 
 @dataclass(frozen=True)
 class Update:
@@ -32,7 +35,7 @@ class Update:
     epoch: int
     size: int
     batches: list[dict[str, Tensor]]
-    positions: tuple[int, int]
+    positions: Span
 
 
 class Feed:
@@ -77,9 +80,8 @@ class Feed:
         """The update with number ``index``, from 0."""
         epoch, place = self._timetable.place_of(index - self._first)
         order = self._orders(self._table, epoch, self._epochs + epoch)
-        shares = self._shares(place)
-        start, stop = shares[0][0][0], shares[-1][-1][1]
-        batches = [self._batch(order, epoch, a, b) for a, b in shares[self._rank]]
+        (start, stop), parts = self._share(place)
+        batches = [self._batch(order, epoch, a, b) for a, b in parts]
         return Update(index, epoch, stop - start, batches, (start, stop))
 
     def sample_ids(self, update: Update) -> list[int]:
@@ -90,15 +92,16 @@ class Feed:
         ids: list[int] = self._table.tensors["sample_id"][rows].tolist()
         return ids
 
-    def _shares(self, place: int) -> list[list[tuple[int, int]]]:
-        """The micro-batches of every worker in one update of the present epoch."""
+    def _share(self, place: int) -> tuple[Span, list[Span]]:
+        """Where an update of the present epoch lies in the order, and this worker's part of it."""
         updates, world, size = self._timetable.updates, self._world_size, self._micro_batch_size
         bounds = self._orders.bounds
         if bounds is not None:
-            return group_shares(bounds, group_updates(bounds, updates, world)[place], world, size)
+            shares = group_shares(bounds, group_updates(bounds, updates, world)[place], world, size)
+            return (shares[0][0][0], shares[-1][-1][1]), shares[self._rank]
         start, stop = updates[place]
         num = num_micro_batches(stop - start, world, size)
-        return [micro_batches(*share(start, stop, rank, world), num) for rank in range(world)]
+        return (start, stop), micro_batches(*share(start, stop, self._rank, world), num)
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
         rows = torch.from_numpy(order.indices[start:stop])

@@ -69,8 +69,7 @@ class Loop:
                     strategy.epoch_end(epoch)
                 self._settle_tables()
                 self._hand_over()
-            if self.recorder.is_due:
-                self.recorder.flush()
+            self.recorder.pass_on()
             if self._is_over and self.tests:
                 self.evaluate_test()
             stopping = self.recorder.stop_requested and not self._is_over

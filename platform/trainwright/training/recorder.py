@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from trainwright.collectives import sum_over_workers
+from trainwright.collectives import begin_sum_over_workers
 
 SECONDS_BETWEEN_FLUSHES = 0.5
 MOST_UPDATES_BETWEEN_FLUSHES = 64
@@ -62,12 +62,32 @@ class _Row:
 
 
 @dataclass
+class _Exchange:
+    """Rows whose sums over the workers are under way.
+
+    Attributes:
+        rows: one for each update.
+        names: of the summed values, in the order of the table.
+        sums: waits for two control values and the table.
+        samples: of these updates, over all workers.
+        seconds: that these updates took.
+    """
+
+    rows: list[_Row]
+    names: list[str]
+    sums: Callable[[], Tensor]
+    samples: int
+    seconds: float
+
+
+@dataclass
 class Recorder:
     """Collects one row per update and hands rows over in groups.
 
-    Every worker calls ``note`` once per update and flushes at the same updates: the number of
-    updates to the next flush is agreed in each flush, so that flushes are about half a second
-    apart and a request to stop reaches every worker at the same update.
+    Every worker calls ``note`` and ``pass_on`` once per update, and they pass rows on at the same
+    updates: how many to wait for is agreed each time, so that it happens about twice a second and
+    a request to stop reaches every worker at the same update. The workers' sums are added up
+    during the update that follows, so that none waits for another.
 
     Attributes:
         device: where collectives run.
@@ -86,7 +106,8 @@ class Recorder:
     stop_requested: bool = False
     _rows: list[_Row] = field(default_factory=list)
     _interval: int = 1
-    _flushed_at: float = field(default_factory=time.perf_counter)
+    _exchange: _Exchange | None = None
+    _passed_at: float = field(default_factory=time.perf_counter)
     _samples: int = 0
 
     def note(
@@ -109,59 +130,73 @@ class Recorder:
         self._rows.append(_Row(step, summed, plain, late))
         self._samples += samples
 
-    @property
-    def is_due(self) -> bool:
-        """Whether enough updates have been noted to hand them over."""
-        return len(self._rows) >= self._interval
+    def pass_on(self) -> None:
+        """Begin to pass rows on when enough are there, or end what the last update began.
+
+        A collective that waits for nobody; writes to the journal and shows progress.
+        """
+        if self._exchange is not None:
+            self._end(self._exchange)
+        elif len(self._rows) >= self._interval:
+            self._begin()
 
     def flush(self) -> None:
-        """Average over the workers, write to the journal, show progress (a collective)."""
+        """Pass on all rows there are (a collective)."""
+        if self._exchange is not None:
+            self._end(self._exchange)
+        self._end(self._begin())
+
+    def _begin(self) -> _Exchange:
         names = sorted({name for row in self._rows for name in row.summed})
         table = [[_number(row.summed.get(name, 0.0)) for name in names] for row in self._rows]
-        elapsed = max(time.perf_counter() - self._flushed_at, 1e-9)
+        elapsed = max(time.perf_counter() - self._passed_at, 1e-9)
         wish = float(self._interval)
         if self._rows:
             wish = len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
         asked = self.monitor is not None and self.monitor.stop_requested
         control = [float(asked), wish if self.monitor is not None else 0.0]
         flat = torch.tensor([*control, *(x for row in table for x in row)], dtype=torch.float64)
-        flat = sum_over_workers(flat, self.device)
+        sums = begin_sum_over_workers(flat, self.device)
+        self._exchange = _Exchange(self._rows, names, sums, self._samples, elapsed)
+        self._rows, self._samples = [], 0
+        self._passed_at = time.perf_counter()
+        return self._exchange
+
+    def _end(self, exchange: _Exchange) -> None:
+        self._exchange = None
+        flat = exchange.sums()
         self.stop_requested = self.stop_requested or bool(flat[0] > 0)
         self._interval = min(max(int(flat[1]), 1), MOST_UPDATES_BETWEEN_FLUSHES)
-        self._write(names, flat[2:].reshape(len(self._rows), len(names)).tolist(), elapsed)
-        self._rows.clear()
-        self._samples = 0
-        self._flushed_at = time.perf_counter()
-
-    def _write(self, names: list[str], values: list[list[float]], elapsed: float) -> None:
-        for row, numbers in zip(self._rows, values, strict=True):
-            kept = {n: v for n, v in zip(names, numbers, strict=True) if n in row.summed}
+        table = flat[2:].reshape(len(exchange.rows), len(exchange.names)).tolist()
+        for row, numbers in zip(exchange.rows, table, strict=True):
+            kept = {n: v for n, v in zip(exchange.names, numbers, strict=True) if n in row.summed}
             late = {name: _number(value) for name, value in row.late.items()}
             self.last = {**kept, **row.plain, **late}
             if self.journal is not None:
                 self.journal.metrics(row.step, self.last)
-        if self.monitor is None or not self._rows:
-            return
-        speed = self._samples / elapsed
-        step = self._rows[-1].step
+        if self.monitor is not None and exchange.rows:
+            self._show(exchange, self.monitor)
+
+    def _show(self, exchange: _Exchange, monitor: Monitor) -> None:
+        step, pace = exchange.rows[-1].step, exchange.seconds / len(exchange.rows)
+        speed = exchange.samples / exchange.seconds
         if self.journal is not None:
-            pace = elapsed / len(self._rows)
             self.journal.metrics(
                 step, {"system/samples_per_second": speed, "system/seconds_per_step": pace}
             )
-        self.monitor.show(
+        monitor.show(
             {
                 "step": step,
                 "total_steps": self.total_steps,
                 "samples_per_second": speed,
-                "seconds_per_step": elapsed / len(self._rows),
+                "seconds_per_step": pace,
                 "loss": self.last.get("train/loss"),
             }
         )
 
     def pause(self) -> None:
         """Restart the clock after work that is not training (evaluation, a checkpoint)."""
-        self._flushed_at = time.perf_counter()
+        self._passed_at = time.perf_counter()
 
 
 def _number(value: Tensor | float) -> float:

@@ -184,7 +184,7 @@ class EngineStep(Step):
     def add(self, name: str, value: Tensor | float, share: Share) -> None:
         """Add a micro-batch's part of a mean over the global batch, to be recorded."""
         value = value.detach() if isinstance(value, Tensor) else value
-        weighted = value * share.samples
+        weighted = value if share.samples == 1.0 else value * share.samples
         self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
 
     def _add_global(self, name: str, value: Tensor) -> None:

@@ -56,22 +56,36 @@ def test_a_name_that_only_some_updates_have_is_written_for_those() -> None:
     assert (rows[1]["strategy/x"], rows[1]["train/grad_norm"]) == (3.0, 2.0)
 
 
-def test_flushes_grow_apart_until_they_are_half_a_second_apart(
+def test_rows_are_written_during_the_next_update() -> None:
+    journal = Rows()
+    recorder = Recorder(torch.device("cpu"), 1, 10, journal)
+    _note(recorder, 1, 0.5)
+    recorder.pass_on()
+    assert journal.rows == []
+    _note(recorder, 2, 0.25)
+    recorder.pass_on()
+    assert [step for step, _ in journal.rows] == [1]
+    recorder.flush()
+    assert [step for step, _ in journal.rows] == [1, 2]
+
+
+def test_rows_are_passed_on_less_often_until_they_are_half_a_second_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
-    recorder = Recorder(torch.device("cpu"), 1, 1000, Rows(), LocalMonitor())
-    flushed = []
+    journal, written = Rows(), []
+    recorder = Recorder(torch.device("cpu"), 1, 1000, journal, LocalMonitor())
     for step in range(1, 100):
         now += 0.1
         _note(recorder, step, 0.0)
-        if recorder.is_due:
-            recorder.flush()
-            flushed.append(step)
-    assert flushed[0] == 1
-    gaps = {b - a for a, b in itertools.pairwise(flushed[1:])}
-    assert gaps <= {4, 5}
+        before = len(journal.rows)
+        recorder.pass_on()
+        if len(journal.rows) > before:
+            written.append(step)
+    assert written[0] == 2
+    gaps = {b - a for a, b in itertools.pairwise(written[1:])}
+    assert gaps <= {4, 5, 6}
 
 
 def _two_workers() -> dict[str, Any]:
@@ -87,7 +101,8 @@ def _two_workers() -> dict[str, Any]:
         if step == 3 and monitor is not None:
             monitor.request_stop()
         recorder.note(step, {"train/loss": torch.tensor(rank + 1.0)}, {}, {}, 8)
-        if recorder.is_due or step == 5:
+        recorder.pass_on()
+        if step == 5:
             recorder.flush()
         stopped.append(recorder.stop_requested)
     rows = [row["train/loss"] for _, row in journal.rows if "train/loss" in row] if journal else []
