@@ -94,6 +94,8 @@ class Table:
             self.tensors[SAMPLE_ID] = torch.arange(next(iter(lengths.values())))
         for name, column in self.columns.items():
             _check(name, column, self.tensors[name])
+        # Columns that are handed out as they are stored, which is checked here and not per batch.
+        self._plain = {n for n, t in self.tensors.items() if t.dtype == self.columns[n].dtype}
 
     @classmethod
     def from_arrays(
@@ -151,15 +153,18 @@ class Table:
         Returns:
             name -> tensor of shape ``(len(indices), *shape)``; free to be changed in place.
         """
-        return {name: self.take_column(name, indices) for name in self.tensors}
+        plain = self._plain
+        return {
+            name: t.index_select(0, indices) if name in plain else self.take_column(name, indices)
+            for name, t in self.tensors.items()
+        }
 
     def take_column(self, name: str, indices: torch.Tensor) -> torch.Tensor:
         """One column of :meth:`take`."""
         rows = self.tensors[name].index_select(0, indices)
         if rows.dtype == torch.uint8:
             return rows.to(torch.float32).div_(255.0)
-        given = self.columns[name].dtype
-        return rows if rows.dtype == given else rows.to(given)
+        return rows.to(self.columns[name].dtype)
 
     def chunks(self, size: int = 4096) -> Iterator[torch.Tensor]:
         """Indices of all samples in their order, at most ``size`` at a time."""

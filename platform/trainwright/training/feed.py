@@ -75,12 +75,16 @@ class Feed:
         self._micro_batch_size = micro_batch_size
         self._first = first
         self._epochs = epochs
+        self._order: Order | None = None
+        self._rows = torch.empty(0, dtype=torch.int64)
 
     def __getitem__(self, index: int) -> Update:
         """The update with number ``index``, from 0."""
         epoch, place = self._timetable.place_of(index - self._first)
         order = self._orders(self._table, epoch, self._epochs + epoch)
         (start, stop), parts = self._share(place)
+        if order is not self._order:
+            self._order, self._rows = order, torch.from_numpy(order.indices)
         batches = [self._batch(order, epoch, a, b) for a, b in parts]
         return Update(index, epoch, stop - start, batches, (start, stop))
 
@@ -104,8 +108,8 @@ class Feed:
         return (start, stop), micro_batches(*share(start, stop, self._rank, world), num)
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
-        rows = torch.from_numpy(order.indices[start:stop])
-        batch = self._transforms(self._table.take(rows), self._epochs + epoch, training=True)
+        batch = self._table.take(self._rows[start:stop])
+        batch = self._transforms(batch, self._epochs + epoch, training=True)
         if order.weights is not None:
             batch[SAMPLE_WEIGHT] = torch.from_numpy(order.weights[start:stop].copy())
         return batch
