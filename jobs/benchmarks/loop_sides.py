@@ -134,7 +134,7 @@ class Ours:
 
     def close(self) -> None:
         """Let the worker come to its end."""
-        self._handover.turn()
+        self._handover.last_turn()
 
     def losses(self) -> list[float]:
         """The loss of every update, from the journal; on worker 0 after :meth:`close`."""

@@ -48,6 +48,12 @@ class Handover:
         if self._error is not None:
             raise self._error
 
+    def last_turn(self) -> None:
+        """Let the function come to its end."""
+        self.turn()
+        if self._thread is not None:
+            self._thread.join()
+
     def end_turn(self) -> None:
         """Called by the function: wait for the next turn."""
         self._back.release()

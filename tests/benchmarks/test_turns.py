@@ -19,7 +19,7 @@ def test_a_function_works_only_in_its_turns() -> None:
     events.append("bare")
     handover.turn()
     events.append("bare")
-    handover.turn()
+    handover.last_turn()
     assert events == ["ours 0", "bare", "ours 1", "bare", "end"]
 
 
