@@ -40,9 +40,9 @@ def reuse_memory() -> None:
     """Let this process keep what a training step frees, for the next one.
 
     glibc gives large pieces back to the system and has them zeroed anew in every step, which takes
-    longer than the arithmetic of a small convolution (``jobs/benchmarks``, memory). The peak
-    stays as it is. Nothing is done where another allocator is in use or the environment says how
-    this one shall work.
+    a small convolutional network a third of its time (``jobs/benchmarks``, memory). The peak stays
+    as it is. Nothing is done where another allocator is in use or the environment says how this
+    one shall work.
     """
     if not sys.platform.startswith("linux") or _decided_by_user(os.environ):
         return

@@ -68,7 +68,7 @@ class Updater:
         self.auxiliaries = auxiliaries or Auxiliaries({})
         self.streams = streams or Streams({})
         self._terms = terms
-        self._counts = terms.needs_counts
+        self._needs_counts = terms.needs_counts
         self._strategies = strategies
         self._gradient_hooks = using(strategies, "gradients")
         self._updated_hooks = using(strategies, "updated")
@@ -132,7 +132,7 @@ class Updater:
 
     def _shares(self, batches: Sequence[Batch], size: int) -> list[Share]:
         samples = [next(iter(batch.values())).shape[0] / size for batch in batches]
-        if not self._counts:
+        if not self._needs_counts:
             return [Share(part) for part in samples]
         counts = torch.stack([self._terms.count(batch) for batch in batches])
         total = sum_over_workers(counts.sum(dim=0), self.engine.settings.device)
