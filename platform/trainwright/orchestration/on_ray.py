@@ -20,6 +20,7 @@ from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.reach import adopt, store_environment
+from trainwright.orchestration.signals import keeping_handlers
 from trainwright.storage import Folder
 from trainwright.training.worker import Outcome, WorkOrder, work
 
@@ -58,7 +59,8 @@ def connect(cluster: ClusterSpec) -> bool:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         options.update(include_dashboard=False, num_cpus=cpus_here())
     try:
-        ray.init(address=cluster.address, **options)
+        with keeping_handlers():  # Ray's own ends the process at SIGTERM
+            ray.init(address=cluster.address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(
             f"no Ray cluster at cluster.address: {cluster.address} ({error}); "

@@ -28,6 +28,19 @@ class StopRequest:
 
 
 @contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Inside, a library may set handlers of SIGINT and SIGTERM; afterwards they are as before."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before:
+                if handler is not None:  # set by something other than Python
+                    signal.signal(number, handler)
+
+
+@contextmanager
 def catch_signals() -> Iterator[StopRequest]:
     """Inside, SIGINT and SIGTERM become a request; a second one raises ``KeyboardInterrupt``.
 
