@@ -96,6 +96,7 @@ _HOMES = {
     "trainwright.strategy": ("Context", "Declares", "Loss", "Strategy"),
     "trainwright.tracking": ("SyncReport",),
 }
+
 __all__ = [
     "CheckpointError",
     "Column",

@@ -70,9 +70,9 @@ def data_uses(data: DataSpec) -> list[Use]:
     return found
 
 
-def _with_inner(use: Use, base: Path) -> list[Use]:
+def with_inner(use: Use, base: Path) -> list[Use]:
     """A plugin, followed by those inside of it."""
-    return [use, *(found for inner in _inside(use, base) for found in _with_inner(inner, base))]
+    return [use, *(found for inner in _inside(use, base) for found in with_inner(inner, base))]
 
 
 def _inside(use: Use, base: Path) -> Iterator[Use]:
@@ -170,7 +170,7 @@ def found_plugins(named: Iterable[Use], base: Path) -> list[Plugin]:
     """
     from trainwright.plugins import find
 
-    found = [inner for use in named for inner in _with_inner(use, base)]
+    found = [inner for use in named for inner in with_inner(use, base)]
     return [find(use.group, use.spec.name, base, path=use.path) for use in found]
 
 

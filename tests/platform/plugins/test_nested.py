@@ -10,7 +10,7 @@ import pytest
 
 from trainwright.errors import JobError
 from trainwright.job import Job
-from trainwright.job.check import check_plugins, plugins_of
+from trainwright.job.check import check_plugins, plugins_of, uses, with_inner
 from trainwright.job.identity import run_name
 from trainwright.job.plugin_spec import PluginSpec
 from trainwright.orchestration.anchoring import anchored
@@ -90,9 +90,11 @@ def load(folder: Path, text: str = JOB) -> Job:
 
 def test_nested_plugins_are_found_and_their_files_travel(folder: Path) -> None:
     job = load(folder)
-    found = {(plugin.group, plugin.name) for plugin in plugins_of(job)}
-    assert {("transforms", "random_crop"), ("transforms", "random_flip")} <= found
-    assert ("models", "convnet") in found
+    every = [inner for use in uses(job.spec) for inner in with_inner(use, job.base)]
+    found = {use.path: (use.group, use.spec.name) for use in every}
+    assert found["data.transforms.0.transforms.0"] == ("transforms", "random_crop")
+    assert found["data.transforms.0.transforms.1"] == ("transforms", "random_flip")
+    assert found["model.query"] == ("models", "convnet")
     assert check_plugins(job) == []
     assert folder / "own.py" in {plugin.source_file for plugin in plugins_of(job)}
 
