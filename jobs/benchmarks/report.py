@@ -61,9 +61,9 @@ def document(records: Iterable[Mapping[str, Any]]) -> str:
     """RESULTS.md from the record of each benchmark (see ``run_all.measured``)."""
     sections = [HEAD]
     for record in records:
-        table = TABLES[record["name"]](record["results"])
+        found = TABLES[record["name"]](record["results"])
         sections.append(
-            "\n".join([f"## {record['name']}", "", *_circumstances(record), "", *table])
+            "\n".join([f"## {record['name']}", "", *_circumstances(record), "", *found])
         )
     return "\n".join(section.rstrip() + "\n" for section in sections)
 
@@ -82,19 +82,23 @@ def _circumstances(record: Mapping[str, Any]) -> list[str]:
 
 def loop_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each case."""
-    lines = [
-        "| model | ZeRO | workers | pairs | ours, ms per update | bare, ms | ratio | "
-        "ratio of CPU time | goal | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in results:
-        case = row["case"]
-        lines.append(
-            f"| {case['model']} | {case['stage']} | {case['workers']} | {row['wall']['pairs']} "
-            f"| {side(row['ours'], 1e3)} | {side(row['bare'], 1e3)} | {ratio(row['wall'])} "
-            f"| {ratio(row['cpu'])} | {row['goal']} | {verdict(row['wall'], row['goal'])} |"
-        )
-    return lines
+    columns = "model", "ZeRO", "workers", "pairs", "ours, ms per update", "bare, ms"
+    return table(
+        (*columns, "ratio", "ratio of CPU time", "goal", "verdict"),
+        [
+            (
+                *(row["case"][key] for key in ("model", "stage", "workers")),
+                row["wall"]["pairs"],
+                side(row["ours"], 1e3),
+                side(row["bare"], 1e3),
+                ratio(row["wall"]),
+                ratio(row["cpu"]),
+                row["goal"],
+                verdict(row["wall"], row["goal"]),
+            )
+            for row in results
+        ],
+    )
 
 
 def launch_table(results: Mapping[str, Any]) -> list[str]:
@@ -107,26 +111,36 @@ def launch_table(results: Mapping[str, Any]) -> list[str]:
         f"{side(results['bare_s'])} s. The first launch, in an empty storage (not counted): "
         f"{results['first'][0]:.1f} s and {results['first'][1]:.1f} s.",
         "",
-        "| stage, median seconds | ours | bare |",
-        "|---|---|---|",
-        *(f"| {STAGE_WORDS[s]} | {ours[s]:.1f} | {bare[s]:.1f} |" for s in STAGE_WORDS),
+        *table(
+            ("stage, median seconds", "ours", "bare"),
+            [(word, f"{ours[s]:.1f}", f"{bare[s]:.1f}") for s, word in STAGE_WORDS.items()],
+        ),
     ]
 
 
 def memory_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each size of the update."""
-    lines = [
-        "| samples per update | pairs | with, ms per update | without, ms | ratio "
-        "| peak with, MiB | peak without, MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in results:
-        lines.append(
-            f"| {row['samples']} | {row['ratio']['pairs']} | {side(row['ours'], 1e3)} "
-            f"| {side(row['bare'], 1e3)} | {ratio(row['ratio'])} "
-            f"| {row['ours_peak'] / 2**20:.0f} | {row['bare_peak'] / 2**20:.0f} |"
-        )
-    return lines
+    columns = "samples per update", "pairs", "with, ms per update", "without, ms", "ratio"
+    return table(
+        (*columns, "peak with, MiB", "peak without, MiB"),
+        [
+            (
+                row["samples"],
+                row["ratio"]["pairs"],
+                side(row["ours"], 1e3),
+                side(row["bare"], 1e3),
+                ratio(row["ratio"]),
+                *(f"{row[peak] / 2**20:.0f}" for peak in ("ours_peak", "bare_peak")),
+            )
+            for row in results
+        ],
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
+    return [lines[0], "|---" * len(columns) + "|", *lines[1:]]
 
 
 TABLES: dict[str, Callable[[Any], list[str]]] = {

@@ -87,7 +87,7 @@ class Recorder:
     Every worker calls ``note`` and ``pass_on`` once per update, and they pass rows on at the same
     updates: how many to wait for is agreed each time, so that it happens about twice a second and
     a request to stop reaches every worker at the same update. The workers' sums are added up
-    during the update that follows, so that none waits for another.
+    while the update that follows is computed.
 
     Attributes:
         device: where collectives run.
@@ -133,7 +133,8 @@ class Recorder:
     def pass_on(self) -> None:
         """Begin to pass rows on when enough are there, or end what the last update began.
 
-        A collective that waits for nobody; writes to the journal and shows progress.
+        A collective whose sums are read one update later; then it writes to the journal and
+        shows progress.
         """
         if self._exchange is not None:
             self._end(self._exchange)
