@@ -111,8 +111,12 @@ def test_nothing_to_start_is_no_reason_to_fail(run: Any, monkeypatch: pytest.Mon
     assert shipper.finish() is None
 
 
-def test_the_uri_is_not_on_the_command_line(run: Any, start: Callable[..., ShipperProcess]) -> None:
+def test_the_uri_is_not_on_the_command_line(
+    run: Any, start: Callable[..., ShipperProcess], wait_until: Wait
+) -> None:
     shipper = start("http://user:secret@127.0.0.1:1", 0.5)
+    # Linux shows no arguments for the first instants of a program.
+    wait_until(Path(f"/proc/{shipper.pid}/cmdline").read_bytes)
     command = Path(f"/proc/{shipper.pid}/cmdline").read_bytes()
     assert b"secret" not in command
     assert Folder(run.folder.url).url.encode() in command
