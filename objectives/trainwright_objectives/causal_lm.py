@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Reduction = Literal["mean", "sum", "none"]
-
-_REDUCTIONS = ("mean", "sum", "none")
+from trainwright_objectives.classes import Reduction, check_reduction
 
 
 def causal_lm(
@@ -77,8 +73,7 @@ def _cross_entropy(logits: Tensor, target: Tensor, ignored: int, smoothing: floa
 def _check_options(label_smoothing: float, reduction: str) -> None:
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
+    check_reduction(reduction)
 
 
 def _check_inputs(logits: Tensor, target: Tensor) -> None:

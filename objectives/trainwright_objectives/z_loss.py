@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Reduction = Literal["mean", "sum", "none"]
-
-_REDUCTIONS = ("mean", "sum", "none")
+from trainwright_objectives.classes import (
+    Reduction,
+    check_class_indices,
+    check_reduction,
+    of_target,
+    reduced,
+)
 
 
 def target_z_score(logits: Tensor, target: Tensor, eps: float | None = None) -> Tensor:
@@ -41,21 +44,7 @@ def target_z_score(logits: Tensor, target: Tensor, eps: float | None = None) -> 
     # gradient: after it, no digits are lost to a mean far from zero.
     shifted = logits - logits[:, :1].detach()
     standardised = functional.layer_norm(shifted, logits.shape[1:], eps=eps)
-    return _pick(standardised, target)
-
-
-def _pick(values: Tensor, target: Tensor) -> Tensor:
-    """``values[n, target[n]]``; asks about the range only after the lookup has failed."""
-    try:
-        return values.gather(1, target.long().unsqueeze(1)).squeeze(1)
-    except (IndexError, RuntimeError) as error:
-        low, high = int(target.min()), int(target.max())
-        if low >= 0 and high < values.shape[1]:
-            raise
-        raise ValueError(
-            f"targets lie in [{low}, {high}], but there are {values.shape[1]} outputs: "
-            f"allowed are 0 to {values.shape[1] - 1}"
-        ) from error
+    return of_target(standardised, target)
 
 
 def z_loss(
@@ -93,9 +82,7 @@ def z_loss(
     _check_inputs(logits, target)
     argument = a * (b - target_z_score(logits, target, eps))
     losses = -functional.logsigmoid(-argument) / a  # softplus without its linear shortcut
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    return reduced(losses, reduction)
 
 
 def _check_options(a: float, b: float, eps: float | None, reduction: str) -> None:
@@ -105,28 +92,16 @@ def _check_options(a: float, b: float, eps: float | None, reduction: str) -> Non
         raise ValueError(f"b must be a finite number, got {b!r}")
     if eps is not None and not (math.isfinite(eps) and eps >= 0):
         raise ValueError(f"eps must be None or a number of at least 0, got {eps!r}")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
+    check_reduction(reduction)
 
 
 def _check_inputs(logits: Tensor, target: Tensor) -> None:
-    if logits.dim() != 2:
-        raise ValueError(f"logits must have shape (N, D), got {tuple(logits.shape)}")
+    check_class_indices(logits, target, "Z-loss")
     if logits.shape[1] < 3:
         raise ValueError(
             f"the Z-loss needs at least 3 outputs, got {logits.shape[1]}: with two outputs the "
             "standardised ones are always -1 and 1, so nothing can be learned; "
             "use cross_entropy or bce_with_logits"
-        )
-    if target.is_floating_point() or target.dtype == torch.bool:
-        raise ValueError(
-            f"targets must be class indices of an integer type, got {target.dtype}: "
-            "the Z-loss is not defined for soft targets"
-        )
-    if target.shape != logits.shape[:1]:
-        raise ValueError(
-            f"targets must have shape ({logits.shape[0]},) to go with the logits, "
-            f"got {tuple(target.shape)}"
         )
 
 
