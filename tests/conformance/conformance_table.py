@@ -138,6 +138,7 @@ TRANSFORMS = [
     Case("transforms", "random_flip", job=IMAGES),
     Case("transforms", "color_jitter", job=IMAGES),
     Case("transforms", "cutout", {"size": 2}, IMAGES),
+    Case("transforms", "label_noise", {"rate": 0.2}),
     Case("transforms", "next_token", {"target": "following"}, TEXT, exempt=_ON_FILES),
     Case("transforms", "pixel_dropout"),
     Case(

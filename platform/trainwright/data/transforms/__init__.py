@@ -8,6 +8,7 @@ from trainwright.data.transforms.color_jitter import ColorJitter
 from trainwright.data.transforms.cutout import Cutout
 from trainwright.data.transforms.flatten import Flatten
 from trainwright.data.transforms.gaussian_noise import GaussianNoise
+from trainwright.data.transforms.label_noise import LabelNoise
 from trainwright.data.transforms.next_token import NextToken
 from trainwright.data.transforms.one_hot import OneHot
 from trainwright.data.transforms.pixel_dropout import PixelDropout
@@ -27,6 +28,7 @@ __all__ = [
     "Cutout",
     "Flatten",
     "GaussianNoise",
+    "LabelNoise",
     "NextToken",
     "OneHot",
     "PixelDropout",
