@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,20 +97,14 @@ def top_level_imports(file: Path) -> Iterator[str]:
 
 
 def test_import_is_light() -> None:
-    """``import trainwright`` takes under half a second, without torch, Ray, DeepSpeed, MLflow."""
+    """``import trainwright`` loads no torch, Ray, DeepSpeed, MLflow, pyarrow or scikit-learn."""
     code = (
         "import json, sys, trainwright; print(json.dumps(sorted("
         "{'torch', 'ray', 'deepspeed', 'mlflow', 'pyarrow', 'sklearn'} & set(sys.modules))))"
     )
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-        )
-        seconds.append(time.perf_counter() - start)
-        assert json.loads(result.stdout) == []
-    assert min(seconds) < 0.5
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(result.stdout) == []
 
 
 def locked() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -46,7 +47,7 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(local: Folder, zygote: Any
     random_delays = random.Random(5)
     store = CheckpointStore(local)
     step, kills_in_mid_write = 0, 0
-    for attempt in range(1, 21):
+    for attempt in itertools.count(1):
         world = 1 + attempt % 3
         pids = zygote.start(
             url=local.url, world=world, attempt=attempt, first=step + 1, count=10_000, numel=numel
@@ -63,19 +64,24 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(local: Folder, zygote: Any
             step = latest.step
         else:
             assert step == 0
-    assert step > 3
-    assert kills_in_mid_write >= 3
-    zygote.start(url=local.url, world=2, attempt=21, first=step + 1, count=3, numel=numel)
+        # How far the writers come depends on the machine: until enough were hit while writing.
+        if attempt >= 20 and step > 3 and kills_in_mid_write >= 3:
+            break
+        assert attempt < 100
+    zygote.start(url=local.url, world=2, attempt=attempt + 1, first=step + 1, count=3, numel=numel)
     assert zygote.join() == [0, 0]
-    assert local.names("checkpoints") == [f"step-{step + n:08d}-a21" for n in (2, 3)]
+    assert local.names("checkpoints") == [f"step-{step + n:08d}-a{attempt + 1}" for n in (2, 3)]
     assert not list(local.local_path().rglob("*.part"))
 
 
 def test_one_killed_rank_means_that_nothing_is_committed(local: Folder, zygote: Any) -> None:
     pids = zygote.start(url=local.url, world=2, attempt=1, first=1, count=100_000, numel=1000)
-    time.sleep(0.3)
-    os.kill(pids[1], signal.SIGKILL)
     store = CheckpointStore(local)
+    deadline = time.monotonic() + 60
+    while store.latest() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(pids[1], signal.SIGKILL)
     last_of_rank_1 = max(
         int(path.parent.name.split("-")[1])
         for path in local.local_path().rglob("rank-00001-of-00002.json")

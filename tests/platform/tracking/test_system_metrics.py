@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,16 +16,20 @@ from trainwright.tracking import JournalWriter, read_lineage
 from trainwright.tracking.system import SystemSampler
 
 
-def test_samples_reach_the_journal_with_the_step(tmp_path: Path) -> None:
+def test_samples_reach_the_journal_with_the_step(
+    tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
     folder = Folder(str(tmp_path))
+
+    def rows() -> list[Any]:
+        return [row for row in read_lineage(folder) if row["kind"] == "metrics"]
+
     with JournalWriter(folder, 1, [], 1) as journal:
         sampler = SystemSampler(journal, lambda: 7, interval_s=0.05)
-        time.sleep(0.4)
+        wait_until(lambda: journal.flush(1) and len(rows()) >= 2)
         sampler.stop()
-    rows = [row for row in read_lineage(folder) if row["kind"] == "metrics"]
-    assert len(rows) >= 2
-    assert {row["step"] for row in rows} == {7}
-    values = rows[-1]["values"]
+    assert {row["step"] for row in rows()} == {7}
+    values = rows()[-1]["values"]
     assert 0 <= values["system/cpu_utilization_percentage"] <= 100
     assert 10 < values["system/process_memory_megabytes"] < 1e5
     assert 0 < values["system/system_memory_usage_percentage"] < 100
@@ -72,6 +78,6 @@ def test_a_gpu_in_use_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_vanished_disk_ends_the_sampling_quietly(tmp_path: Path) -> None:
     with JournalWriter(Folder(str(tmp_path)), 1, [], 1) as journal:
         sampler = SystemSampler(journal, lambda: 0, disk="/nonexistent", interval_s=0.02)
-        time.sleep(0.2)
+        sampler._thread.join(60)
         assert not sampler._thread.is_alive()
         sampler.stop()

@@ -140,7 +140,7 @@ def test_a_point_that_the_server_refuses_does_not_hold_up_the_others(
     lines = path.read_bytes().splitlines(keepends=True)
     early = MetricsRow(kind="metrics", attempt=1, time=-5, step=3, values={"b": 1.0})
     path.write_bytes(b"".join([*lines[:4], encode(early), *lines[4:]]))
-    report = sync(run.folder, uri=database.uri, timeout_s=20)
+    report = sync(run.folder, uri=database.uri, timeout_s=120)
     state = read_state(run.folder)
     assert state is not None
     assert [step for _, step, _ in database.values()] == list(range(1, 11))
@@ -258,7 +258,7 @@ def test_files_that_cannot_be_stored_are_told_and_hold_up_nothing_else(
     client.create_experiment("digits", artifact_location="file:///proc/nowhere")
     write_steps(run.folder, 1, range(1, 6))
     run.record("finished")
-    report = sync(run.folder, uri=database.uri, timeout_s=30)
+    report = sync(run.folder, uri=database.uri, timeout_s=120)
     assert (report.sent, report.left) == (10, 0)
     assert "artifact job.yaml" in str(report.error)
     assert database.runs()[0][2] == "FINISHED"
