@@ -18,6 +18,7 @@ class Plan:
         max_grad_norm: L2 norm to which the global gradient is clipped; None for no clipping.
         optimizer: options of the optimizer, ``lr`` among them.
         schedule: options of the schedule.
+        optimizer_name: which optimizer the job names; to look at, it cannot be changed here.
     """
 
     epochs: int | None
@@ -26,3 +27,4 @@ class Plan:
     max_grad_norm: float | None
     optimizer: Mapping[str, Any]
     schedule: Mapping[str, Any]
+    optimizer_name: str = ""

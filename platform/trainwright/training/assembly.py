@@ -193,6 +193,7 @@ def _plan(job: TrainJob) -> Plan:
         max_grad_norm=training.max_grad_norm,
         optimizer=job.optimizer.options,
         schedule=job.schedule.options,
+        optimizer_name=job.optimizer.name,
     )
 
 

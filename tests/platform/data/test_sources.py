@@ -45,6 +45,21 @@ def test_digits_are_scaled_and_classes_are_named() -> None:
     assert sources.diabetes().tensors["target"].shape == (442, 1)
 
 
+def test_some_digits() -> None:
+    every, some = sources.digits(), sources.digits([9, 4])
+    where = torch.isin(every.tensors["target"], torch.tensor([4, 9]))
+    assert len(some) == 361
+    assert some.columns["target"].num_classes == 2
+    assert some.tensors["image"].equal(every.tensors["image"][where])
+    assert (9 - 5 * some.tensors["target"]).equal(every.tensors["target"][where])
+
+
+@pytest.mark.parametrize("classes", [[], [3], [3, 3], [1, 2, 1]])
+def test_digits_must_be_two_or_more_and_differ(classes: list[int]) -> None:
+    with pytest.raises(ValueError, match="two digits or more, each once"):
+        sources.digits(classes)
+
+
 SYNTHETIC = [
     sources.synthetic_classification,
     sources.synthetic_regression,

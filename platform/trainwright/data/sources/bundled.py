@@ -5,25 +5,39 @@ scikit-learn takes a second to import, so it is imported only where one of them 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from trainwright.data.table import Table
 
 
-def digits() -> Table:
+def digits(classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None) -> Table:
     """1797 images of handwritten digits, 1 x 8 x 8 in [0, 1], in 10 classes.
 
     Columns ``image`` and ``target``. Test part of the UCI "Optical Recognition of Handwritten
     Digits" data (Alpaydin and Kaynak, 1998, doi:10.24432/C50P49).
+
+    Args:
+        classes: take the images of these digits alone, at least two; they become the classes
+            0, 1, ... in this order.
+
+    Raises:
+        ValueError: fewer than two digits are named, or one twice.
     """
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    images = (data.images[:, None] / 16.0).astype(np.float32)
+    images, target = (data.images[:, None] / 16.0).astype(np.float32), data.target
+    if classes is not None:
+        if len(set(classes)) < max(2, len(classes)):
+            raise ValueError(f"classes must name two digits or more, each once, got {classes}")
+        kept = np.isin(target, classes)
+        place = np.array([classes.index(d) if d in classes else -1 for d in range(10)])
+        images, target = images[kept], place[target[kept]]
     return Table.from_arrays(
-        {"image": images, "target": data.target}, {"image": "image", "target": "class"}
+        {"image": images, "target": target}, {"image": "image", "target": "class"}
     )
 
 
