@@ -43,6 +43,19 @@ DEGREES = {
     "objective": {"name": "bce_with_logits"},
 }
 
+FULL_BATCH = {
+    "data": {
+        "source": {
+            "name": "synthetic_classification",
+            "options": {"num_samples": 96, "num_features": 8, "num_classes": 2, "noise": 1.0},
+        },
+        "batch_size": 72,
+    },
+    "model": {"name": "mlp", "options": {"hidden": []}},
+    "optimizer": {"name": "sgd", "options": {"lr": 0.1}},
+    "training": {"epochs": 9},
+}
+
 
 def next_tokens(
     size: int, generator: torch.Generator
@@ -54,6 +67,12 @@ def next_tokens(
 
 
 STRATEGIES = [
+    Case(
+        "strategies",
+        "batch_perceptron",
+        job=FULL_BATCH,
+        exempt={"learns": "it starts at zero, where its loss is smallest"},
+    ),
     Case(
         "strategies",
         "early_stopping",
@@ -69,8 +88,10 @@ STRATEGIES = [
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
+    Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
+    Case("strategies", "separation", job=FULL_BATCH),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
         "strategies",
