@@ -1,232 +1,23 @@
-"""Descent on separable data: the paper's table, its limit and bounds, by independent loops."""
+"""Margins, and what the methods for separable data refuse."""
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 import trainwright
 from trainwright.objective import Term, WeightedSum
-from trainwright.strategy import Context, Gradient, Loss, Plan
+from trainwright.strategy import Context, Plan
 from trainwright_strategies.batch_perceptron import BatchPerceptron, perceptron_loss
-from trainwright_strategies.normalized_lr_gd import NormalizedLrGd, normalizing_factor
+from trainwright_strategies.normalized_lr_gd import NormalizedLrGd
 from trainwright_strategies.separable import margins
 from trainwright_strategies.separation import Separation
 
-Points = NDArray[np.float64]
 FULL = Context(seed=0, steps_per_epoch=1)
 SGD = Plan(None, 10, 100, None, {"lr": 1.0}, {}, "sgd")
-
-
-class _Logits:
-    """A linear model of one output, its objective and the engine's gradient, in float64."""
-
-    couples = "sample"
-
-    def __init__(self, points: Points) -> None:
-        self.x = torch.from_numpy(points)
-        self.theta = torch.zeros(points.shape[1], dtype=torch.float64, requires_grad=True)
-
-    def forward(self, batch: Any) -> dict[str, torch.Tensor]:
-        return {"logits": batch["x"] @ self.theta}
-
-    def __call__(self, batch: Any, outputs: Any = None) -> Loss:
-        signs = 2.0 * batch["target"] - 1.0
-        return Loss(nn.functional.softplus(-signs * outputs["logits"]).mean())
-
-
-def descend(strategy: Any, points: Points, rate: float, limit: int) -> tuple[int, list[Points]]:
-    """Run a strategy's own hooks by hand; (updates until separated, weights of each update).
-
-    ``points`` are y_i a_i; every other one is given as -a_i with target 0. Two micro-batches.
-    """
-    model, probe, context = _Logits(points), Separation(), Context(seed=0)
-    target = torch.arange(len(points)) % 2
-    x = model.x * (2.0 * target - 1.0)[:, None]
-    strategy._context = probe._context = context
-    path = []
-    cuts = [slice(0, len(points) // 3), slice(len(points) // 3, None)]
-    for index in range(limit):
-        path.append(model.theta.detach().numpy().copy())
-        step = SimpleNamespace(index=index, gradients=None)
-        strategy.step(step, lambda: None)
-        probe.step(step, lambda: None)
-        total = torch.zeros_like(model.theta)
-        for cut in cuts:
-            batch = {"x": x[cut], "target": target[cut]}
-            if len(batch["x"]):
-                probe.loss(batch, _Given(model))
-                value = strategy.loss(batch, _Given(model)).value * len(batch["x"]) / len(x)
-                total += torch.autograd.grad(value, model.theta)[0]
-        step.gradients = dict(Gradient({"theta": total}))
-        probe.gradients(step)
-        strategy.gradients(step)
-        if probe.solved_after is not None:
-            return probe.solved_after, path
-        with torch.no_grad():
-            model.theta -= rate * step.gradients["theta"]
-    return limit, path
-
-
-class _Given:
-    def __init__(self, model: _Logits) -> None:
-        self.forward, self.call = model.forward, model
-
-    def __call__(self, batch: Any, outputs: Any = None) -> Loss:
-        return self.call(batch, outputs)
-
-
-def plain() -> NormalizedLrGd:
-    return NormalizedLrGd(mode="plain")
-
-
-def worst_case(n: int) -> Points:
-    """y_i a_i of one sample (0.5, -1) of class 1 and n - 1 samples (-0.5, -1) of class -1."""
-    return np.array([[0.5, -1.0]] + [[0.5, 1.0]] * (n - 1))
-
-
-def by_loop(points: Points, rate: float, limit: int, normalized: bool) -> int:
-    """Sample by sample, in plain Python floats."""
-    theta = [0.0] * points.shape[1]
-    for t in range(limit):
-        margin = [sum(a * b for a, b in zip(theta, z, strict=True)) for z in points.tolist()]
-        if min(margin) > 0:
-            return t
-        p = [1 / (1 + math.exp(min(v, 700.0))) for v in margin]
-        divisor = sum(p) if normalized else len(points)
-        for j in range(len(theta)):
-            theta[j] += rate * sum(w * z[j] for w, z in zip(p, points, strict=True)) / divisor
-    return limit
-
-
-@pytest.mark.parametrize(
-    ("n", "gd", "perceptron", "normalized"),
-    [
-        (10, 4, 4, {100: 2, 10: 2, 1: 7, 0.1: 60}),
-        (100, 31, 31, {100: 2, 10: 2, 1: 11, 0.1: 110}),
-        (1000, 308, 301, {100: 2, 10: 2, 1: 16, 0.1: 157}),
-    ],
-)
-def test_the_papers_table(n: int, gd: int, perceptron: int, normalized: dict[float, int]) -> None:
-    points = worst_case(n)
-    assert descend(plain(), points, 100.0, 400)[0] == gd
-    assert descend(BatchPerceptron(), points, 1.0, 400)[0] == perceptron
-    assert descend(BatchPerceptron(normalized=True), points, 1.0, 400)[0] == 2
-    for rate, updates in normalized.items():
-        assert descend(NormalizedLrGd(), points, rate, 200)[0] == updates
-
-
-def test_two_points_by_hand() -> None:
-    points = np.array([[1.0, -1.0], [1.0, 4.0]])
-    losses, norms = [], []
-    for theta in (path := descend(plain(), points, 10.0, 3)[1]):
-        p = 1 / (1 + np.exp(points @ theta))
-        losses.append(np.log1p(np.exp(-points @ theta)).mean())
-        norms.append(np.linalg.norm(points.T @ p / 2))
-    assert path[1] / 10 == pytest.approx([0.5, 0.75])
-    assert path[2] / 10 == pytest.approx([0.962071, 0.287929], abs=1e-6)
-    assert losses == pytest.approx([0.693147, 1.289445, 0.000590], abs=1e-6)
-    assert norms == pytest.approx([0.901388, 0.653467, 0.000834], abs=1e-6)
-    path = descend(plain(), points, 1000.0, 3)[1]
-    assert path[2] / 1000 == pytest.approx([1.0, 0.25])
-    assert -(points @ path[1]).min() / 2 == pytest.approx(125.0)
-
-
-def gaussian_points() -> Points:
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=6)
-    a = rng.normal(size=(30, 6))
-    return a * np.sign(a @ w)[:, None]
-
-
-@pytest.mark.parametrize("normalized", [False, True])
-@pytest.mark.parametrize(("rate", "error"), [(1e2, 7.5e-2), (1e4, 1e-12), (1e6, 1e-12)])
-def test_a_large_rate_is_the_perceptron(rate: float, error: float, normalized: bool) -> None:
-    points = gaussian_points()
-    method = NormalizedLrGd() if normalized else plain()
-    found = descend(method, points, rate, 9)[1]
-    limit = descend(BatchPerceptron(normalized), points, 1.0, 9)[1]
-    shared = min(len(found), len(limit))
-    assert shared >= 4
-    apart = max(
-        float(np.abs(a / rate - b).max())
-        for a, b in zip(found[:shared], limit[:shared], strict=True)
-    )
-    assert apart < error * (3 if normalized else 1)
-
-
-def separable_set(rng: np.random.Generator) -> tuple[Points, float]:
-    """Points with a margin of at least 0.3 along a known vector of length 1."""
-    w = rng.normal(size=5)
-    w /= np.linalg.norm(w)
-    points = rng.normal(size=(int(rng.integers(2, 40)), 5))
-    points *= np.where(points @ w > 0, 1.0, -1.0)[:, None]
-    margin = points @ w
-    points += np.outer(np.maximum(0.3 - margin, 0), w)
-    return points, float((points @ w).min())
-
-
-@pytest.mark.parametrize("num_sets", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_no_bound_is_violated(num_sets: int) -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(num_sets):
-        points, mu = separable_set(rng)
-        n, ratio = len(points), float((points**2).sum(axis=1).max()) / mu**2
-        for rate in (0.1, 1.0, 100.0):
-            bound = ratio + 2 * math.log(2 * n - 1) / (rate * mu**2)
-            assert descend(NormalizedLrGd(), points, rate, int(bound) + 2)[0] <= bound
-        assert descend(BatchPerceptron(True), points, 1.0, int(ratio) + 2)[0] <= ratio
-        assert descend(BatchPerceptron(), points, 1.0, int(n * ratio) + 2)[0] <= n * ratio
-
-
-def test_the_hooks_agree_with_a_slow_loop() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(5):
-        points, _ = separable_set(rng)
-        for rate in (0.5, 5.0):
-            for normalized in (False, True):
-                method = NormalizedLrGd() if normalized else plain()
-                expected = by_loop(points, rate, 300, normalized)
-                assert descend(method, points, rate, 300)[0] == expected
-
-
-def test_beta() -> None:
-    assert normalizing_factor(torch.sigmoid(torch.zeros(7))) == 2.0
-    torch.manual_seed(0)
-    errors = torch.sigmoid(-4 * torch.randn(1000, dtype=torch.float64))
-    assert normalizing_factor(errors) == pytest.approx(1 / float(errors.mean()), rel=1e-12)
-    assert normalizing_factor(torch.ones(3)) == 1.0
-    # All margins beyond the reach of the exponential: still a float32 number.
-    assert math.isfinite(torch.tensor(normalizing_factor(torch.zeros(3))).float())
-    with pytest.raises(ValueError, match="not a number"):
-        normalizing_factor(torch.tensor([0.5, math.nan]))
-
-
-def test_a_step_is_at_most_rate_times_radius() -> None:
-    points = gaussian_points()
-    radius = np.linalg.norm(points, axis=1).max()
-    path = descend(NormalizedLrGd(), points, 3.0, 30)[1]
-    lengths = [np.linalg.norm(b - a) for a, b in pairwise(path)]
-    assert len(lengths) >= 3
-    assert max(lengths) <= 3.0 * radius
-
-
-def test_duplicates_change_nothing_and_a_copied_class_the_plain_method_most() -> None:
-    points = gaussian_points()
-    for method in (plain, NormalizedLrGd, BatchPerceptron):
-        once, twice = (descend(method(), np.tile(points, (k, 1)), 2.0, 8)[1] for k in (1, 2))
-        assert np.allclose(once, twice, atol=1e-12)
-    few, many = worst_case(10), np.concatenate([worst_case(10), worst_case(10)[1:].repeat(9, 0)])
-    assert descend(plain(), many, 100.0, 400)[0] > 5 * descend(plain(), few, 100.0, 400)[0]
-    assert descend(NormalizedLrGd(), many, 100.0, 400)[0] == 2
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
@@ -313,25 +104,6 @@ def test_a_network_cannot_start_at_zero() -> None:
     assert not any(p.any() for p in linear.parameters())
 
 
-def test_it_stands_still_and_asks_to_stop_once_all_is_separated() -> None:
-    points = worst_case(10)
-    method = NormalizedLrGd()
-    updates, _ = descend(method, points, 100.0, 50)
-    assert updates == 2
-    assert method.evaluated({})
-    going_on = NormalizedLrGd(stop="never")
-    descend(going_on, points, 100.0, 50)
-    assert not going_on.evaluated({})
-
-
-def test_no_line_separates_copies_with_both_labels() -> None:
-    points = np.array([[1.0, 2.0], [-1.0, -2.0], [0.5, 1.0]])
-    for strategy in (NormalizedLrGd(), BatchPerceptron(), BatchPerceptron(True)):
-        updates, path = descend(strategy, points, 10.0, 40)
-        assert updates == 40
-        assert np.isfinite(path[-1]).all()
-
-
 @pytest.mark.parametrize(("optimizer", "refused"), [("sgd", False), ("adam", True)])
 def test_the_plan_of_a_job_names_its_optimizer(optimizer: str, refused: bool, tmp_path) -> None:
     job = trainwright.Job.from_dict(
@@ -357,25 +129,3 @@ def test_the_plan_of_a_job_names_its_optimizer(optimizer: str, refused: bool, tm
             trainwright.run(job)
     else:
         assert trainwright.run(job).steps <= 30  # it stops once all is separated
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("digits", "gd", "normalized"),
-    [
-        ((4, 9), (2642, 264, 27, 16), (89, 9, 8, 6)),
-        ((3, 8), (2869, 287, 28, 14), (181, 19, 23, 25)),
-    ],
-)
-def test_digits(digits: tuple[int, int], gd: tuple[int, ...], normalized: tuple[int, ...]) -> None:
-    """Against counts by a float64 loop in numpy."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    x, y = data.data / 16, data.target
-    kept = np.isin(y, digits)
-    x, sign = x[kept] - x[kept].mean(axis=0), np.where(y[kept] == digits[1], 1.0, -1.0)
-    points = np.hstack([x, np.ones((len(x), 1))]) * sign[:, None]
-    for rate, expected, faster in zip((0.1, 1.0, 10.0, 100.0), gd, normalized, strict=True):
-        assert descend(plain(), points, rate, 3000)[0] == expected
-        assert descend(NormalizedLrGd(), points, rate, 3000)[0] == faster
