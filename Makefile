@@ -47,6 +47,10 @@ format: install  ## bring the code into the house style
 bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
+.PHONY: bench-methods
+bench-methods: install  ## run every comparison in jobs/methods; fails unless all they expect holds
+	$(BIN)/python jobs/methods/bench.py
+
 .PHONY: docs
 docs: install  ## write the catalogue of methods, and schema and plugin list to build/docs
 	$(BIN)/python jobs/methods/catalogue.py
@@ -66,4 +70,4 @@ clean:  ## remove what the targets made, but no runs
 
 .PHONY: help
 help:  ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ class Entry:
         purpose: first sentence of its docstring.
         origin: package and version, or library.
         error: why it cannot be imported; None for a plugin in order.
+        paper: arXiv number of the paper that its docstring names; None if there is none.
+        card: the sections of its docstring (``Equation``, ``Args``, ``Needs``, ``Measured``,
+            ``Source``...); empty for plugins of other libraries.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Entry:
     purpose: str
     origin: str
     error: str | None = None
+    paper: str | None = None
+    card: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,10 @@ def _entry(group: str, name: str) -> Entry:
             text = documentation(target_of(find(group, name).factory)).text
         except PluginError as error:
             return Entry(name, group, "", origin, error.problems[0].message)
-    return Entry(name, group, first_sentence(text), origin)
+    document = Docstring.parse(text)
+    return Entry(
+        name, group, document.purpose, origin, paper=document.paper, card=document.sections
+    )
 
 
 def _docstring_in_source(point: EntryPoint) -> str | None:

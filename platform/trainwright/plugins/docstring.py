@@ -10,6 +10,7 @@ _SECTION = re.compile(r"^([A-Z][A-Za-z]*(?: [a-z]+)?):[ \t]*$")
 _ENTRY = re.compile(r"^[*]{0,2}([A-Za-z_]\w*)[ \t]*(?:\([^)]*\))?[ \t]*:[ \t]*(.*)$")
 _ROLE = re.compile(r":[a-z:]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`")
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
+_ARXIV = re.compile(r"arXiv[:\s]+(\d{4}\.\d{4,5}|[a-z-]+/\d{7})")
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)`'\]])\.(?=\s|$)")
 
 
@@ -28,6 +29,12 @@ class Docstring:
     purpose: str = ""
     arguments: dict[str, str] = field(default_factory=dict)
     sections: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def paper(self) -> str | None:
+        """The first arXiv number in the section ``Source``, for example ``1604.08859``."""
+        found = _ARXIV.search(self.sections.get("Source", ""))
+        return found.group(1) if found else None
 
     @classmethod
     def parse(cls, text: str | None) -> Docstring:

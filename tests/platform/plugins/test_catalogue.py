@@ -47,6 +47,33 @@ def test_listing_and_card_agree():
         assert page.origin == entries[group, name].origin
 
 
+def test_listing_tells_paper_and_card_of_own_plugins():
+    entries = {(entry.group, entry.name): entry for entry in listing()}
+    found = entries["objectives", "z_loss"]
+    assert found.paper == "1604.08859"
+    page = Docstring.parse(card("z_loss", "objectives").text)
+    assert found.card == page.sections
+    assert {"Equation", "Args", "Needs", "Measured", "Source"} <= set(found.card)
+    assert entries["optimizers", "adamw"].paper is None
+    for (group, name), entry in entries.items():
+        if "arXiv" in entry.card.get("Source", ""):
+            assert entry.paper, (group, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "paper"),
+    [
+        ("A. Author, arXiv 2101.01234, 2021.", "2101.01234"),
+        ("A. Author, arXiv:\n    0704.0001v2.", "0704.0001"),
+        ("arXiv cs/0309136", "cs/0309136"),
+        ("A. Author, JMLR 3, 2003.", None),
+    ],
+)
+def test_the_paper_is_the_first_arxiv_number_of_the_source(source, paper):
+    assert Docstring.parse(f"Does it.\n\nSource:\n    {source}\n").paper == paper
+    assert Docstring.parse(f"Does it, as arXiv 2101.01234.\n\n{source}\n").paper is None
+
+
 def test_broken_plugin_stands_in_the_list_with_its_cause(distribution):
     distribution(
         "brokenmodel",
