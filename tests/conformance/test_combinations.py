@@ -1,4 +1,4 @@
-"""Every objective of the catalogue with every strategy that acts on the loss: it trains, or is refused.
+"""Every objective of the catalogue with every strategy on the loss: it trains, or is refused.
 
 What may not happen is a job that passes validation and then fails in training.
 """

@@ -22,6 +22,11 @@ class RepeatingDropout(nn.Module):
         self.dropout = dropout
         self.num_samples = num_samples
 
+    @property
+    def p(self) -> float:
+        """The rate; models read it to drop by functional calls."""
+        return float(self.dropout.p)
+
     def forward(self, input: Tensor) -> Tensor:
         """Repeat and drop; the samples are along dimension 0."""
         if self.training and self.num_samples > 1:

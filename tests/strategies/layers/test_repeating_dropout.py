@@ -26,6 +26,10 @@ class Net(nn.Module):
         return {"logits": self.head(self.dropout(h)), "embedding": h}
 
 
+def test_a_model_that_reads_the_rate_finds_it() -> None:
+    assert RepeatingDropout(nn.Dropout(0.3), 2).p == 0.3
+
+
 def test_rows_are_sample_major_with_independent_masks() -> None:
     layer = RepeatingDropout(nn.Dropout(0.5), 3)
     x = torch.arange(1.0, 9.0).view(2, 4)
