@@ -107,3 +107,11 @@ def test_synthetic_images_are_shifted_patterns() -> None:
     )
     assert not torch.equal(images[0], images[5])
     assert (spectrum[0] - spectrum[1]).abs().max() > 1
+
+
+def test_digits_in_parts() -> None:
+    whole, even, odd = sources.digits(), sources.digits(step=2), sources.digits(start=1, step=2)
+    for name in ("image", "target"):
+        column = whole.tensors[name]
+        assert column[::2].equal(even.tensors[name])
+        assert column[1::2].equal(odd.tensors[name])

@@ -13,7 +13,11 @@ from pydantic import Field
 from trainwright.data.table import Table
 
 
-def digits(classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None) -> Table:
+def digits(
+    classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None,
+    start: Annotated[int, Field(ge=0)] = 0,
+    step: Annotated[int, Field(gt=0)] = 1,
+) -> Table:
     """1797 images of handwritten digits, 1 x 8 x 8 in [0, 1], in 10 classes.
 
     Columns ``image`` and ``target``. Test part of the UCI "Optical Recognition of Handwritten
@@ -22,6 +26,8 @@ def digits(classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None) -> Ta
     Args:
         classes: take the images of these digits alone, at least two; they become the classes
             0, 1, ... in this order.
+        start: first of these images to take.
+        step: take each so-manieth from there, so that another source can have the others.
 
     Raises:
         ValueError: fewer than two digits are named, or one twice.
@@ -36,8 +42,9 @@ def digits(classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None) -> Ta
         kept = np.isin(target, classes)
         place = np.array([classes.index(d) if d in classes else -1 for d in range(10)])
         images, target = images[kept], place[target[kept]]
+    part = slice(start, None, step)
     return Table.from_arrays(
-        {"image": images, "target": target}, {"image": "image", "target": "class"}
+        {"image": images[part], "target": target[part]}, {"image": "image", "target": "class"}
     )
 
 
