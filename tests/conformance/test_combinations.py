@@ -46,4 +46,4 @@ def test_it_trains_or_is_refused_with_the_reason(objective: Case, strategy: Case
             raised = re.search(r"\b([A-Z]\w*Error): ", problem.message)
             assert raised is None or raised.group(1) == "ValueError", problem
     else:
-        assert rig.train(values).steps == 2
+        assert rig.train(values).steps >= 2  # a strategy in phases takes further ones

@@ -46,7 +46,8 @@ class AuxModel:
         decay: in [0, 1], or a function of the update's number, from 0.
         own_buffers: whether an average has buffers (running statistics) of its own; otherwise it
             runs with those that the model has at that moment.
-        inputs: argument of ``forward`` -> batch column, where the names differ.
+        inputs: argument of ``forward`` -> batch column, where the names differ; an argument that
+            is called as one of the model's reads what that one reads.
         outputs: names for a tensor or a tuple that it returns.
     """
 

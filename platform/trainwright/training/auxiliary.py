@@ -12,6 +12,7 @@ from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import Engine
 from trainwright.engine.fragments import Fragment, load_fragments, pieces_of, whole
 from trainwright.engine.module import NamedModel
+from trainwright.objective import arguments_of
 from trainwright.strategy import AuxModel, Batch, Outputs
 
 BUFFER = "buffer"
@@ -34,7 +35,7 @@ class Auxiliary:
         if spec.module is None:
             self.module = copy.deepcopy(model)
         else:
-            self.module = NamedModel(spec.module, spec.inputs, spec.outputs)
+            self.module = NamedModel(spec.module, _inputs(spec, spec.module, model), spec.outputs)
         self.module.to(device)
         if not spec.trainable:
             self.module.requires_grad_(False)
@@ -117,6 +118,13 @@ class Auxiliary:
         for name, buffer in self._own_buffers().items():
             value = checkpoint.full(BUFFER, self._prefix + name)
             buffer.copy_(value.reshape(buffer.shape))
+
+
+def _inputs(spec: AuxModel, module: nn.Module, model: NamedModel) -> dict[str, str]:
+    """What the strategy binds; other arguments read what the model's of the same name read."""
+    arguments = {argument.name for argument in arguments_of(module.forward)}
+    shared = {name: column for name, column in model.binding.bind.items() if name in arguments}
+    return {**shared, **spec.inputs}
 
 
 class Auxiliaries(dict[str, Auxiliary]):

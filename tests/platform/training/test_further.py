@@ -19,6 +19,11 @@ from trainwright import Strategy
 from trainwright.strategy import AuxModel, Stream
 
 
+class Linear(torch.nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(13, 3)
+
+
 class Consistency(Strategy):
     """Unlabelled samples: the model agrees with its own average (Tarvainen and Valpola 2017)."""
 
@@ -43,6 +48,21 @@ class Consistency(Strategy):
         )
         step.set_gradient(ordinary + 0.1 * extra)
         step.update()
+
+
+class Taught(Strategy):
+    """A teacher whose argument is called as the model's."""
+
+    def models(self, context):
+        return {"teacher": AuxModel(module=torch.nn.Flatten())}
+
+    def begin(self, context):
+        self.context = context
+
+    def loss(self, batch, compute):
+        flat = self.context.models["teacher"](batch)["logits"]
+        assert flat.equal(batch["features"].flatten(1))
+        return compute(batch)
 
 
 class Twice(Consistency):
@@ -98,6 +118,16 @@ def test_the_average_and_the_stream_matter(tmp_path: Path) -> None:
     with_it = _weights(trainwright.run(job(tmp_path)))
     without = _weights(trainwright.run(job(tmp_path, strategies=[])))
     assert any(not with_it[name].equal(without[name]) for name in without)
+
+
+def test_arguments_called_as_the_models_read_what_those_read(tmp_path: Path) -> None:
+    """``input`` is an argument of both modules, and no column of the data."""
+    values = job(
+        tmp_path,
+        strategies=[{"name": "more.py:Taught"}],
+        model={"name": "more.py:Linear", "inputs": {"input": "features"}},
+    )
+    assert trainwright.run(values).steps == 8
 
 
 def problems(values: dict[str, Any]) -> str:
