@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,6 +77,15 @@ STRATEGIES = [
     ),
     Case(
         "strategies",
+        "dual_head_distillation",
+        {
+            "teacher": {"name": "mlp", "options": {"hidden": [24]}},
+            "teacher_epochs": 3,
+            "alignment": "all",
+        },
+    ),
+    Case(
+        "strategies",
         "early_stopping",
         {"patience": 2, "min_delta": 10.0},
         exempt={"changes_training": "it only ends training: tests/strategies/test_early_stopping"},
@@ -102,7 +113,28 @@ STRATEGIES = [
     Case("strategies", "weight_distance"),
 ]
 
+
+def logits_of_two(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Logits of a student as an output, and those of its teacher as a column."""
+    student, teacher = torch.randn(2, size, 5, generator=generator)
+    return {"logits": student}, {"teacher_logits": teacher}
+
+
+LOGITS: Mapping[str, Any] = {
+    "data": {
+        "source": {
+            "name": "synthetic_regression",
+            "options": {"num_samples": 96, "num_features": 8, "num_outputs": 4},
+        }
+    },
+    "objective": {"name": "mse", "bind": {"teacher_logits": "target"}},
+}
+
 OBJECTIVES = [
+    Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
+    Case("objectives", "binary_kl_norm", job=LOGITS, inputs=logits_of_two),
     Case(
         "objectives",
         "causal_lm",
@@ -110,6 +142,7 @@ OBJECTIVES = [
         inputs=next_tokens,
         exempt={"averages_its_samples": "it is a mean over tokens, and samples differ in length"},
     ),
+    Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 

@@ -1,0 +1,61 @@
+"""What losses between the outputs of a student and those of its teacher have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from trainwright_objectives.classes import Reduction, check_reduction, reduced
+
+RowLosses = Callable[[Tensor, Tensor, float], Tensor]
+"""(student logits, teacher logits, temperature) -> the loss of each sample, shape (N,)."""
+
+
+def at_least_float32(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the student's type, half precision raised to float32; the teacher gets no gradient.
+
+    Raises:
+        ValueError: their shapes differ, or are not (N, C).
+    """
+    if student.dim() != 2 or student.shape != teacher.shape:
+        raise ValueError(
+            "the logits of student and teacher must have the same shape (N, C), got "
+            f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    student = student if student.dtype.itemsize >= 4 else student.float()
+    return student, teacher.detach().to(student)
+
+
+class Distillation(nn.Module):
+    """A loss of the student's logits against ``teacher_logits``, an output or a batch column.
+
+    Args:
+        row_losses: the loss itself.
+        temperature: divides the logits.
+        reduction: over the samples.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    couples = "sample"
+
+    def __init__(self, row_losses: RowLosses, temperature: float, reduction: Reduction) -> None:
+        super().__init__()
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_reduction(reduction)
+        self.temperature = temperature
+        self.reduction: Reduction = reduction
+        self._row_losses = row_losses
+
+    def forward(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        """The loss of ``logits`` (N, C) against ``teacher_logits`` (N, C)."""
+        student, teacher = at_least_float32(logits, teacher_logits)
+        return reduced(self._row_losses(student, teacher, self.temperature), self.reduction)
+
+    def extra_repr(self) -> str:
+        """The options, for ``print(objective)``."""
+        return f"temperature={self.temperature:g}, reduction={self.reduction}"
