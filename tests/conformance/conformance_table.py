@@ -39,6 +39,14 @@ LINKS = {
     },
     "objective": {"name": "bce_with_logits", "bind": {"input": "score"}},
 }
+VIEWS = {
+    "data": {"transforms": [{"name": "two_views", "transforms": ["gaussian_noise"]}]},
+    "model": {
+        "name": "two_tower",
+        "options": {"query": {"name": "mlp", "hidden": [17]}, "dim": 6},
+        "inputs": {"query": "view_1", "document": "view_2"},
+    },
+}
 DEGREES = {
     "data": LINKS["data"],
     "model": {"inputs": {"tokens": "node_1"}},
@@ -66,6 +74,13 @@ def next_tokens(
     target = torch.randint(5, (size, 4), generator=generator)
     target[::3, 2:] = -100
     return {"logits": torch.randn(size, 4, 5, generator=generator)}, {"target": target}
+
+
+def two_views(size: int, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Embeddings of two views of each sample."""
+    query = torch.randn(size, 6, generator=generator)
+    noise = torch.randn(size, 6, generator=generator)
+    return {"query": query, "document": query + 0.5 * noise}, {}
 
 
 STRATEGIES = [
@@ -97,6 +112,7 @@ STRATEGIES = [
         IMAGES,
     ),
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
+    Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
@@ -109,6 +125,11 @@ STRATEGIES = [
         "swa",
         {"start": 0.3, "every": "2 steps"},
         IMAGES,
+    ),
+    Case(
+        "strategies",
+        "uniformity_tolerance",
+        job={**VIEWS, "objective": {"name": "contrastive"}},
     ),
     Case("strategies", "weight_distance"),
 ]
@@ -142,6 +163,7 @@ OBJECTIVES = [
         inputs=next_tokens,
         exempt={"averages_its_samples": "it is a mean over tokens, and samples differ in length"},
     ),
+    Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]

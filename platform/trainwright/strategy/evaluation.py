@@ -35,7 +35,7 @@ class Evaluation(Protocol):
         ...
 
     def forward(self, batch: Batch) -> Outputs:
-        """Outputs for any batch, through the ``predict`` hooks."""
+        """Outputs for any batch, also one from ``context.data``, through the ``predict`` hooks."""
         ...
 
     def sum(self, value: Tensor) -> Tensor:

@@ -111,8 +111,8 @@ class Evaluator:
         return self._engine.settings.device
 
     def forward(self, batch: Batch) -> Outputs:
-        """The outputs for a placed batch, through the strategies' ``predict`` hooks."""
-        outputs: Outputs = self._engine.module(self._predict, batch)
+        """The outputs for a batch, wherever it lies, through the strategies' ``predict`` hooks."""
+        outputs: Outputs = self._engine.module(self._predict, self._engine.place(batch))
         return outputs
 
     def passes(self, table: Table) -> Iterator[tuple[Batch, Outputs]]:

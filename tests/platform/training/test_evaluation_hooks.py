@@ -7,6 +7,16 @@ from typing import Any
 
 import averaging
 import pytest
+import torch
+from torch import Tensor, nn
+
+from trainwright.data.table import Table
+from trainwright.data.transforms import TransformChain
+from trainwright.engine import EngineSettings, NamedModel, TrainModule
+from trainwright.engine.local import LocalEngine
+from trainwright.objective import Term, WeightedSum
+from trainwright.strategy import Evaluation, Strategy
+from trainwright.training.evaluate import Evaluator
 
 
 def _metrics(folder: str, stage: int | None) -> dict[str, float]:
@@ -53,3 +63,34 @@ def test_workers_evaluate_as_one_process(stage: int, two_workers: Any, tmp_path:
         assert {name: together[name] for name in alone if "validation" in name} == pytest.approx(
             {name: value for name, value in alone.items() if "validation" in name}, abs=1e-5
         )
+
+
+class Elsewhere(Strategy):
+    """Evaluates samples of its own, as they come from the data."""
+
+    def evaluate(self, evaluation: Evaluation) -> dict[str, float]:
+        return {"mean": float(evaluation.forward({"x": torch.ones(3, 4)})["logits"].mean())}
+
+
+class Half(LocalEngine):
+    """Weights in bfloat16, as DeepSpeed keeps them."""
+
+    input_dtype = torch.bfloat16
+
+
+class Square(nn.Module):
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.square().mean()
+
+
+def test_a_batch_of_its_own_is_given_as_the_data_has_it() -> None:
+    """In float32, while the model takes bfloat16."""
+    model = nn.Linear(4, 2).bfloat16()
+    terms = WeightedSum([Term(Square(), "square")])
+    module = TrainModule(NamedModel(model, {"input": "x"}), terms)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    engine = Half(module, optimizer, EngineSettings())
+    evaluator = Evaluator(engine, terms, [], TransformChain([]), 8, [Elsewhere()])
+    table = Table.from_arrays({"x": torch.randn(5, 4)}, {"x": "vector"})
+    expected = model(torch.ones(3, 4, dtype=torch.bfloat16)).mean().item()
+    assert evaluator(table, "validation")["validation/mean"] == pytest.approx(expected, rel=1e-2)
