@@ -18,7 +18,9 @@ _TEXT = {"files": str(Path(__file__).resolve().parents[2] / "LICENSE"), "length"
 _GPT = {"dim": 12, "depth": 1, "heads": 2}
 _GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 12}
 _TOWERS = {"query": "bag_of_tokens", "dim": 6, "normalize": False}
+_AT_MAXIMUM = {"temperature": 1.0, "margin_in_q": True, "num_steps": 60, "eps": 0.0}
 
+ALDR = {"objective": {"name": "aldr_kl", "options": {"temperature": 1.0}}}
 TEXT = {
     "data": {"source": {"name": "text", "options": _TEXT}},
     "model": {"name": "gpt", "options": _GPT},
@@ -118,6 +120,7 @@ STRATEGIES = [
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
+    Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
@@ -154,6 +157,8 @@ LOGITS: Mapping[str, Any] = {
 }
 
 OBJECTIVES = [
+    # Only at the inner maximum is the gradient, which leaves the temperature out, the loss's own.
+    Case("objectives", "aldr_kl", _AT_MAXIMUM, inputs=class_scores()),
     Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "binary_kl_norm", job=LOGITS, inputs=logits_of_two),
     Case(
@@ -165,6 +170,7 @@ OBJECTIVES = [
     ),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
+    Case("objectives", "ldr_kl", inputs=class_scores()),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 
