@@ -77,7 +77,13 @@ class AldrKL(nn.Module):
         10 about ten times that of cross-entropy.
 
     Measured:
-        MEASURED_ALDR
+        Forward and backward take 8 times those of torch's cross-entropy with 10 outputs and 16
+        times with 1,000 (one busy CPU core, batch 128, medians of 40 rounds in turn); a training
+        step of the MLP below 1.5 times. Digits, MLP 64-128-10, SGD, 30 epochs, 5 seeds, clean
+        accuracy with 95 % interval, against cross-entropy at the better of two rates: 30 % of
+        the labels moved to the next class 0.943 (0.934 to 0.952), 0.782 (0.755 to 0.810); 60 %
+        drawn anew 0.902 (0.850 to 0.954), 0.861 (0.845 to 0.878); clean 0.960 (0.951 to 0.970),
+        0.958 (0.952 to 0.964). A gain over ``ldr_kl`` (0.932) lies within the spread there.
 
     Source:
         D. Zhu, Y. Ying, T. Yang, "Label Distributionally Robust Losses for Multi-class
