@@ -35,6 +35,21 @@ class TestTimeAverage(Strategy):
         return {**batch, "features": batch["features"] * scale}
 
 
+class RightAnswers(Strategy):
+    """Count the right answers on a split, whichever is being evaluated."""
+
+    def __init__(self, split: str = "train") -> None:
+        self.split = split
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        counts = torch.zeros(2, dtype=torch.float64)
+        for batch, outputs in evaluation.batches(self.split):
+            same = outputs["logits"].argmax(dim=1) == batch["target"]
+            counts += torch.tensor([same.sum(), len(same)], dtype=torch.float64)
+        right, total = evaluation.sum(counts).tolist()
+        return {"right": right, "samples": total}
+
+
 class Recalibration(Strategy):
     """Export with the batch-norm statistics of the training samples as the final weights see them.
 

@@ -96,6 +96,7 @@ def evaluator_of(rebuilt: Rebuilt, model: nn.Module | None = None) -> Evaluator:
         assembly.splits.transforms,
         batch_size_of(rebuilt),
         strategies,
+        table_of=lambda split: getattr(rebuilt.splits, split),
     )
 
 

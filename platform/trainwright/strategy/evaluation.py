@@ -30,8 +30,15 @@ class Evaluation(Protocol):
         """Name of the table."""
         ...
 
-    def batches(self) -> Iterator[tuple[Batch, Outputs]]:
-        """This worker's batches with their outputs; to be used up, for the workers keep step."""
+    def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
+        """This worker's batches with their outputs; to be used up, for the workers keep step.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``; None for what is being evaluated.
+
+        Raises:
+            RunError: the job has no such split.
+        """
         ...
 
     def forward(self, batch: Batch) -> Outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from trainwright.data.table import Table
 from trainwright.engine import EngineSettings
 from trainwright.engine.local import LocalEngine
 from trainwright.errors import InputError, JobError, Problem
@@ -24,14 +25,21 @@ def dry_evaluation(assembly: Assembly) -> list[str]:
         JobError: a hook fails.
     """
     hooks = list(assembly.strategies.values())
-    table = assembly.splits.validation
-    if table is None or not (using(hooks, "predict") or using(hooks, "evaluate")):
+    few = _few(assembly.splits.validation)
+    if few is None or not (using(hooks, "predict") or using(hooks, "evaluate")):
         return []
-    few = table.subset(torch.arange(min(SAMPLES, len(table))))
     engine = LocalEngine(assembly.module, assembly.optimizer, EngineSettings())
     plain = Evaluator(engine, assembly.terms, [], assembly.splits.transforms, SAMPLES)
     known = plain(few, "validation")
-    evaluator = Evaluator(engine, assembly.terms, [], assembly.splits.transforms, SAMPLES, hooks)
+    evaluator = Evaluator(
+        engine,
+        assembly.terms,
+        [],
+        assembly.splits.transforms,
+        SAMPLES,
+        hooks,
+        table_of=lambda split: _few(getattr(assembly.splits, split)),
+    )
     try:
         return [name for name in evaluator(few, "validation") if name not in known]
     except InputError:
@@ -40,3 +48,8 @@ def dry_evaluation(assembly: Assembly) -> list[str]:
         message = "the strategies' evaluation fails on the first samples"
         problem = Problem("strategies", f"{message}: {type(error).__name__}: {error}")
         raise JobError(problem) from error
+
+
+def _few(table: Table | None) -> Table | None:
+    """The first samples of a split, where there is one."""
+    return None if table is None else table.subset(torch.arange(min(SAMPLES, len(table))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from trainwright.collectives import sum_over_workers
 from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
+from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Outputs, Strategy
 from trainwright.strategy.evaluation import further_metrics, wrap_predict
@@ -43,8 +44,9 @@ class _Evaluation:
         self._table = table
         self.split = split
 
-    def batches(self) -> Iterator[tuple[Batch, Outputs]]:
-        return self._evaluator.passes(self._table)
+    def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
+        table = self._table if split is None else self._evaluator.table(split)
+        return self._evaluator.passes(table)
 
     def forward(self, batch: Batch) -> Outputs:
         return self._evaluator.forward(batch)
@@ -63,6 +65,8 @@ class Evaluator:
         transforms: applied in evaluation mode.
         batch_size: most samples per forward and worker.
         strategies: whose ``predict`` and ``evaluate`` hooks take part.
+        table_of: split of the job -> its samples, for strategies that measure on others than
+            those evaluated.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Evaluator:
         transforms: TransformChain,
         batch_size: int,
         strategies: Sequence[Strategy] = (),
+        table_of: Callable[[str], Table | None] = lambda split: None,
     ) -> None:
         self._engine = engine
         self._terms = terms
@@ -80,6 +85,7 @@ class Evaluator:
         self._transforms = transforms
         self._batch_size = batch_size
         self._strategies = strategies
+        self._table_of = table_of
         self._predict = wrap_predict(strategies, engine.module.model)
 
     @torch.no_grad()
@@ -109,6 +115,13 @@ class Evaluator:
     def device(self) -> torch.device:
         """Where collectives run."""
         return self._engine.settings.device
+
+    def table(self, split: str) -> Table:
+        """The samples of a split; RunError where there are none."""
+        table = self._table_of(split)
+        if table is None:
+            raise RunError(f"there are no samples of the split {split!r} to evaluate")
+        return table
 
     def forward(self, batch: Batch) -> Outputs:
         """The outputs for a batch, wherever it lies, through the strategies' ``predict`` hooks."""

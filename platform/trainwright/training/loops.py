@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from trainwright.engine import Engine
 from trainwright.training.assembly import Assembly
@@ -39,7 +40,13 @@ def make_loop(
     )
     evaluation_size = job.training.evaluation_batch_size or micro or share
     evaluator = Evaluator(
-        engine, assembly.terms, metrics, splits.transforms, evaluation_size, hooks
+        engine,
+        assembly.terms,
+        metrics,
+        splits.transforms,
+        evaluation_size,
+        hooks,
+        table_of=partial(getattr, splits),
     )
     return Loop(
         engine=engine,

@@ -14,12 +14,13 @@ from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.engine import EngineSettings, NamedModel, TrainModule
 from trainwright.engine.local import LocalEngine
+from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Evaluation, Strategy
 from trainwright.training.evaluate import Evaluator
 
 
-def _metrics(folder: str, stage: int | None) -> dict[str, float]:
+def _metrics(folder: str, stage: int | None, split: str = "train") -> dict[str, float]:
     """Runs on every worker: the metrics of a short run."""
     import torch.distributed as dist
 
@@ -35,7 +36,10 @@ def _metrics(folder: str, stage: int | None) -> dict[str, float]:
         },
         "model": {"name": "mlp", "hidden": [16]},
         "objective": "cross_entropy",
-        "strategies": [{"name": "averaging.py:TestTimeAverage"}],
+        "strategies": [
+            {"name": "averaging.py:TestTimeAverage"},
+            {"name": "averaging.py:RightAnswers", "split": split},
+        ],
         "training": {"epochs": 2, "evaluation_batch_size": 5},
         "metrics": ["accuracy"],
         "tracking": {"enabled": False},
@@ -57,7 +61,10 @@ def test_workers_evaluate_as_one_process(stage: int, two_workers: Any, tmp_path:
         "validation/loss",
         "validation/accuracy",
         "validation/agreement",
+        "validation/right",
+        "validation/samples",
     }
+    assert alone["validation/samples"] == 70  # those of training, not the 26 held out
     assert 0.5 < alone["validation/agreement"] < 1.0
     for together in two_workers.run(_metrics, str(tmp_path), stage):
         assert {name: together[name] for name in alone if "validation" in name} == pytest.approx(
@@ -94,3 +101,9 @@ def test_a_batch_of_its_own_is_given_as_the_data_has_it() -> None:
     table = Table.from_arrays({"x": torch.randn(5, 4)}, {"x": "vector"})
     expected = model(torch.ones(3, 4, dtype=torch.bfloat16)).mean().item()
     assert evaluator(table, "validation")["validation/mean"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_split_without_samples(tmp_path: Path) -> None:
+    (tmp_path / "averaging.py").write_bytes(Path(averaging.__file__).read_bytes())
+    with pytest.raises(RunError, match="there are no samples of the split 'test' to evaluate"):
+        _metrics(str(tmp_path), None, split="test")
