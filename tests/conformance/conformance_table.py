@@ -85,6 +85,14 @@ def two_views(size: int, generator: torch.Generator) -> tuple[dict[str, Tensor],
     return {"query": query, "document": query + 0.5 * noise}, {}
 
 
+def scores_and_features(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of 5 classes and the 3 features they are made of, and the class of each sample."""
+    outputs, batch = class_scores()(size, generator)
+    return {**outputs, "embedding": torch.randn(size, 3, generator=generator)}, batch
+
+
 STRATEGIES = [
     Case(
         "strategies",
@@ -92,6 +100,7 @@ STRATEGIES = [
         job=FULL_BATCH,
         exempt={"learns": "it starts at zero, where its loss is smallest"},
     ),
+    Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
     Case(
         "strategies",
         "dual_head_distillation",
@@ -117,6 +126,7 @@ STRATEGIES = [
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
+    Case("strategies", "neural_collapse", {"targets": ["identity", "etf"]}),
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
@@ -171,6 +181,7 @@ OBJECTIVES = [
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "ldr_kl", inputs=class_scores()),
+    Case("objectives", "ufm_mse", inputs=scores_and_features),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 
