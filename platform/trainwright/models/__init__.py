@@ -7,8 +7,19 @@ from trainwright.models.convnet import ConvNet
 from trainwright.models.gpt import GPT
 from trainwright.models.mlp import MLP
 from trainwright.models.resnet import ResNet
+from trainwright.models.sparse_autoencoder import SparseAutoencoder
 from trainwright.models.two_tower import TwoTower
 from trainwright.models.unet import UNet
 from trainwright.models.vit import ViT
 
-__all__ = ["GPT", "MLP", "BagOfTokens", "ConvNet", "ResNet", "TwoTower", "UNet", "ViT"]
+__all__ = [
+    "GPT",
+    "MLP",
+    "BagOfTokens",
+    "ConvNet",
+    "ResNet",
+    "SparseAutoencoder",
+    "TwoTower",
+    "UNet",
+    "ViT",
+]

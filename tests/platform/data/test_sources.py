@@ -115,3 +115,16 @@ def test_digits_in_parts() -> None:
         column = whole.tensors[name]
         assert column[::2].equal(even.tensors[name])
         assert column[1::2].equal(odd.tensors[name])
+
+
+def test_dictionary_samples_are_sums_of_few_directions() -> None:
+    table = sources.synthetic_dictionary(2000, noise=0.0, num_features=64, num_atoms=16)
+    features, active = table.tensors["features"], table.tensors["num_active"][:, 0]
+    assert features.shape == (2000, 64)
+    assert torch.linalg.matrix_rank(features) == 16  # no noise: nothing but the directions
+    assert (features[active == 0] == 0).all()
+    assert 0 < (active == 0).sum() < 400
+    alone = features[active == 1].norm(dim=1)
+    assert alone.min() >= 0.499
+    assert alone.max() <= 1.501
+    assert 3.2 < active.mean() < 4.0  # cut off at 0.9 and 0.95

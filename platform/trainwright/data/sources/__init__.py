@@ -8,6 +8,7 @@ from trainwright.data.sources.graph import graph_links, graph_nodes
 from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
     synthetic_classification,
+    synthetic_dictionary,
     synthetic_images,
     synthetic_regression,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "graph_nodes",
     "synthetic_bags",
     "synthetic_classification",
+    "synthetic_dictionary",
     "synthetic_images",
     "synthetic_regression",
     "synthetic_sets",

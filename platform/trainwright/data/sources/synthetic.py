@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from trainwright.data.random import integers, key, normal
+from trainwright.data.random import integers, key, normal, uniform
 from trainwright.data.table import Table
 
 _Count = Annotated[int, Field(gt=0)]
@@ -109,4 +109,46 @@ def synthetic_images(
     images = shifted + noise * normal(key("images", seed, "noise"), rows, shape)
     return Table.from_arrays(
         {"image": images, "target": target}, {"image": "image", "target": "class"}
+    )
+
+
+def synthetic_dictionary(
+    num_samples: _Count = 5000,
+    num_features: _Count = 32,
+    num_atoms: _Count = 128,
+    num_active: Annotated[float, Field(gt=0)] = 4.0,
+    noise: _Spread = 0.02,
+    seed: Annotated[int, Field(ge=0)] = 0,
+) -> Table:
+    """Sums of few out of many directions, some of which occur much more often than others.
+
+    Columns ``features`` and ``num_active``, the number of directions in a sample, shape (1,).
+    Direction i occurs with a probability proportional to 1 / i, at most 0.9, times the sample's
+    own difficulty, uniform in [0, 2), at most 0.95; with a weight uniform in [0.5, 1.5).
+
+    Args:
+        num_samples: rows.
+        num_features: length of a sample.
+        num_atoms: directions, of length 1, drawn at random.
+        num_active: how many a sample has on average, before probabilities are cut off.
+        noise: standard deviation of the noise on each number.
+        seed: decides directions and samples.
+    """
+    rows = torch.arange(num_samples)
+    atoms = normal(key("dictionary", seed, "atoms"), torch.arange(num_atoms), (num_features,))
+    law = 1 / torch.arange(1, num_atoms + 1)
+    often = (num_active * law / law.sum()).clamp(max=0.9)
+    difficulty = 2 * uniform(key("dictionary", seed, "difficulty"), rows)[:, None]
+    drawn = uniform(key("dictionary", seed, "active"), rows, (num_atoms,))
+    active = drawn < (often * difficulty).clamp(max=0.95)
+    weight = 0.5 + uniform(key("dictionary", seed, "weight"), rows, (num_atoms,))
+    errors = normal(key("dictionary", seed, "noise"), rows, (num_features,))
+    directions = atoms / atoms.norm(dim=1, keepdim=True)
+    # Summed atom by atom: a matrix product may round differently on another machine.
+    features = noise * errors
+    for atom, share in zip(directions, (active * weight).T, strict=True):
+        features += share[:, None] * atom
+    return Table.from_arrays(
+        {"features": features, "num_active": active.sum(dim=1)},
+        {"features": "vector", "num_active": "value"},
     )
