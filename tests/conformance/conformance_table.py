@@ -49,6 +49,11 @@ VIEWS = {
         "inputs": {"query": "view_1", "document": "view_2"},
     },
 }
+CODES = {
+    "data": {"source": {"name": "synthetic_dictionary", "options": {"num_samples": 96}}},
+    "model": {"name": "sparse_autoencoder", "options": {"num_features": 40}},
+    "objective": {"name": "mse", "bind": {"input": "reconstruction", "target": "features"}},
+}
 DEGREES = {
     "data": LINKS["data"],
     "model": {"inputs": {"tokens": "node_1"}},
@@ -132,6 +137,12 @@ STRATEGIES = [
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
+    Case(
+        "strategies",
+        "sparse_allocation",
+        {"allocation": "feature_choice", "k": 2, "warmup": 0.4, "aux": "aux_zipf", "weight": 0.5},
+        CODES,
+    ),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
         "strategies",
@@ -192,6 +203,7 @@ MODELS = [
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
     Case("models", "gpt", _GPT, TEXT),
     Case("models", "hf", {"config": _GPT2}, TEXT),
+    Case("models", "sparse_autoencoder", {"num_features": 40}, CODES),
     Case("models", "two_tower", _TOWERS, LINKS),
     Case("models", "unet", {"width": 4, "depth": 1}, SHAPES),
     Case("models", "vit", {"patch": 4, "dim": 12, "depth": 1, "heads": 2}, IMAGES),
@@ -207,6 +219,7 @@ DATASETS = [
     Case("datasets", "synthetic_regression", job={"objective": {"name": "mse"}}),
     Case("datasets", "graph_links", job=LINKS),
     Case("datasets", "graph_nodes", {"hops": 2}, {"data": {"batch_size": 8}}),
+    Case("datasets", "synthetic_dictionary", job=CODES),
     Case(
         "datasets",
         "synthetic_bags",
