@@ -53,7 +53,10 @@ class Board:
         """The newest values of a run."""
         if progress and self.runs[name]["state"] == "running":
             kept = ("step", "loss", "metrics")
-            self.runs[name].update({key: progress[key] for key in kept if key in progress})
+            run = self.runs[name]
+            run.update({key: progress[key] for key in kept if key in progress})
+            # Phases, and steps of procedures, are not counted beforehand.
+            run["step"] = min(run["step"], run["total_steps"])
             self.tell()
 
     def ended(self, name: str, ended: Ended) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainwright.compare.expectation import Line, Quantity
+from trainwright.compare.procedures import PreparedProcedure
+from trainwright.compare.procedures import prepared as prepared_run
 from trainwright.compare.rules import expectations, reported
 from trainwright.compare.variants import CompareJobFile, Variant, variants_of
 from trainwright.errors import JobError, Problem
 from trainwright.job import Job
 from trainwright.job.identity import HASH_DIGITS, canonical
-from trainwright.orchestration.prepare import Prepared, prepare, storage_of
+from trainwright.orchestration.prepare import Prepared, storage_of
 from trainwright.runs import run_folder
 from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
@@ -29,7 +31,7 @@ class PlannedRun:
     Attributes:
         variant: whose settings it has.
         seed: its seed.
-        job: the whole training job.
+        job: the whole job, a training or a procedure.
         name: the name under which it is kept.
         folder: its folder.
         prepared: the variant, checked whole with its first seed.
@@ -45,7 +47,12 @@ class PlannedRun:
     @property
     def is_light(self) -> bool:
         """Whether it trains in one process, so that a process can train many of them."""
-        return self.job.spec.cluster.workers == 0
+        return self.is_here and not isinstance(self.prepared, PreparedProcedure)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it needs no cluster."""
+        return bool(self.job.spec.cluster.workers == 0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def _runs(
     variant: Variant, seeds: list[int], storage: Folder, fresh: bool
 ) -> dict[int, PlannedRun]:
     with variant.told():
-        prepared = prepare(variant.job(seeds[0]))
+        prepared = prepared_run(variant.job(seeds[0]))
     found = {}
     for seed in seeds:
         job = variant.job(seed)
@@ -163,7 +170,7 @@ def _report(
 
 
 def _refuse_unknown_quantities(plan: Plan) -> None:
-    """Metrics of an evaluation are known beforehand; what strategies will log is not."""
+    """Metrics of an evaluation are known beforehand; what strategies and procedures log is not."""
     problems = []
     for index, line in enumerate(plan.lines):
         for leaf in line.leaves:
@@ -175,6 +182,8 @@ def _refuse_unknown_quantities(plan: Plan) -> None:
 
 
 def _unknown(path: str, name: str, variant: str, prepared: Prepared) -> Problem | None:
+    if isinstance(prepared, PreparedProcedure):
+        return None
     known = [*prepared.metrics, "train/loss", "train/lr", *DERIVED]
     if prepared.job.spec.data.test is not None:
         known += [metric.replace("validation/", "test/", 1) for metric in prepared.metrics]

@@ -15,6 +15,8 @@ from trainwright.suggest import nearest, one_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LONGEST_LABEL = 63
+COMPARED = ("train", "procedure")
+"""Kinds of job whose runs can be compared."""
 
 
 def broken_rules(job: CompareJobFile) -> list[Problem]:
@@ -110,10 +112,11 @@ _RULES = (
 
 
 def _variant_problems(job: CompareJobFile) -> list[Problem]:
-    """What is wrong with the variants as training jobs; what all share is told once."""
+    """What is wrong with the variants as jobs; what all share is told once."""
     kind = job.spec.base.get("kind", "train")
-    if kind != "train":
-        return [Problem("base.kind", "only training jobs can be compared", kind, "train")]
+    if kind not in COMPARED:
+        message = "only single runs can be compared"
+        return [Problem("base.kind", message, kind, one_of(COMPARED))]
     try:
         variants = variants_of(job)
     except JobError as error:

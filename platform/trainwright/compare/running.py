@@ -14,6 +14,7 @@ from trainwright.compare.publishing import completed, judged, publish, write_res
 from trainwright.compare.results import Comparison
 from trainwright.compare.variants import CompareJobFile
 from trainwright.errors import InputError, Interrupted, RunError
+from trainwright.job.kinds import kind_of
 from trainwright.orchestration.live import LiveRecord, true_ending
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.prepare import located
@@ -164,30 +165,36 @@ def _train(
     """Train what is left: single-process runs side by side, then the others one by one."""
     board.tell()
     light = [Errand.of(run, plan.name) for run in todo if run.is_light]
-    heavy = [run for run in todo if not run.is_light]
+    here = [run for run in todo if run.is_here and not run.is_light]
+    heavy = [run for run in todo if not run.is_here]
     pool = plan.job.spec.cluster
     if pool.workers == 0:
         train_here(light, board, stop)
         light = []
+    if here:
+        with output_to(driver_log(folder)), located(plan.job):
+            _run_whole(here, plan.name, board, stop)
     if not light and not heavy:
         return
     with output_to(driver_log(folder)), located(plan.job), on_cluster(pool) as cpus:
         if light:
             Pool(pool, board, stop).train(light, pool_size(pool, len(light), cpus))
-        for run in heavy:
-            if not stop.requested:
-                _train_whole(run, plan.name, board, stop)
+        _run_whole(heavy, plan.name, board, stop)
 
 
-def _train_whole(run: PlannedRun, parent: str, board: Board, stop: StopRequest) -> None:
-    """A run with workers of its own, on the cluster that this process is on."""
-    from trainwright.orchestration.launch import run_job
+def _run_whole(runs: Sequence[PlannedRun], parent: str, board: Board, stop: StopRequest) -> None:
+    """Runs as they are alone, one by one; their workers are on the cluster of this process."""
+    for run in runs:
+        if not stop.requested:
+            _run_one(run, parent, board, stop)
 
+
+def _run_one(run: PlannedRun, parent: str, board: Board, stop: StopRequest) -> None:
     if RunRecord.load(run.folder) is None:
         RunRecord(run.name, parent=parent).save(run.folder)
     board.began(run.name)
     try:
-        run_job(run.job, show=partial(board.progress, run.name))
+        kind_of(run.job).run(run.job, Request(show=partial(board.progress, run.name)))
     except Interrupted:
         board.ended(run.name, Ended("interrupted"))
         stop.request()

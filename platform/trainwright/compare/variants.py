@@ -1,4 +1,4 @@
-"""The variants of a comparison as training jobs, and mistakes in them told where they stand."""
+"""The variants of a comparison as jobs, and mistakes in them told where they stand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trainwright.compare.spec import CompareJob
 from trainwright.errors import InputError, JobError, Location, Problem
 from trainwright.job import Job
 from trainwright.job.document import Document
+from trainwright.job.kinds import DEFAULT
 from trainwright.job.load import checked
 from trainwright.job.merging import BASE, inside, merged
 from trainwright.job.overrides import changed
@@ -38,7 +39,7 @@ class Variant:
     comparison: CompareJobFile
 
     def job(self, seed: int) -> Job:
-        """The training job of one seed.
+        """The job of one seed.
 
         Raises:
             JobError: it is none; paths and places are those of the comparison's file.
@@ -93,7 +94,7 @@ class Variant:
         tracking = spec.tracking.model_dump(mode="json", exclude_unset=True)
         tracking["experiment"] = spec.tracking.experiment or spec.name
         return {
-            "kind": "train",
+            "kind": spec.base.get("kind", DEFAULT),
             "name": run_label(spec.name, self.name, seed),
             "seed": seed,
             "storage": spec.storage,

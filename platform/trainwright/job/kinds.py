@@ -134,7 +134,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             name="compare",
-            purpose="variants of one training job over several seeds, and what is expected of them",
+            purpose="variants of one job over several seeds, and what is expected of them",
             form="trainwright.compare.spec:CompareJob",
             rules="trainwright.compare.rules:broken_rules",
             validation="trainwright.compare.running:validate_comparison",
