@@ -129,6 +129,7 @@ STRATEGIES = [
     ),
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
+    Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "neural_collapse", {"targets": ["identity", "etf"]}),
