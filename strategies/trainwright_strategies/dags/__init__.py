@@ -1,0 +1,1 @@
+"""Directed acyclic graphs of linear models: what methods that learn them share."""
