@@ -73,7 +73,7 @@ class Variant:
         values = {**self.parsed.values, **self._fixed(seed)}
         values["cluster"] = self._cluster(values.get("cluster"))
         if self.comparison.spec.split_by_seed:
-            values["data"] = _split_by(seed, values.get("data"))
+            values = _split_all(seed, values)
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         file = self.comparison.document.file
         return Document(values, self.parsed.locations, file, text)
@@ -159,6 +159,17 @@ def _changed(parsed: Parsed, path: str, value: Any, location: Location, place: s
     except JobError as error:
         told = [replace(problem, path=f"{place}.{problem.path}") for problem in error.problems]
         raise JobError(told) from None
+
+
+def _split_all(seed: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The job with its samples held out by the seed, and those of trainings inside it."""
+    changed = {**values, "data": _split_by(seed, values.get("data"))}
+    if isinstance(runs := values.get("runs"), Mapping):
+        changed["runs"] = {
+            name: _split_all(seed, run) if isinstance(run, Mapping) else run
+            for name, run in runs.items()
+        }
+    return changed
 
 
 def _split_by(seed: int, data: Any) -> Any:

@@ -17,8 +17,10 @@ from trainwright.orchestration.prepare import located, storage_of
 from trainwright.plugins import plugin_files
 from trainwright.procedure.data import SPLITS, JobData
 from trainwright.procedure.inputs import Inputs
+from trainwright.procedure.own_runs import name_of, training_of
 from trainwright.procedure.spec import ProcedureJob
 from trainwright.procedure.trained import TrainedRun
+from trainwright.runs import RunRecord, run_folder
 from trainwright.storage import Folder
 from trainwright.tracking import check_uri
 from trainwright.training.plugins import build_plugin
@@ -39,6 +41,7 @@ class Plan:
         inputs: seed, data and earlier runs.
         plugin_files: the user's plugin files, relative path -> content.
         summary: what will be done with what, one line each.
+        untrained: trainings that go before it, by the name of their run.
     """
 
     job: Job[ProcedureJob]
@@ -48,6 +51,7 @@ class Plan:
     inputs: Inputs
     plugin_files: dict[str, bytes]
     summary: list[str]
+    untrained: dict[str, Job[Any]]
 
 
 def make_plan(job: Job[ProcedureJob]) -> Plan:
@@ -60,6 +64,13 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
     with located(job):
         named = _uses(spec)
         runs, prints, problems = _runs(spec, storage)
+        trainings = {name: training_of(job, name, values) for name, values in spec.own_runs.items()}
+        names = {name: name_of(training, name) for name, training in trainings.items()}
+        prints |= names
+        for name, run in names.items():
+            if found := _trained(storage, run):
+                runs[name] = found
+        untrained = {name: one for name, one in trainings.items() if name not in runs}
         uri = spec.tracking.uri if spec.tracking.enabled else None
         beside = [*(check_uri(uri) if uri else []), *does_not_fit_here(spec.cluster)]
         _refuse(job, [*problems_of_uses(named, job.base), *beside, *problems])
@@ -69,7 +80,8 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
         fingerprint = data.splits.fingerprint if data is not None else ""
         procedure = build_plugin("procedures", spec.procedure, job.base, "procedure")
         inputs = Inputs(spec.seed, runs, data)
-        _check(procedure, spec, inputs)
+        if not untrained:  # it may look at the runs
+            _check(procedure, spec, inputs)
     files = plugin_files(job.base, found_plugins(named, job.base))
     name = run_name(
         job,
@@ -78,7 +90,18 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
         further={"runs": prints} if prints else {},
         sections=SECTIONS,
     )
-    return Plan(job, name, storage, procedure, inputs, files, _summary(spec, inputs))
+    summary = _summary(spec, inputs)
+    summary += [f"trained first: {name}" for name in untrained]
+    return Plan(job, name, storage, procedure, inputs, files, summary, untrained)
+
+
+def _trained(storage: Folder, run: str) -> TrainedRun | None:
+    """A run of this name, if it is finished."""
+    record = RunRecord.load(run_folder(storage, run, fresh=False))
+    if record is None or record.status != "finished":
+        return None
+    folder, record, checkpoint = named_checkpoint(storage, run)
+    return TrainedRun(record.name, folder.url, checkpoint.name)
 
 
 def _refuse(job: Job[Any], problems: Sequence[Problem]) -> None:
@@ -98,7 +121,7 @@ def _runs(
     runs: dict[str, TrainedRun] = {}
     prints: dict[str, str] = {}
     problems: list[Problem] = []
-    for name, source in spec.runs.items():
+    for name, source in spec.named_runs.items():
         try:
             folder, record, checkpoint = named_checkpoint(storage, source)
         except InputError as error:

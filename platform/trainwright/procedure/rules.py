@@ -65,6 +65,6 @@ def _runs_have_names(spec: ProcedureJob) -> list[Problem]:
     empty = [
         Problem(f"runs.{name}", "names no run", source, "RUN[@best|last|STEP]")
         for name, source in spec.runs.items()
-        if not source.partition("@")[0]
+        if isinstance(source, str) and not source.partition("@")[0]
     ]
     return [*wrong, *empty]

@@ -22,6 +22,7 @@ from trainwright.orchestration.sole import sole_driver
 from trainwright.orchestration.validation import Validation
 from trainwright.overview import unsent_remark
 from trainwright.procedure.context import ProcedureContext, Stopped, Workshop
+from trainwright.procedure.own_runs import train
 from trainwright.procedure.plan import Plan, make_plan
 from trainwright.procedure.results import numbers
 from trainwright.procedure.spec import ProcedureJob
@@ -71,6 +72,9 @@ def run_procedure(job: Job[ProcedureJob], request: Request) -> RunResult:
     record = RunRecord.load(folder)
     if record is not None and record.status == "finished":
         return RunResult.of(folder, record, already_finished=True)
+    if plan.untrained:
+        train(plan.untrained)
+        plan = make_plan(job)
     with sole_driver(folder):
         record = RunRecord.load(folder)  # a driver that was waited for may have finished it
         if record is not None and record.status == "finished":
