@@ -30,6 +30,7 @@ class MLP(nn.Module):
         activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         batch_norm: bool = False,
+        bias: bool = True,
     ) -> None:
         """Build the layers; weights come from torch's global generator.
 
@@ -40,12 +41,13 @@ class MLP(nn.Module):
             activation: of the hidden layers.
             dropout: probability after each activation.
             batch_norm: normalise before each activation.
+            bias: whether the linear layers have biases.
         """
         super().__init__()
         layers: list[nn.Module] = []
         width = in_features
         for size in [64, 64] if hidden is None else hidden:
-            layers.append(nn.Linear(width, size))
+            layers.append(nn.Linear(width, size, bias=bias))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(size))
             layers.append(_ACTIVATIONS[activation]())
@@ -53,7 +55,7 @@ class MLP(nn.Module):
                 layers.append(nn.Dropout(dropout))
             width = size
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(width, out_features)
+        self.head = nn.Linear(width, out_features, bias=bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs for ``x`` of shape (B, *any).

@@ -60,6 +60,19 @@ def test_digits_must_be_two_or_more_and_differ(classes: list[int]) -> None:
         sources.digits(classes)
 
 
+@pytest.mark.parametrize(("operation", "sign"), [("add", 1), ("subtract", -1), ("multiply", 0)])
+def test_modular_arithmetic(operation: str, sign: int) -> None:
+    table = sources.modular_arithmetic(5, operation)
+    x, y = table.tensors["features"], table.tensors["target"]
+    assert len(table) == 25
+    assert table.columns["features"].shape == (10,)
+    assert table.columns["target"].num_classes == 5
+    a, b = x[:, :5].argmax(dim=1), x[:, 5:].argmax(dim=1)
+    assert x.sum(dim=1).eq(2).all()
+    assert len(set(zip(a.tolist(), b.tolist(), strict=True))) == 25
+    assert y.equal((a + sign * b if sign else a * b) % 5)
+
+
 SYNTHETIC = [
     sources.synthetic_classification,
     sources.synthetic_regression,

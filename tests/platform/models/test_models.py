@@ -132,6 +132,13 @@ def test_convnet_has_one_dropout_before_the_head() -> None:
     assert torch.equal(model(x)["logits"], model(x)["logits"])
 
 
+def test_mlp_without_biases_is_homogeneous() -> None:
+    model = MLP(8, 3, hidden=[5, 4], bias=False)
+    assert [name for name, _ in model.named_parameters() if "bias" in name] == []
+    x = torch.randn(6, 8)
+    torch.testing.assert_close(model(2 * x)["logits"], 2 * model(x)["logits"])
+
+
 def test_mlp_options_make_the_layers() -> None:
     model = MLP(8, 3, hidden=[5, 4], activation="tanh", dropout=0.2, batch_norm=True)
     kinds = [type(layer).__name__ for layer in model.body]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainwright.data.sources.bags import synthetic_bags, synthetic_sets
 from trainwright.data.sources.bundled import breast_cancer, diabetes, digits, wine
 from trainwright.data.sources.graph import graph_links, graph_nodes
+from trainwright.data.sources.modular import modular_arithmetic
 from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
     synthetic_classification,
@@ -20,6 +21,7 @@ __all__ = [
     "digits",
     "graph_links",
     "graph_nodes",
+    "modular_arithmetic",
     "synthetic_bags",
     "synthetic_classification",
     "synthetic_dictionary",
