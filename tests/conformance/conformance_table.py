@@ -135,6 +135,7 @@ STRATEGIES = [
     Case("strategies", "neural_collapse", {"targets": ["identity", "etf"]}),
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
+    Case("strategies", "perp_grad"),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
@@ -144,6 +145,7 @@ STRATEGIES = [
         {"allocation": "feature_choice", "k": 2, "warmup": 0.4, "aux": "aux_zipf", "weight": 0.5},
         CODES,
     ),
+    Case("strategies", "softmax_collapse"),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
         "strategies",
@@ -194,6 +196,7 @@ OBJECTIVES = [
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "ldr_kl", inputs=class_scores()),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
+    Case("objectives", "stablemax_cross_entropy", {"ignore_index": 4}, inputs=class_scores()),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 
@@ -215,6 +218,7 @@ DATASETS = [
         Case("datasets", name, job={"model": {"name": "mlp"}})
         for name in ("breast_cancer", "digits", "synthetic_images", "synthetic_sets", "wine")
     ),
+    Case("datasets", "modular_arithmetic", {"modulus": 7}, {"model": {"name": "mlp"}}),
     Case("datasets", "synthetic_classification"),
     Case("datasets", "diabetes", job={"objective": {"name": "mse"}}),
     Case("datasets", "synthetic_regression", job={"objective": {"name": "mse"}}),
