@@ -197,6 +197,8 @@ OBJECTIVES = [
     Case("objectives", "ldr_kl", inputs=class_scores()),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
     Case("objectives", "stablemax_cross_entropy", {"ignore_index": 4}, inputs=class_scores()),
+    # With stop_gradient its gradient is, as it should be, not that of its value.
+    Case("objectives", "groco", {"num_negatives": 4, "stop_gradient": False}, VIEWS, two_views),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 
