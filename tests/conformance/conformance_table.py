@@ -20,6 +20,10 @@ _GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 12}
 _TOWERS = {"query": "bag_of_tokens", "dim": 6, "normalize": False}
 _AT_MAXIMUM = {"temperature": 1.0, "margin_in_q": True, "num_steps": 60, "eps": 0.0}
 
+BAGS = {
+    "data": {"source": {"name": "synthetic_bags", "options": {"num_bags": 30}}},
+    "objective": {"name": "aggregate_interpolating"},
+}
 ALDR = {"objective": {"name": "aldr_kl", "options": {"temperature": 1.0}}}
 TEXT = {
     "data": {"source": {"name": "text", "options": _TEXT}},
@@ -129,6 +133,7 @@ STRATEGIES = [
     ),
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
+    Case("strategies", "label_dp_aggregates", job=BAGS),
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
@@ -170,6 +175,15 @@ def logits_of_two(
     return {"logits": student}, {"teacher_logits": teacher}
 
 
+def bags_of_three(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A prediction for each instance as an output; its bag and the bag's response as columns."""
+    prediction, response = torch.randn(2, size, generator=generator)
+    bag_id = torch.arange(size) // 3
+    return {"prediction": prediction}, {"bag_id": bag_id, "bag_target": response[bag_id]}
+
+
 LOGITS: Mapping[str, Any] = {
     "data": {
         "source": {
@@ -181,6 +195,7 @@ LOGITS: Mapping[str, Any] = {
 }
 
 OBJECTIVES = [
+    Case("objectives", "aggregate_interpolating", {"rho": 0.3}, BAGS, inputs=bags_of_three),
     # Only at the inner maximum is the gradient, which leaves the temperature out, the loss's own.
     Case("objectives", "aldr_kl", _AT_MAXIMUM, inputs=class_scores()),
     Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
@@ -234,6 +249,12 @@ DATASETS = [
         {"objective": {"name": "mse", "bind": {"target": "bag_target"}}},
     ),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
+    Case(
+        "datasets",
+        "random_bags",
+        {"dataset": "synthetic_regression"},
+        {"objective": {"name": "mse"}},
+    ),
     Case("datasets", "text", _TEXT, TEXT),
 ]
 

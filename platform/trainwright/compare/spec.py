@@ -77,6 +77,11 @@ class CompareJob(JobSection):
     split_by_seed: bool = Field(
         False, description="each seed also holds out other samples for validation and test"
     )
+    draw_by_seed: bool = Field(
+        False,
+        description="each seed also draws other data: it is option seed of data.source, and of the "
+        "sources of validation and test",
+    )
     expect: list[str] = Field(
         default_factory=list, description="what must hold; decides the exit status"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,7 +73,9 @@ class Variant:
         values = {**self.parsed.values, **self._fixed(seed)}
         values["cluster"] = self._cluster(values.get("cluster"))
         if self.comparison.spec.split_by_seed:
-            values = _split_all(seed, values)
+            values = _with_data(_split_by, seed, values)
+        if self.comparison.spec.draw_by_seed:
+            values = _with_data(_drawn_by, seed, values)
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         file = self.comparison.document.file
         return Document(values, self.parsed.locations, file, text)
@@ -161,12 +163,14 @@ def _changed(parsed: Parsed, path: str, value: Any, location: Location, place: s
         raise JobError(told) from None
 
 
-def _split_all(seed: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The job with its samples held out by the seed, and those of trainings inside it."""
-    changed = {**values, "data": _split_by(seed, values.get("data"))}
+def _with_data(
+    change: Callable[[int, Any], Any], seed: int, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The job with its data section changed by the seed, and those of trainings inside it."""
+    changed = {**values, "data": change(seed, values.get("data"))}
     if isinstance(runs := values.get("runs"), Mapping):
         changed["runs"] = {
-            name: _split_all(seed, run) if isinstance(run, Mapping) else run
+            name: _with_data(change, seed, run) if isinstance(run, Mapping) else run
             for name, run in runs.items()
         }
     return changed
@@ -184,3 +188,25 @@ def _split_by(seed: int, data: Any) -> Any:
         elif isinstance(held, Mapping) and "fraction" in held:
             changes[name] = {**held, "seed": seed}
     return {**data, **changes}
+
+
+def _drawn_by(seed: int, data: Any) -> Any:
+    """The data section with the seed as an option of its sources."""
+    if not isinstance(data, Mapping):
+        return data
+    changes = {"source": _seeded(seed, data["source"])} if "source" in data else {}
+    for name in ("validation", "test"):
+        held = data.get(name)
+        if isinstance(held, Mapping) and held.get("source"):
+            changes[name] = {**held, "source": _seeded(seed, held["source"])}
+    return {**data, **changes}
+
+
+def _seeded(seed: int, source: Any) -> Any:
+    if isinstance(source, str):
+        return {"name": source, "seed": seed}
+    if not isinstance(source, Mapping):
+        return source
+    if "options" in source:
+        return {**source, "options": {**source["options"], "seed": seed}}
+    return {**source, "seed": seed}

@@ -95,6 +95,23 @@ class TestChanges:
         assert job_of(split, "m", 3).data.validation.fraction == 0.25
         assert job_of(split, "m", 3).seed == 3
 
+    @pytest.mark.parametrize(
+        ("source", "options"),
+        [
+            ("synthetic_bags", {"seed": 3}),
+            ("{name: synthetic_bags, num_bags: 9}", {"num_bags": 9, "seed": 3}),
+            ("{name: synthetic_bags, options: {num_bags: 9}}", {"num_bags": 9, "seed": 3}),
+        ],
+    )
+    def test_seeds_draw_the_data_if_asked_to(self, source: str, options: dict, tmp_path) -> None:
+        changes = f"data.source: {source}, data.validation: {{source: {source}}}"
+        text = HEAD + "  m: {" + changes + "}\n"
+        data = job_of(load(text + "draw_by_seed: true\n", tmp_path), "m", 3).data
+        for found in (data.source, data.validation.source):
+            assert (found.name, found.options) == ("synthetic_bags", options)
+        plain = job_of(load(text, tmp_path), "m", 3).data.source
+        assert "seed" not in getattr(plain, "options", {})
+
     def test_overrides_reach_into_a_base_file(self, tmp_path: Path) -> None:
         text = HEAD + "  m: {optimizer.lr: 0.5}\n"
         job = load(text, tmp_path, "base.model.hidden=[8]", "seeds=[7, 9]", "variants.m.seed=1")

@@ -12,7 +12,14 @@ import torch
 
 from trainwright.data.heldout import held_out_groups
 from trainwright.data.loading import load_splits
-from trainwright.data.sources import synthetic_bags, synthetic_sets, synthetic_shapes
+from trainwright.data.sources import (
+    random_bags,
+    synthetic_bags,
+    synthetic_classification,
+    synthetic_regression,
+    synthetic_sets,
+    synthetic_shapes,
+)
 from trainwright.errors import DataError
 from trainwright.job.models import DataSpec
 
@@ -187,3 +194,37 @@ def test_a_map_of_classes_is_split_without_proportions() -> None:
     spec = DataSpec.model_validate({"source": "synthetic_shapes", "validation": 0.1})
     splits = load_splits(spec, base=Path(), workers=0)
     assert (len(splits.train), len(splits.validation)) == (450, 50)
+
+
+def test_random_bags_keep_the_samples_and_add_their_means() -> None:
+    whole = synthetic_regression(50, num_features=3)
+    table = random_bags(lambda: whole, bag_size=8, seed=1)
+    assert len(table) == 48
+    assert table.columns["bag_id"].kind == "group"
+    assert table.tensors["bag_id"].bincount().tolist() == [8] * 6
+    rows = {tuple(row) for row in whole.tensors["features"].tolist()}
+    kept = [tuple(row) for row in table.tensors["features"].tolist()]
+    assert len(set(kept)) == 48
+    assert set(kept) <= rows
+    for bag in range(6):
+        own = table.tensors["bag_id"] == bag
+        mean = table.tensors["target"][own].mean(0)
+        expected = mean.expand(8, *mean.shape)
+        torch.testing.assert_close(table.tensors["bag_target"][own], expected)
+    other = random_bags(lambda: whole, bag_size=8, seed=2)
+    assert not torch.equal(other.tensors["features"], table.tensors["features"])
+
+
+def test_random_bags_of_classes_have_their_shares() -> None:
+    table = random_bags(lambda: synthetic_classification(40, num_classes=3), bag_size=5)
+    assert table.columns["bag_target"].shape == (3,)
+    own = table.tensors["bag_id"] == 2
+    shares = table.tensors["target"][own].bincount(minlength=3) / 5
+    torch.testing.assert_close(table.tensors["bag_target"][own], shares.expand(5, 3))
+
+
+def test_ill_random_bags() -> None:
+    with pytest.raises(ValueError, match="bag_size is 60, and there are 50 samples"):
+        random_bags(lambda: synthetic_regression(50), bag_size=60)
+    with pytest.raises(ValueError, match="no column 'targte'; nearest: target"):
+        random_bags(lambda: synthetic_regression(50), column="targte")

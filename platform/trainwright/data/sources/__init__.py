@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainwright.data.sources.bags import synthetic_bags, synthetic_sets
+from trainwright.data.sources.bags import random_bags, synthetic_bags, synthetic_sets
 from trainwright.data.sources.bundled import breast_cancer, diabetes, digits, wine
 from trainwright.data.sources.graph import graph_links, graph_nodes
 from trainwright.data.sources.modular import modular_arithmetic
@@ -22,6 +22,7 @@ __all__ = [
     "graph_links",
     "graph_nodes",
     "modular_arithmetic",
+    "random_bags",
     "synthetic_bags",
     "synthetic_classification",
     "synthetic_dictionary",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from torch.nn import functional
 
-from trainwright.data.random import integers, key, normal
-from trainwright.data.table import Kind, Table
+from trainwright.data.random import bits, integers, key, normal
+from trainwright.data.table import SAMPLE_ID, Column, Kind, Table
+from trainwright.data.transforms.selection import require_column
+from trainwright.plugins.markers import Nested
 
 _Count = Annotated[int, Field(gt=0)]
 _Sizes = _Count | tuple[_Count, _Count]
@@ -72,6 +76,47 @@ def synthetic_bags(
         },
         {"features": "vector", "target": kind, "bag_id": "group", "bag_target": kind},
     )
+
+
+def random_bags(
+    dataset: Annotated[Callable[..., Table], Nested("datasets")],
+    bag_size: _Count = 4,
+    column: str = "target",
+    seed: _Seed = 0,
+) -> Table:
+    """The samples of another data set in random bags of equal size, of which the mean is known.
+
+    Its columns stay. ``bag_id`` (a group, whose rows stay together) and ``bag_target`` (the mean of
+    a column over the bag, on each of its rows) are added. What is left over after the last full
+    bag is left out.
+
+    Args:
+        dataset: the data set that is cut into bags.
+        bag_size: samples of a bag.
+        column: a column of values, or of classes, whose shares are then the bag's.
+        seed: decides which samples share a bag.
+
+    Raises:
+        ValueError: there is no such column, or there are too few samples for a bag.
+    """
+    table = dataset()
+    kind = require_column(column, table.columns, ("value", "class")).kind
+    num_bags = len(table) // bag_size
+    if num_bags == 0:
+        raise ValueError(f"bag_size is {bag_size}, and there are {len(table)} samples")
+    order = torch.argsort(bits(key("bags", seed, "members"), torch.arange(len(table))))
+    tensors = {name: values[order[: num_bags * bag_size]] for name, values in table.tensors.items()}
+    columns = dict(table.columns)
+    del tensors[SAMPLE_ID], columns[SAMPLE_ID]
+    values = tensors[column]
+    if kind == "class":
+        values = functional.one_hot(values, columns[column].num_classes or -1).float()
+    means = values.reshape(num_bags, bag_size, *values.shape[1:]).mean(dim=1)
+    tensors["bag_id"] = torch.arange(num_bags).repeat_interleave(bag_size)
+    tensors["bag_target"] = means.repeat_interleave(bag_size, dim=0)
+    columns["bag_id"] = Column("group", (), torch.int64)
+    columns["bag_target"] = Column("value", tuple(means.shape[1:]), torch.float32)
+    return Table(columns, tensors)
 
 
 def synthetic_sets(
