@@ -24,6 +24,22 @@ BAGS = {
     "data": {"source": {"name": "synthetic_bags", "options": {"num_bags": 30}}},
     "objective": {"name": "aggregate_interpolating"},
 }
+_INTERACTIONS = {"num_users": 12, "num_items": 15, "num_liked": 7, "num_train": 6}
+CHOICES = {
+    "data": {
+        "source": {
+            "name": "synthetic_interactions",
+            "options": {**_INTERACTIONS, "noise_ratio": 0.4},
+        },
+        "transforms": ["random_negative"],
+    },
+    "model": {
+        "name": "two_tower",
+        "options": {"query": "embedding", "document": "embedding", "dim": 6, "normalize": False},
+        "inputs": {"query": "user", "document": "item"},
+    },
+    "objective": {"name": "bpr"},
+}
 ALDR = {"objective": {"name": "aldr_kl", "options": {"temperature": 1.0}}}
 TEXT = {
     "data": {"source": {"name": "text", "options": _TEXT}},
@@ -141,6 +157,8 @@ STRATEGIES = [
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
     Case("strategies", "perp_grad"),
+    Case("strategies", "personal_loss_overlap", job=CHOICES),
+    Case("strategies", "pld_resampling", {"pool_size": 3, "warmup_epochs": 1}, CHOICES),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
@@ -184,6 +202,14 @@ def bags_of_three(
     return {"prediction": prediction}, {"bag_id": bag_id, "bag_target": response[bag_id]}
 
 
+def two_scores(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of chosen and of other items as outputs, and users as a column."""
+    first, second = torch.randn(2, size, 1, generator=generator)
+    return {"score": first, "negative_score": second}, {"user": torch.arange(size)}
+
+
 LOGITS: Mapping[str, Any] = {
     "data": {
         "source": {
@@ -200,6 +226,7 @@ OBJECTIVES = [
     Case("objectives", "aldr_kl", _AT_MAXIMUM, inputs=class_scores()),
     Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "binary_kl_norm", job=LOGITS, inputs=logits_of_two),
+    Case("objectives", "bpr", job=CHOICES, inputs=two_scores),
     Case(
         "objectives",
         "causal_lm",
@@ -222,6 +249,7 @@ MODELS = [
     Case("models", "convnet", {"width": 4}, IMAGES),
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
+    Case("models", "embedding", job=DEGREES),
     Case("models", "gpt", _GPT, TEXT),
     Case("models", "hf", {"config": _GPT2}, TEXT),
     Case("models", "sparse_autoencoder", {"num_features": 40}, CODES),
@@ -248,6 +276,7 @@ DATASETS = [
         {"num_bags": 30},
         {"objective": {"name": "mse", "bind": {"target": "bag_target"}}},
     ),
+    Case("datasets", "synthetic_interactions", _INTERACTIONS, CHOICES),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
     Case(
         "datasets",
@@ -275,6 +304,11 @@ TRANSFORMS = [
     Case("transforms", "label_noise", {"rate": 0.2}),
     Case("transforms", "next_token", {"target": "following"}, TEXT, exempt=_ON_FILES),
     Case("transforms", "pixel_dropout"),
+    Case(
+        "transforms",
+        "random_negative",
+        job={**CHOICES, "data": {**CHOICES["data"], "transforms": []}},
+    ),
     Case(
         "transforms",
         "two_views",

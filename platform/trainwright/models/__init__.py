@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainwright.models.bag_of_tokens import BagOfTokens
 from trainwright.models.convnet import ConvNet
+from trainwright.models.embedding import Embedding
 from trainwright.models.gpt import GPT
 from trainwright.models.mlp import MLP
 from trainwright.models.resnet import ResNet
@@ -17,6 +18,7 @@ __all__ = [
     "MLP",
     "BagOfTokens",
     "ConvNet",
+    "Embedding",
     "ResNet",
     "SparseAutoencoder",
     "TwoTower",

@@ -50,6 +50,7 @@ class TwoTower(nn.Module):
         document: Tensor,
         query_mask: Tensor | None = None,
         document_mask: Tensor | None = None,
+        negative: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Vectors of matching rows.
 
@@ -58,10 +59,11 @@ class TwoTower(nn.Module):
             document: those of the second kind that belong to them, (B, ...).
             query_mask: where the query's tokens count; goes to its encoder as second argument.
             document_mask: the same for the document.
+            negative: documents that do not belong to the queries, without a mask.
 
         Returns:
             ``query`` and ``document``, both (B, dim), and ``score`` (B, 1), the inner product of
-            each row's two vectors.
+            each row's two vectors; with ``negative`` also ``negative_score`` (B, 1).
 
         Raises:
             ValueError: an encoder gives something else than (B, dim).
@@ -69,7 +71,11 @@ class TwoTower(nn.Module):
         first = self._encode("query", query, query_mask)
         second = self._encode("document", document, document_mask)
         score = (first * second).sum(dim=1, keepdim=True)
-        return {"query": first, "document": second, "score": score}
+        outputs = {"query": first, "document": second, "score": score}
+        if negative is not None:
+            other = self._encode("document", negative, None)
+            outputs["negative_score"] = (first * other).sum(dim=1, keepdim=True)
+        return outputs
 
     def _encode(self, side: str, x: Tensor, mask: Tensor | None) -> Tensor:
         encoder: nn.Module = getattr(self, side)

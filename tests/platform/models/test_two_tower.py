@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainwright.models import GPT, MLP, BagOfTokens, TwoTower
+from trainwright.models import GPT, MLP, BagOfTokens, Embedding, TwoTower
 
 VECTORS = partial(MLP, in_features=6, hidden=[8])
 WORDS = partial(BagOfTokens, vocabulary_size=20)
@@ -89,3 +89,26 @@ def test_it_learns_which_words_belong_to_which_vectors() -> None:
     outputs = model(prototypes, torch.arange(20)[:, None])
     found = (outputs["query"] @ outputs["document"].T).argmax(dim=1)
     assert (found == torch.arange(20)).float().mean() > 0.9
+
+
+def test_negatives_are_other_documents_of_the_same_queries() -> None:
+    model = TwoTower(VECTORS, WORDS, dim=5)
+    x, words, others = torch.randn(4, 6), torch.randint(20, (4, 3)), torch.randint(20, (4, 3))
+    outputs = model(x, words, negative=others)
+    assert torch.equal(outputs["score"], model(x, words)["score"])
+    assert torch.equal(outputs["negative_score"], model(x, others)["score"])
+    assert "negative_score" not in model(x, words)
+
+
+def test_two_embeddings_are_matrix_factorisation() -> None:
+    factors = partial(Embedding, vocabulary_size=9, std=0.5)
+    model = TwoTower(factors, factors, dim=5, normalize=False)
+    user, item = torch.tensor([[3], [8]]), torch.tensor([[0], [8]])
+    first, second = model.query.tokens.weight, model.document.tokens.weight
+    score = model(user, item)["score"]
+    torch.testing.assert_close(score[0, 0], first[3] @ second[0])
+    torch.testing.assert_close(score[1, 0], first[8] @ second[8])
+    several = model.query(torch.tensor([[3, 8]]))["logits"]
+    torch.testing.assert_close(several[0], (first[3] + first[8]) / 2)
+    wide = Embedding(2000, 20, std=0.3).tokens.weight
+    assert wide.std().item() == pytest.approx(0.3, rel=0.02)

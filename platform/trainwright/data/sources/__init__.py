@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainwright.data.sources.bags import random_bags, synthetic_bags, synthetic_sets
 from trainwright.data.sources.bundled import breast_cancer, diabetes, digits, wine
 from trainwright.data.sources.graph import graph_links, graph_nodes
+from trainwright.data.sources.interactions import synthetic_interactions
 from trainwright.data.sources.modular import modular_arithmetic
 from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
@@ -27,6 +28,7 @@ __all__ = [
     "synthetic_classification",
     "synthetic_dictionary",
     "synthetic_images",
+    "synthetic_interactions",
     "synthetic_regression",
     "synthetic_sets",
     "synthetic_shapes",

@@ -15,6 +15,7 @@ from trainwright.data.transforms.pixel_dropout import PixelDropout
 from trainwright.data.transforms.protocol import Batch, Transform, TransformContext
 from trainwright.data.transforms.random_crop import RandomCrop
 from trainwright.data.transforms.random_flip import RandomFlip
+from trainwright.data.transforms.random_negative import RandomNegative
 from trainwright.data.transforms.reshape import Reshape
 from trainwright.data.transforms.scale import Scale
 from trainwright.data.transforms.selection import ColumnTransform
@@ -34,6 +35,7 @@ __all__ = [
     "PixelDropout",
     "RandomCrop",
     "RandomFlip",
+    "RandomNegative",
     "Reshape",
     "Scale",
     "Standardize",

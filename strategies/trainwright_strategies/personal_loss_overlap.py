@@ -1,0 +1,116 @@
+"""How much the losses of wrong and right interactions overlap, in all and within users."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.strategy import Batch, Compute, Context, Declares, Evaluation, Loss, Strategy
+
+
+def overlap(losses: Tensor, right: Tensor) -> float:
+    """How likely a wrong sample has a smaller loss than a right one; ties count half.
+
+    Args:
+        losses: shape (N,).
+        right: bool, shape (N,).
+
+    Returns:
+        0 where all wrong ones have larger losses, 1/2 where the losses say nothing; NaN where
+        one of the kinds is missing.
+    """
+    low, high = losses[~right], losses[right].sort().values
+    if not len(low) or not len(high):
+        return math.nan
+    above = len(high) - torch.searchsorted(high, low, right=True)
+    ties = torch.searchsorted(high, low, right=True) - torch.searchsorted(high, low)
+    return float((above + 0.5 * ties).double().mean() / len(high))
+
+
+def mean_overlap(losses: Tensor, right: Tensor, group: Tensor) -> float:
+    """The mean over groups of the overlap within each; groups of one kind alone are left out."""
+    sizes = torch.unique(group, return_counts=True)[1].tolist()
+    order = torch.argsort(group, stable=True)
+    parts = (torch.split(values[order], sizes) for values in (losses, right))
+    each = [overlap(*part) for part in zip(*parts, strict=True)]
+    each = [value for value in each if not math.isnan(value)]
+    return sum(each) / len(each) if each else math.nan
+
+
+class PersonalLossOverlap(Strategy):
+    """Probe: record how well losses tell wrong interactions from right ones, in all and per user.
+
+    For data of which it is known what is wrong. Each evaluation adds ``overlap_global``, how likely
+    a wrong training sample has a smaller loss than a right one, and ``overlap_personal``, the
+    same within one user, averaged over users: 0 is full separation, 1/2 none. Each update
+    adds ``train/right_share``, the share of right samples that it trained on.
+
+    Equation:
+        overlap = P(loss of a wrong sample < loss of a right one) + P(equal) / 2
+
+    Args:
+        right: column that is 1 for a right sample and 0 for a wrong one.
+        group: column whose equal values make a group, the user.
+
+    Needs:
+        An objective that gives the loss of each sample.
+
+    Source:
+        K. Zhang, Q. Cao, Y. Wu, F. Sun, H. Shen, X. Cheng, "Personalized Denoising Implicit
+        Feedback for Robust Recommender System", WWW 2025, arXiv 2502.00348, whose motivation it
+        measures; the measure is ours.
+    """
+
+    declares = Declares(probe=True, per_sample=True)
+
+    def __init__(self, right: str = "relevant", group: str = "user") -> None:
+        self.right = right
+        self.group = group
+
+    def model(self, model: nn.Module, context: Context) -> nn.Module:
+        """Leave the model; note where the samples are."""
+        self._context = context
+        return model
+
+    def objective(self, objective: nn.Module) -> nn.Module:
+        """Leave the objective; note what gives the losses."""
+        self._objective: Any = objective
+        return objective
+
+    def loss(self, batch: Batch, compute: Compute) -> Loss:
+        """The loss as it is, with the share of right samples among what is recorded."""
+        loss = compute(batch)
+        return Loss(loss.value, {**loss.logged, "right_share": self._right(batch).float().mean()})
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        """The overlaps of the training samples' losses."""
+        if self._context.data is None:  # the job is only being checked
+            return {"overlap_global": math.nan, "overlap_personal": math.nan}
+        losses, right, group = (
+            torch.cat(part) for part in zip(*self._seen(evaluation), strict=True)
+        )
+        return {
+            "overlap_global": overlap(losses, right),
+            "overlap_personal": mean_overlap(losses, right, group),
+        }
+
+    def _seen(self, evaluation: Evaluation) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Losses, kinds and groups of the training samples, on the CPU, a batch at a time."""
+        assert self._context.data is not None
+        seen = []
+        for rows in self._context.data.batches("train", 4096):
+            batch = {name: column.to(self._context.device) for name, column in rows.items()}
+            losses = self._objective.per_sample(evaluation.forward(batch), batch)
+            seen.append(
+                (losses.float().cpu(), self._right(batch).cpu(), rows[self.group].reshape(-1))
+            )
+        return seen
+
+    def _right(self, batch: Batch) -> Tensor:
+        if self.right not in batch:
+            raise ValueError(f"the data has no column {self.right!r}; it has {', '.join(batch)}")
+        return batch[self.right].reshape(-1) > 0.5
