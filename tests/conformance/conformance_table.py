@@ -2,121 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from conformance_jobs import (
+    ALDR,
+    AT_MAXIMUM,
+    BAGS,
+    CHOICES,
+    CODES,
+    DEGREES,
+    FULL_BATCH,
+    GPT,
+    GPT2,
+    INTERACTIONS,
+    LICENSE,
+    LINKS,
+    LOGITS,
+    SHAPES,
+    TEXT,
+    TOWERS,
+    VIEWS,
+    bags_of_three,
+    logits_of_two,
+    next_tokens,
+    scores_and_features,
+    two_scores,
+    two_views,
+)
 
 from trainwright.testing import IMAGES, Case, class_scores
 
 PACKAGE_OF = {"hf": "transformers", "graph_links": "networkx", "graph_nodes": "networkx"}
 """Plugin -> the package without which it cannot be checked."""
-
-_TEXT = {"files": str(Path(__file__).resolve().parents[2] / "LICENSE"), "length": 64}
-_GPT = {"dim": 12, "depth": 1, "heads": 2}
-_GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 12}
-_TOWERS = {"query": "bag_of_tokens", "dim": 6, "normalize": False}
-_AT_MAXIMUM = {"temperature": 1.0, "margin_in_q": True, "num_steps": 60, "eps": 0.0}
-
-BAGS = {
-    "data": {"source": {"name": "synthetic_bags", "options": {"num_bags": 30}}},
-    "objective": {"name": "aggregate_interpolating"},
-}
-_INTERACTIONS = {"num_users": 12, "num_items": 15, "num_liked": 7, "num_train": 6}
-CHOICES = {
-    "data": {
-        "source": {
-            "name": "synthetic_interactions",
-            "options": {**_INTERACTIONS, "noise_ratio": 0.4},
-        },
-        "transforms": ["random_negative"],
-    },
-    "model": {
-        "name": "two_tower",
-        "options": {"query": "embedding", "document": "embedding", "dim": 6, "normalize": False},
-        "inputs": {"query": "user", "document": "item"},
-    },
-    "objective": {"name": "bpr"},
-}
-ALDR = {"objective": {"name": "aldr_kl", "options": {"temperature": 1.0}}}
-TEXT = {
-    "data": {"source": {"name": "text", "options": _TEXT}},
-    "model": {"name": "gpt", "options": _GPT},
-    "objective": {"name": "causal_lm"},
-}
-SHAPES = {
-    "data": {
-        "source": {"name": "synthetic_shapes", "options": {"num_samples": 96, "image_size": 8}}
-    },
-    "model": {"name": "unet", "options": {"width": 4, "depth": 1}},
-}
-LINKS = {
-    "data": {"source": {"name": "graph_links"}, "batch_size": 64},
-    "model": {
-        "name": "two_tower",
-        "options": _TOWERS,
-        "inputs": {"query": "node_1", "document": "node_2"},
-    },
-    "objective": {"name": "bce_with_logits", "bind": {"input": "score"}},
-}
-VIEWS = {
-    "data": {"transforms": [{"name": "two_views", "transforms": ["gaussian_noise"]}]},
-    "model": {
-        "name": "two_tower",
-        "options": {"query": {"name": "mlp", "hidden": [17]}, "dim": 6},
-        "inputs": {"query": "view_1", "document": "view_2"},
-    },
-}
-CODES = {
-    "data": {"source": {"name": "synthetic_dictionary", "options": {"num_samples": 96}}},
-    "model": {"name": "sparse_autoencoder", "options": {"num_features": 40}},
-    "objective": {"name": "mse", "bind": {"input": "reconstruction", "target": "features"}},
-}
-DEGREES = {
-    "data": LINKS["data"],
-    "model": {"inputs": {"tokens": "node_1"}},
-    "objective": {"name": "bce_with_logits"},
-}
-
-FULL_BATCH = {
-    "data": {
-        "source": {
-            "name": "synthetic_classification",
-            "options": {"num_samples": 96, "num_features": 8, "num_classes": 2, "noise": 1.0},
-        },
-        "batch_size": 72,
-    },
-    "model": {"name": "mlp", "options": {"hidden": []}},
-    "optimizer": {"name": "sgd", "options": {"lr": 0.1}},
-    "training": {"epochs": 9},
-}
-
-
-def next_tokens(
-    size: int, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Scores of 5 tokens at 4 places, and the tokens that follow, some of which do not count."""
-    target = torch.randint(5, (size, 4), generator=generator)
-    target[::3, 2:] = -100
-    return {"logits": torch.randn(size, 4, 5, generator=generator)}, {"target": target}
-
-
-def two_views(size: int, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Embeddings of two views of each sample."""
-    query = torch.randn(size, 6, generator=generator)
-    noise = torch.randn(size, 6, generator=generator)
-    return {"query": query, "document": query + 0.5 * noise}, {}
-
-
-def scores_and_features(
-    size: int, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Scores of 5 classes and the 3 features they are made of, and the class of each sample."""
-    outputs, batch = class_scores()(size, generator)
-    return {**outputs, "embedding": torch.randn(size, 3, generator=generator)}, batch
-
 
 STRATEGIES = [
     Case(
@@ -184,46 +99,10 @@ STRATEGIES = [
     Case("strategies", "weight_distance"),
 ]
 
-
-def logits_of_two(
-    size: int, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Logits of a student as an output, and those of its teacher as a column."""
-    student, teacher = torch.randn(2, size, 5, generator=generator)
-    return {"logits": student}, {"teacher_logits": teacher}
-
-
-def bags_of_three(
-    size: int, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A prediction for each instance as an output; its bag and the bag's response as columns."""
-    prediction, response = torch.randn(2, size, generator=generator)
-    bag_id = torch.arange(size) // 3
-    return {"prediction": prediction}, {"bag_id": bag_id, "bag_target": response[bag_id]}
-
-
-def two_scores(
-    size: int, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Scores of chosen and of other items as outputs, and users as a column."""
-    first, second = torch.randn(2, size, 1, generator=generator)
-    return {"score": first, "negative_score": second}, {"user": torch.arange(size)}
-
-
-LOGITS: Mapping[str, Any] = {
-    "data": {
-        "source": {
-            "name": "synthetic_regression",
-            "options": {"num_samples": 96, "num_features": 8, "num_outputs": 4},
-        }
-    },
-    "objective": {"name": "mse", "bind": {"teacher_logits": "target"}},
-}
-
 OBJECTIVES = [
     Case("objectives", "aggregate_interpolating", {"rho": 0.3}, BAGS, inputs=bags_of_three),
     # Only at the inner maximum is the gradient, which leaves the temperature out, the loss's own.
-    Case("objectives", "aldr_kl", _AT_MAXIMUM, inputs=class_scores()),
+    Case("objectives", "aldr_kl", AT_MAXIMUM, inputs=class_scores()),
     Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "binary_kl_norm", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "bpr", job=CHOICES, inputs=two_scores),
@@ -250,10 +129,10 @@ MODELS = [
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
     Case("models", "embedding", job=DEGREES),
-    Case("models", "gpt", _GPT, TEXT),
-    Case("models", "hf", {"config": _GPT2}, TEXT),
+    Case("models", "gpt", GPT, TEXT),
+    Case("models", "hf", {"config": GPT2}, TEXT),
     Case("models", "sparse_autoencoder", {"num_features": 40}, CODES),
-    Case("models", "two_tower", _TOWERS, LINKS),
+    Case("models", "two_tower", TOWERS, LINKS),
     Case("models", "unet", {"width": 4, "depth": 1}, SHAPES),
     Case("models", "vit", {"patch": 4, "dim": 12, "depth": 1, "heads": 2}, IMAGES),
 ]
@@ -276,7 +155,7 @@ DATASETS = [
         {"num_bags": 30},
         {"objective": {"name": "mse", "bind": {"target": "bag_target"}}},
     ),
-    Case("datasets", "synthetic_interactions", _INTERACTIONS, CHOICES),
+    Case("datasets", "synthetic_interactions", INTERACTIONS, CHOICES),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
     Case(
         "datasets",
@@ -284,10 +163,11 @@ DATASETS = [
         {"dataset": "synthetic_regression"},
         {"objective": {"name": "mse"}},
     ),
-    Case("datasets", "text", _TEXT, TEXT),
+    Case("datasets", "text", LICENSE, TEXT),
 ]
 
 _WHERE = "no dataset has tokens without targets; on files it trains in tests/system/test_small_jobs"
+
 _ON_FILES = {"trains": _WHERE, "resumes": _WHERE}
 
 TRANSFORMS = [
