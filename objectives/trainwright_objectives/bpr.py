@@ -51,7 +51,8 @@ class Bpr(nn.Module):
         with a column ``negative``, which transform ``random_negative`` draws.
 
     Measured:
-        MEASURED_BPR
+        Forward and backward take 1.8 times those of ``bce_with_logits`` on as many scores (one busy
+        CPU core, batch 512, medians of 60 rounds in turn). A baseline: no effect is measured here.
 
     Source:
         S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme, "BPR: Bayesian Personalized

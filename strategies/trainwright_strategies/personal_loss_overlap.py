@@ -59,6 +59,12 @@ class PersonalLossOverlap(Strategy):
     Needs:
         An objective that gives the loss of each sample.
 
+    Measured:
+        An evaluation takes one more pass over the training samples. Generated interactions, three
+        random choices for ten right ones, 5 seeds, with 95 % intervals: 0.325 (0.319 to 0.332)
+        within users, 0.330 (0.323 to 0.337) in all, for these users are of one level; with
+        ``pld_resampling`` at temperature 0.5 0.248 (0.241 to 0.254) and 0.249 (0.243 to 0.254).
+
     Source:
         K. Zhang, Q. Cao, Y. Wu, F. Sun, H. Shen, X. Cheng, "Personalized Denoising Implicit
         Feedback for Robust Recommender System", WWW 2025, arXiv 2502.00348, whose motivation it

@@ -114,7 +114,7 @@ class PldResampling(Strategy):
     Args:
         pool_size: K, candidates of a pool, at least 1; 1 trains on the sample itself. Suggested: 5.
         temperature: above 0; large values choose uniformly, small ones the smallest loss.
-            Suggested: 0.1; 0.5 where the data is mostly clean.
+            Suggested: 0.1, the authors'; 0.5 did better below.
         warmup_epochs: epochs without pools at the start, at least 0. Suggested: 5.
         group: column whose equal values make a group: the user, client or annotator.
         shared: columns that all candidates of a pool take from the sample, so that only the
@@ -125,11 +125,18 @@ class PldResampling(Strategy):
     Needs:
         An objective that gives the loss of each sample; for items ``bpr`` with transform
         ``random_negative``. The training samples fit into the memory of each worker. Candidates
-        are seen as in evaluation, without augmentation. K - 1 scores per sample cost no backward
-        pass; the model is scored in training mode, its running statistics stay.
+        are seen as in evaluation, without augmentation. K scores per sample cost no backward pass;
+        the model is scored in training mode, its running statistics stay. A sample that comes twice
+        in an update meets the same pool.
 
     Measured:
-        MEASURED_PLD
+        A training step takes 1.6 to 2 times that without pools (matrix factorisation, batch 512,
+        pools of five, one busy CPU core). Generated interactions of 300 users with 200 items, three
+        random choices for ten right ones, ``two_tower`` of embeddings of length 16, AdamW, 40
+        epochs, 5 seeds, with 95 % intervals, against the same training without pools: recall of
+        liked items at 20 0.461 (0.445 to 0.476) without, 0.514 (0.483 to 0.544) at temperature 0.1,
+        0.548 (0.530 to 0.566) at 0.5; share of updates on right choices 0.769, 0.878, 0.841.
+        Where all choices are right, at 0.5: 0.640 (0.625 to 0.655), without 0.637 (0.615 to 0.660).
 
     Source:
         K. Zhang, Q. Cao, Y. Wu, F. Sun, H. Shen, X. Cheng, "Personalized Denoising Implicit
@@ -213,15 +220,14 @@ class PldResampling(Strategy):
         losses = score(self._taken(pools.flatten(), batch)).reshape(pools.shape)
         probabilities = selection_probabilities(losses, self.temperature).cpu()
         chosen = choose(probabilities, u[:, 0])
-        self._context.log({"pool_loss": losses.mean()})
         return self._taken(pools.gather(1, chosen.unsqueeze(1)).squeeze(1), batch)
 
     def _taken(self, rows: Tensor, batch: Batch) -> Batch:
-        """These rows of the training samples; shared columns are the batch's, once per pool."""
+        """These rows of the training samples; other columns are the batch's, once per pool."""
         repeats = len(rows) // len(batch["sample_id"])
         return {
             name: column.repeat_interleave(repeats, dim=0)
-            if name in self.shared
+            if name in self.shared or name not in self._columns
             else self._columns[name][rows].to(column)
             for name, column in batch.items()
         }
