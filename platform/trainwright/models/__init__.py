@@ -7,6 +7,7 @@ from trainwright.models.convnet import ConvNet
 from trainwright.models.embedding import Embedding
 from trainwright.models.gpt import GPT
 from trainwright.models.mlp import MLP
+from trainwright.models.residual_mlp import ResidualMLP
 from trainwright.models.resnet import ResNet
 from trainwright.models.sparse_autoencoder import SparseAutoencoder
 from trainwright.models.two_tower import TwoTower
@@ -20,6 +21,7 @@ __all__ = [
     "ConvNet",
     "Embedding",
     "ResNet",
+    "ResidualMLP",
     "SparseAutoencoder",
     "TwoTower",
     "UNet",

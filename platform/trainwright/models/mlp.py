@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 _Size = Annotated[int, Field(gt=0)]
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
@@ -50,7 +50,7 @@ class MLP(nn.Module):
             layers.append(nn.Linear(width, size, bias=bias))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(size))
-            layers.append(_ACTIVATIONS[activation]())
+            layers.append(ACTIVATIONS[activation]())
             if dropout:
                 layers.append(nn.Dropout(dropout))
             width = size

@@ -128,7 +128,7 @@ def assemble(
     streams = build_streams(strategies if construction.trains else {}, splits, plan, context)
     refuse_other_groups(terms, orders.group)
     refuse_scalars(job, module)
-    groups = apply_parameters(hooks, _groups(module))
+    groups = _grouped(module, strategies)
     optimizer = optimizer_of(job, base, plan, groups)
     factor = schedule_of(job, base, plan.schedule, timetable)
     options = [{key: v for key, v in group.items() if key != "params"} for group in groups]
@@ -166,6 +166,15 @@ def _wrapped(terms: WeightedSum, strategies: Mapping[str, Strategy]) -> nn.Modul
         with refusals(f"strategies.{index}", name):
             objective = apply_objective([strategies[name]], objective)
     return objective
+
+
+def _grouped(module: nn.Module, strategies: Mapping[str, Strategy]) -> list[ParameterGroup]:
+    """The optimizer's parameter groups, as the strategies leave them."""
+    groups = _groups(module)
+    for index, (name, strategy) in enumerate(strategies.items()):
+        with refusals(f"strategies.{index}", name):
+            groups = apply_parameters([strategy], groups)
+    return groups
 
 
 def _strategies(job: TrainJob, base: Path) -> dict[str, Strategy]:
@@ -250,7 +259,7 @@ def _objective(spec: PluginSpec, base: Path, facts: Mapping[str, Any], path: str
     return objective
 
 
-def _groups(module: TrainModule) -> list[ParameterGroup]:
+def _groups(module: nn.Module) -> list[ParameterGroup]:
     named = [
         (public_name(name), parameter)
         for name, parameter in module.named_parameters()

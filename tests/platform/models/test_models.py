@@ -6,12 +6,13 @@ from torch import nn
 from torch.nn import functional
 
 from trainwright.data.sources import digits
-from trainwright.models import MLP, ConvNet, ResNet, ViT
+from trainwright.models import MLP, ConvNet, ResidualMLP, ResNet, ViT
 
 BUILD = {
     "mlp": lambda: MLP(in_features=64, out_features=10),
     "mlp_norm": lambda: MLP(in_features=64, out_features=10, batch_norm=True, dropout=0.1),
     "linear": lambda: MLP(in_features=64, out_features=10, hidden=[]),
+    "residual_mlp": lambda: ResidualMLP(in_features=64, out_features=10, width=32),
     "resnet": lambda: ResNet(in_channels=1, out_features=10, depth=8, width=8),
     "convnet": lambda: ConvNet(in_channels=1, out_features=10, width=16),
     "convnet_plain": lambda: ConvNet(in_channels=1, out_features=10, width=16, batch_norm=False),
@@ -137,6 +138,19 @@ def test_mlp_without_biases_is_homogeneous() -> None:
     assert [name for name, _ in model.named_parameters() if "bias" in name] == []
     x = torch.randn(6, 8)
     torch.testing.assert_close(model(2 * x)["logits"], 2 * model(x)["logits"])
+
+
+def test_blocks_of_a_residual_mlp_add_to_their_input() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 8)
+    for skip in (True, False):
+        model = ResidualMLP(8, 3, width=6, depth=2, activation="tanh", skip=skip, bias=False)
+        stem, *blocks, head = (p.detach() for p in model.parameters())
+        h = x @ stem.T
+        for block in blocks:
+            h = (h if skip else 0) + h.tanh() @ block.T
+        torch.testing.assert_close(model(x)["logits"], h.tanh() @ head.T)
+        torch.testing.assert_close(model(x)["embedding"], h.tanh())
 
 
 def test_mlp_options_make_the_layers() -> None:

@@ -73,6 +73,11 @@ class Surgeon(Strategy):
         raise ValueError("no convolution to cut")
 
 
+class Grouping(Strategy):
+    def parameters(self, groups):
+        raise ValueError("a group too many")
+
+
 class Failing(Strategy):
     def loss(self, batch, compute):
         raise RuntimeError("of no use")
@@ -202,6 +207,8 @@ def test_scalars_that_no_worker_could_share_are_named_with_the_mend(tmp_path: Pa
 def test_strategies_that_do_not_fit(tmp_path: Path) -> None:
     text = _refusal(tmp_path, strategies=["own.py:Surgeon"])
     assert "strategies.0: own.py:Surgeon: no convolution to cut" in text
+    text = _refusal(tmp_path, strategies=["own.py:Grouping"])
+    assert "strategies.0: own.py:Grouping: a group too many" in text
     assert "RuntimeError: of no use (own.py:" in _refusal(tmp_path, strategies=["own.py:Failing"])
     assert "is not a strategy" in _refusal(tmp_path, strategies=["own.py:Broken"])
     text = _refusal(tmp_path, objective="own.py:NoReduction", strategies=["own.py:Weighing"])
