@@ -68,6 +68,7 @@ STRATEGIES = [
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
+    Case("strategies", "mup", job={"optimizer": {"name": "adamw", "options": {"lr": 0.1}}}),
     Case("strategies", "neural_collapse", {"targets": ["identity", "etf"]}),
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "output_scale"),
@@ -83,6 +84,7 @@ STRATEGIES = [
         {"allocation": "feature_choice", "k": 2, "warmup": 0.4, "aux": "aux_zipf", "weight": 0.5},
         CODES,
     ),
+    Case("strategies", "sharpness", {"every": 2, "iterations": 3}),
     Case("strategies", "softmax_collapse"),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
@@ -126,6 +128,7 @@ OBJECTIVES = [
 MODELS = [
     Case("models", "mlp", {"hidden": [17], "dropout": 0.1}),
     Case("models", "convnet", {"width": 4}, IMAGES),
+    Case("models", "residual_mlp", {"width": 9}),
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
     Case("models", "embedding", job=DEGREES),

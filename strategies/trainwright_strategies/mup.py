@@ -1,0 +1,273 @@
+"""Multipliers, initialisation and learning rates under which wide networks train as narrow ones."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainwright.strategy import Context, Declares, ParameterGroup, Plan, Strategy
+from trainwright_strategies.layers.replace import replace_modules
+from trainwright_strategies.layers.scaled_linear import ScaledLinear
+
+Mode = Literal["mup", "depth_mup", "ntp", "sp"]
+Role = Literal["input", "hidden", "output"]
+
+_NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.RMSNorm)
+_ADAM = ("adam", "adamw", "adamax", "nadam", "radam")
+
+
+@dataclass(frozen=True)
+class Parameterization:
+    """How one network of some width and depth is scaled.
+
+    Attributes:
+        mode: ``mup``, ``depth_mup`` or ``ntp``.
+        width: N, the inputs of the output layer.
+        depth: L, the number of hidden layers.
+        gamma0: output scale at the base width.
+        base_width: where gamma is gamma0.
+        gain: by which the activations are multiplied, so that they stay of order one.
+    """
+
+    mode: Mode
+    width: int
+    depth: int = 0
+    gamma0: float = 1.0
+    base_width: int = 1
+    gain: float = math.sqrt(2)
+
+    @property
+    def gamma(self) -> float:
+        """By how much the output is made smaller than its layer's 1 / sqrt(N)."""
+        if self.mode == "ntp":
+            return self.gamma0
+        return self.gamma0 * math.sqrt(self.width / self.base_width)
+
+    @property
+    def _branch(self) -> float:
+        return math.sqrt(max(self.depth, 1)) if self.mode == "depth_mup" else 1.0
+
+    def multiplier(self, role: Role, fan_in: int) -> float:
+        """Of the weights of a layer, which are drawn from N(0, 1)."""
+        if role == "input":
+            return 1 / math.sqrt(fan_in)
+        divisor = self._branch if role == "hidden" else self.gamma
+        return self.gain / (math.sqrt(fan_in) * divisor)
+
+    def rate(self, role: Role, kind: Literal["weight", "vector"], adam: bool) -> float:
+        """The factor of the learning rate of a layer's weights, or of its biases."""
+        if (role, kind) == ("output", "vector"):
+            return 1.0  # it stands behind the division by gamma
+        rate = 1.0 if adam else self.gamma**2
+        if (role, kind) == ("hidden", "vector"):
+            return rate / self._branch**2  # the changes of all blocks add up
+        if role == "hidden" and adam:
+            return math.sqrt(self.base_width / self.width) / self._branch
+        return rate
+
+
+def roles_of(model: nn.Module, declared: Mapping[str, Role]) -> dict[str, Role]:
+    """Which linear layers read the input, which give the output, and which stand between.
+
+    Args:
+        model: made of linear layers and norms.
+        declared: pattern of layers' names -> role; others: the first layer is the input's, the
+            last one the output's.
+
+    Raises:
+        ValueError: other layers have weights, or there is no layer of some needed role.
+    """
+    layers = [name for name, part in model.named_modules() if type(part) is nn.Linear]
+    others = {
+        type(part).__name__
+        for part in model.modules()
+        if list(part.parameters(recurse=False))
+        and type(part) is not nn.Linear
+        and not isinstance(part, _NORMS)
+    }
+    if others:
+        raise ValueError(
+            f"mup scales linear layers, and does not know how {', '.join(sorted(others))} "
+            "should be: use mlp or residual_mlp"
+        )
+    for pattern in declared:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            raise ValueError(f"roles: {pattern!r} fits none of {', '.join(layers)}")
+    found: dict[str, Role] = dict.fromkeys(layers, "hidden")
+    if layers:
+        found |= {layers[0]: "input", layers[-1]: "output"}
+    for pattern, role in declared.items():
+        found |= {name: role for name in layers if fnmatchcase(name, pattern)}
+    if not {"input", "output"} <= set(found.values()):
+        raise ValueError("the model must have an input and an output layer: give it a hidden one")
+    return found
+
+
+class Mup(Strategy):
+    """Keep the best learning rate whatever the width: maximal update parametrization (muP).
+
+    Multipliers, initial weights and learning rates are set so that features move equally much at
+    every width (``mup``) or at every width and depth of a residual network (``depth_mup``). The
+    rate that is best for a narrow network is then best for a wide one, and the sharpness along
+    training is the same. ``ntp``, the neural tangent parameterization, is the contrast: features
+    move less and less with the width.
+
+    Equation:
+        Every weight is drawn from N(0, 1), every bias 0. N: width, D: inputs, L: hidden layers.
+        h_1 = W_0 x / sqrt(D)
+        h_{l+1} = [h_l +] gain * W_l phi(h_l) / (sqrt(N) L^a)
+        f = gain * W phi(h) / (gamma sqrt(N))
+        gamma = gamma0 sqrt(N / base_width) in mup and depth_mup, gamma0 in ntp; a = 1/2 in
+        depth_mup, else 0. SGD: rate = lr * gamma^2. Adam: rate = lr, of hidden weights
+        lr * sqrt(base_width / N) / L^a. Rates of hidden biases are divided by L^(2a), that of
+        the output's bias is lr.
+
+    Args:
+        mode: ``mup``, ``depth_mup`` (for residual networks), ``ntp`` (SGD alone), or ``sp``,
+            which leaves the model and its rates as they are.
+        gamma0: output scale at the base width, above 0.
+        base_width: width at which the rate is that of ``ntp``, at least 1. Suggested: 1, as in
+            the paper; the width of the tuned network, to keep its rate.
+        gain: factor of the activations, above 0. Suggested: sqrt(2) for ReLU, 1 for tanh.
+        roles: pattern of layers' names -> ``input``, ``hidden`` or ``output``; null: the first
+            linear layer is the input's, the last one the output's.
+        keep_ratio: scale the rates that strategies before this one gave to their parameter
+            groups; otherwise those are refused.
+
+    Needs:
+        A model of linear layers, with norms if need be (``mlp``, ``residual_mlp``): convolutions,
+        embeddings and attention are refused. ``sgd`` or an Adam whose ``lr`` the job gives. Its
+        initial weights are drawn anew. Weight decay scales with the rates. An exported model
+        holds ordinary linear layers.
+
+    Measured:
+        Forward and backward take 1.1 times as long (widths 64 to 1,024, one CPU core, processor
+        time). Digits (257 images, elements standardised), squared
+        error, MLP of two hidden layers, full batch, lr 1, 161 updates, 5 seeds (95 % intervals):
+        the sharpness at widths 64 and 256 ends at 1.87 +- 0.12 and 1.99 +- 0.02, where 2 is the
+        limit; with ``ntp`` at 0.45 +- 0.08 and 0.58 +- 0.06. Loss 0.018 and 0.010, with ``ntp``
+        0.196 and 0.183. Of the rates 0.75, 3 and 8, after 40 updates 3 is best at both widths
+        and with every seed. Change of the features in the first step, widths 128 and 1,024, and
+        blocks 2 and 32 with ``depth_mup``, SGD and Adam: within a factor 1.5 and 2. Transfer of
+        a rate between depths, and on larger data, was not measured.
+
+    Source:
+        L. Noci, A. Meterez, T. Hofmann, A. Orvieto, "Why do Learning Rates Transfer? Reconciling
+        Optimization and Scaling Limits for Deep Learning", 2024, arXiv 2402.17457; rates of Adam
+        after G. Yang et al., "Tensor Programs V", 2022, arXiv 2203.03466, table 8, and its
+        depth after G. Yang, D. Yu, C. Zhu, S. Hayou, 2023, arXiv 2310.02244. There is no code of
+        the first paper.
+
+    Raises:
+        ValueError: an option is out of range, or the model or the optimizer is none of these.
+    """
+
+    declares = Declares(neutral={"mode": "sp"})
+
+    def __init__(
+        self,
+        mode: Mode = "mup",
+        gamma0: Annotated[float, Field(gt=0)] = 1.0,
+        base_width: Annotated[int, Field(ge=1)] = 1,
+        gain: Annotated[float, Field(gt=0)] = math.sqrt(2),
+        roles: Mapping[str, Role] | None = None,
+        keep_ratio: bool = False,
+    ) -> None:
+        if mode not in ("mup", "depth_mup", "ntp", "sp"):
+            raise ValueError(f"mode must be mup, depth_mup, ntp or sp, got {mode!r}")
+        for name, value in (("gamma0", gamma0), ("gain", gain)):
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+        if not isinstance(base_width, int) or isinstance(base_width, bool) or base_width < 1:
+            raise ValueError(f"base_width must be a whole number of at least 1, got {base_width!r}")
+        self.mode: Mode = mode
+        self.gamma0 = gamma0
+        self.base_width = base_width
+        self.gain = gain
+        self.roles = dict(roles or {})
+        self.keep_ratio = keep_ratio
+        self._rates: dict[Tensor, float] = {}
+
+    def plan(self, plan: Plan) -> Plan:
+        """Note optimizer and rate.
+
+        Raises:
+            ValueError: there is no rule for the optimizer, or the job gives no rate.
+        """
+        name = plan.optimizer_name.lower()
+        if self.mode != "sp":
+            known = ("sgd",) if self.mode == "ntp" else ("sgd", *_ADAM)
+            if name not in known:
+                raise ValueError(f"{self.mode} has rates for {', '.join(known)}, got {name}")
+            if "lr" not in plan.optimizer:
+                raise ValueError("the job must give optimizer.lr, which is scaled")
+            self._lr = float(plan.optimizer["lr"])
+        self._adam = name in _ADAM
+        return plan
+
+    def model(self, model: nn.Module, context: Context) -> nn.Module:
+        """Put multipliers into the linear layers.
+
+        Raises:
+            ValueError: the model has other layers, or one weight in two of them.
+        """
+        if self.mode == "sp":
+            return model
+        roles = roles_of(model, self.roles)
+        layers = {n: p for n, p in model.named_modules() if isinstance(p, nn.Linear)}
+        weights = [layer.weight for layer in layers.values()]
+        if len(set(weights)) < len(weights):
+            raise ValueError("two layers share one weight, which cannot have the scale of both")
+        scaling = self._scaling(layers, roles)
+        self._rates = {p: scaling.rate("hidden", "vector", self._adam) for p in model.parameters()}
+        replacements: dict[nn.Module, nn.Module] = {}
+        for name, role in roles.items():
+            layer = layers[name]
+            scaled = ScaledLinear(layer, scaling.multiplier(role, layer.in_features))
+            self._rates[scaled.weight] = scaling.rate(role, "weight", self._adam)
+            if scaled.bias is not None:
+                self._rates[scaled.bias] = scaling.rate(role, "vector", self._adam)
+            replacements[layer] = scaled
+        return replace_modules(model, replacements)
+
+    def _scaling(
+        self, layers: Mapping[str, nn.Linear], roles: Mapping[str, Role]
+    ) -> Parameterization:
+        width = next(layers[name].in_features for name, role in roles.items() if role == "output")
+        depth = sum(role == "hidden" for role in roles.values())
+        return Parameterization(self.mode, width, depth, self.gamma0, self.base_width, self.gain)
+
+    def parameters(self, groups: list[ParameterGroup]) -> list[ParameterGroup]:
+        """One group for each rate.
+
+        Raises:
+            ValueError: a group has a rate of its own, and ``keep_ratio`` is not set.
+        """
+        if self.mode == "sp":
+            return groups
+        found: list[ParameterGroup] = []
+        for group in groups:
+            if "lr" in group and not self.keep_ratio:
+                raise ValueError(
+                    "a parameter group has a learning rate of its own: set keep_ratio to scale it"
+                )
+            by_rate = defaultdict(list)
+            for name, parameter in group["params"]:
+                by_rate[self._rates.get(parameter, 1.0)].append((name, parameter))
+            base = group.get("lr", self._lr)
+            found += [
+                {**group, "params": named, "lr": factor * base} for factor, named in by_rate.items()
+            ]
+        return found
+
+    def export(self, model: nn.Module) -> nn.Module:
+        """Multiply the weights by their multipliers once and for all."""
+        scaled = [part for part in model.modules() if isinstance(part, ScaledLinear)]
+        return replace_modules(model, {layer: layer.folded() for layer in scaled})
