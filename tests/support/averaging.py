@@ -50,6 +50,19 @@ class RightAnswers(Strategy):
         return {"right": right, "samples": total}
 
 
+class FurtherPasses(Strategy):
+    """Run the model a second time on each batch; count what is run and what is to be counted."""
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        counts = torch.zeros(2, dtype=torch.float64)
+        for batch, outputs, counted in evaluation.passes():
+            again = evaluation.forward(batch)["logits"]
+            assert torch.equal(again, outputs["logits"])
+            counts += torch.tensor([1, len(again) * counted], dtype=torch.float64)
+        passes, samples = evaluation.sum(counts).tolist()
+        return {"passes": passes, "samples": samples}
+
+
 class Recalibration(Strategy):
     """Export with the batch-norm statistics of the training samples as the final weights see them.
 

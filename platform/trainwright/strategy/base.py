@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -143,10 +143,11 @@ class Strategy:
     where one is sane, and raise ``ValueError`` for what cannot work. The same strategy object is
     built on every worker; hooks run on all of them in the same order, and must do the same
     collectives everywhere. State that must survive a restart goes into ``state_dict``: tensors
-    and plain values, equal on all workers.
+    and plain values, equal on all workers. Where what it declares depends on its options, the
+    constructor sets ``self.declares`` to less than the class declares.
     """
 
-    declares: ClassVar[Declares] = Declares()
+    declares: Declares = Declares()
 
     def plan(self, plan: Plan) -> Plan:
         """Change the length, batch, rate or schedule of training; returns the plan to use."""

@@ -18,8 +18,9 @@ Predict = Callable[[Batch], Outputs]
 class Evaluation(Protocol):
     """The evaluation of one table, shared by the workers; the model is in evaluation mode.
 
-    Every worker must run the same number of forward passes. Gradients are off; a strategy that
-    needs them turns them on with ``torch.enable_grad()``.
+    Every worker must run the same number of forward passes: a strategy that runs some for each
+    batch goes through ``passes``. Gradients are off; a strategy that needs them turns them on with
+    ``torch.enable_grad()``.
 
     Attributes:
         split: ``validation`` or ``test``.
@@ -39,6 +40,10 @@ class Evaluation(Protocol):
         Raises:
             RunError: the job has no such split.
         """
+        ...
+
+    def passes(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs, bool]]:
+        """As ``batches``, equally many on each worker, and whether the batch is to be counted."""
         ...
 
     def forward(self, batch: Batch) -> Outputs:

@@ -45,6 +45,10 @@ class _Evaluation:
         self.split = split
 
     def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
+        passes = self.passes(split)
+        return ((batch, outputs) for batch, outputs, counts in passes if counts)
+
+    def passes(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs, bool]]:
         table = self._table if split is None else self._evaluator.table(split)
         return self._evaluator.passes(table)
 
@@ -99,8 +103,9 @@ class Evaluator:
         module.eval()
         try:
             with shared_statistics(module, settings.device):
-                for batch, outputs in self.passes(table):
-                    self._add(outputs, batch, sums)
+                for batch, outputs, counts in self.passes(table):
+                    if counts:
+                        self._add(outputs, batch, sums)
                 further = further_metrics(self._strategies, _Evaluation(self, table, prefix))
         finally:
             module.train(was_training)
@@ -128,13 +133,11 @@ class Evaluator:
         outputs: Outputs = self._engine.module(self._predict, self._engine.place(batch))
         return outputs
 
-    def passes(self, table: Table) -> Iterator[tuple[Batch, Outputs]]:
-        """This worker's batches with their outputs; each worker runs as many forward passes."""
+    def passes(self, table: Table) -> Iterator[tuple[Batch, Outputs, bool]]:
+        """This worker's batches with their outputs, and whether they count; as many on each."""
         for raw, counts in self._batches(table):
             batch = self._engine.place(raw)
-            outputs = self.forward(batch)
-            if counts:
-                yield batch, outputs
+            yield batch, self.forward(batch), counts
 
     def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
         """This worker's batches; the same number on each, extra ones marked as not counting."""

@@ -89,3 +89,18 @@ def test_conflicts_give_the_reason_and_the_way_out(order: tuple[str, str]) -> No
 
 def test_a_conflict_with_a_strategy_that_is_not_there() -> None:
     assert conflicts({"a": declaring(conflicts={"b": "no"})}) == []
+
+
+def test_options_may_make_a_strategy_declare_less_than_its_class() -> None:
+    class Optional(Strategy):
+        declares = Declares(per_sample=True)
+
+        def __init__(self, second: bool) -> None:
+            if second:
+                self.declares = dataclasses.replace(self.declares, second_backward=True)
+
+    stage_3 = dataclasses.replace(PLAIN, zero_stage=3)
+    assert check_strategies({"optional": Optional(second=False)}, stage_3) == []
+    (problem,) = check_strategies({"optional": Optional(second=True)}, stage_3)
+    assert problem.allowed == "0, 1, 2"
+    assert Optional(second=False).declares is Optional.declares

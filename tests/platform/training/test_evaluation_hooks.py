@@ -20,7 +20,9 @@ from trainwright.strategy import Evaluation, Strategy
 from trainwright.training.evaluate import Evaluator
 
 
-def _metrics(folder: str, stage: int | None, split: str = "train") -> dict[str, float]:
+def _metrics(
+    folder: str, stage: int | None, split: str = "train", further: bool = False
+) -> dict[str, float]:
     """Runs on every worker: the metrics of a short run."""
     import torch.distributed as dist
 
@@ -31,12 +33,14 @@ def _metrics(folder: str, stage: int | None, split: str = "train") -> dict[str, 
         "name": "hooks",
         "data": {
             "source": {"name": "synthetic_classification", "num_samples": 96, "noise": 3.0},
-            "validation": 0.27,
+            "validation": 0.32 if further else 0.27,
             "batch_size": 32,
         },
         "model": {"name": "mlp", "hidden": [16]},
         "objective": "cross_entropy",
-        "strategies": [
+        "strategies": [{"name": "averaging.py:FurtherPasses"}]
+        if further
+        else [
             {"name": "averaging.py:TestTimeAverage"},
             {"name": "averaging.py:RightAnswers", "split": split},
         ],
@@ -107,3 +111,10 @@ def test_a_split_without_samples(tmp_path: Path) -> None:
     (tmp_path / "averaging.py").write_bytes(Path(averaging.__file__).read_bytes())
     with pytest.raises(RunError, match="there are no samples of the split 'test' to evaluate"):
         _metrics(str(tmp_path), None, split="test")
+
+
+def test_passes_beside_those_of_evaluation_keep_step(two_workers: Any, tmp_path: Path) -> None:
+    """Of 31 samples in batches of 5 one worker has four batches and the other has three."""
+    (tmp_path / "averaging.py").write_bytes(Path(averaging.__file__).read_bytes())
+    for found in two_workers.run(_metrics, str(tmp_path), 3, "train", True):
+        assert (found["validation/passes"], found["validation/samples"]) == (8, 31)
