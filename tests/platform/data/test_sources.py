@@ -73,6 +73,17 @@ def test_modular_arithmetic(operation: str, sign: int) -> None:
     assert y.equal((a + sign * b if sign else a * b) % 5)
 
 
+def test_digits_of_some_classes_can_be_rare() -> None:
+    part = sources.digits(start=1, step=2)
+    rare = sources.digits(start=1, step=2, per_class=[20] * 5 + [3] * 5)
+    assert rare.tensors["target"].bincount().tolist() == [20] * 5 + [3] * 5
+    seven = part.tensors["image"][part.tensors["target"] == 7]
+    assert rare.tensors["image"][rare.tensors["target"] == 7].equal(seven[:3])
+    assert sources.digits([3, 8], per_class=[4, 6]).tensors["target"].bincount().tolist() == [4, 6]
+    with pytest.raises(ValueError, match=r"one number for each of 10 classes, got \[5\]"):
+        sources.digits(per_class=[5])
+
+
 SYNTHETIC = [
     sources.synthetic_classification,
     sources.synthetic_regression,

@@ -17,6 +17,7 @@ def digits(
     classes: list[Annotated[int, Field(ge=0, le=9)]] | None = None,
     start: Annotated[int, Field(ge=0)] = 0,
     step: Annotated[int, Field(gt=0)] = 1,
+    per_class: list[Annotated[int, Field(gt=0)]] | None = None,
 ) -> Table:
     """1797 images of handwritten digits, 1 x 8 x 8 in [0, 1], in 10 classes.
 
@@ -28,9 +29,10 @@ def digits(
             0, 1, ... in this order.
         start: first of these images to take.
         step: take each so-manieth from there, so that another source can have the others.
+        per_class: take at most so many of those of each class, in the order of the classes.
 
     Raises:
-        ValueError: fewer than two digits are named, or one twice.
+        ValueError: fewer than two digits are named, or one twice, or ``per_class`` is not as long.
     """
     from sklearn.datasets import load_digits
 
@@ -42,10 +44,22 @@ def digits(
         kept = np.isin(target, classes)
         place = np.array([classes.index(d) if d in classes else -1 for d in range(10)])
         images, target = images[kept], place[target[kept]]
-    part = slice(start, None, step)
+    part = np.arange(start, len(target), step)
+    if per_class is not None:
+        part = part[_first_of_each(target[part], per_class, len(classes or range(10)))]
     return Table.from_arrays(
         {"image": images[part], "target": target[part]}, {"image": "image", "target": "class"}
     )
+
+
+def _first_of_each(target: Any, per_class: list[int], num_classes: int) -> Any:
+    """The rows of the first samples of every class."""
+    if len(per_class) != num_classes:
+        raise ValueError(
+            f"per_class must hold one number for each of {num_classes} classes, got {per_class}"
+        )
+    rows = [np.flatnonzero(target == k)[:most] for k, most in enumerate(per_class)]
+    return np.sort(np.concatenate(rows))
 
 
 def breast_cancer() -> Table:
