@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwright.testing import class_scores
+from trainwright.testing import IMAGES, class_scores
 
 LICENSE = {"files": str(Path(__file__).resolve().parents[2] / "LICENSE"), "length": 64}
 
@@ -103,6 +103,8 @@ FULL_BATCH = {
     "training": {"epochs": 9},
 }
 
+ATTACK = {"eps": 0.3, "steps": 2, "clip": None}
+
 
 def next_tokens(
     size: int, generator: torch.Generator
@@ -151,6 +153,15 @@ def two_scores(
     """Scores of chosen and of other items as outputs, and users as a column."""
     first, second = torch.randn(2, size, 1, generator=generator)
     return {"score": first, "negative_score": second}, {"user": torch.arange(size)}
+
+
+def attacked_scores(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of clean and of perturbed inputs as outputs, and the class of each sample."""
+    outputs, batch = class_scores()(size, generator)
+    noise = torch.randn(size, 5, generator=generator)
+    return {**outputs, "adv_logits": outputs["logits"] + noise}, batch
 
 
 LOGITS: Mapping[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conformance_jobs import (
     ALDR,
     AT_MAXIMUM,
+    ATTACK,
     BAGS,
     CHOICES,
     CODES,
@@ -20,6 +21,7 @@ from conformance_jobs import (
     TEXT,
     TOWERS,
     VIEWS,
+    attacked_scores,
     bags_of_three,
     logits_of_two,
     next_tokens,
@@ -34,6 +36,7 @@ PACKAGE_OF = {"hf": "transformers", "graph_links": "networkx", "graph_nodes": "n
 """Plugin -> the package without which it cannot be checked."""
 
 STRATEGIES = [
+    Case("strategies", "adv_comp_sum", ATTACK, {"objective": {"name": "smooth_adv_comp_sum"}}),
     Case(
         "strategies",
         "batch_perceptron",
@@ -76,6 +79,7 @@ STRATEGIES = [
     Case("strategies", "personal_loss_overlap", job=CHOICES),
     Case("strategies", "pld_resampling", {"pool_size": 3, "warmup_epochs": 1}, CHOICES),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
+    Case("strategies", "robust_accuracy", ATTACK),
     Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
     Case(
@@ -115,9 +119,11 @@ OBJECTIVES = [
         inputs=next_tokens,
         exempt={"averages_its_samples": "it is a mean over tokens, and samples differ in length"},
     ),
+    Case("objectives", "comp_sum", {"tau": 1.5, "temperature": 2.0}, inputs=class_scores()),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "ldr_kl", inputs=class_scores()),
+    Case("objectives", "smooth_adv_comp_sum", {"tau": 0.5}, inputs=attacked_scores),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
     Case("objectives", "stablemax_cross_entropy", {"ignore_index": 4}, inputs=class_scores()),
     # With stop_gradient its gradient is, as it should be, not that of its value.

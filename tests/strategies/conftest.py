@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Compute, Context, Loss, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, wrap_loss
+from trainwright.strategy.step import LossFunction
+from trainwright.training.differentiation import input_gradient
 
 
 class PlainCompute:
@@ -39,6 +41,14 @@ class PlainCompute:
     ) -> Tensor:
         return self.objective.per_sample(self.forward(batch) if outputs is None else outputs, batch)
 
+    def input_gradient(
+        self,
+        batch: Mapping[str, Tensor],
+        columns: Sequence[str],
+        loss: LossFunction | None = None,
+    ) -> dict[str, Tensor]:
+        return input_gradient(loss or self, batch, columns)
+
 
 class Training:
     """A model with strategies around it: what the platform builds, in one process."""
@@ -53,6 +63,8 @@ class Training:
         self.objective = apply_objective(strategies, WeightedSum(terms))
         self.plain = PlainCompute(self.model, self.objective)
         self.compute: Compute = wrap_loss(strategies, self.plain)
+        for strategy in strategies:
+            strategy.begin(self.context)
 
     def gradient(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of ``batch`` and a copy of the gradient of every parameter."""
