@@ -44,6 +44,7 @@ STRATEGIES = [
         exempt={"learns": "it starts at zero, where its loss is smallest"},
     ),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
+    Case("strategies", "done_at", ATTACK),
     Case(
         "strategies",
         "dual_head_distillation",
@@ -122,6 +123,7 @@ OBJECTIVES = [
     Case("objectives", "comp_sum", {"tau": 1.5, "temperature": 2.0}, inputs=class_scores()),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
+    Case("objectives", "kl_dro", {"temperature": 0.5, "eta": 1.0}, inputs=class_scores()),
     Case("objectives", "ldr_kl", inputs=class_scores()),
     Case("objectives", "smooth_adv_comp_sum", {"tau": 0.5}, inputs=attacked_scores),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
