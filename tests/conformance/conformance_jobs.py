@@ -103,6 +103,11 @@ FULL_BATCH = {
     "training": {"epochs": 9},
 }
 
+HELD = {
+    **IMAGES,
+    "data": {**IMAGES["data"], "sources": {"held": {"source": IMAGES["data"]["source"]}}},
+}
+
 ATTACK = {"eps": 0.3, "steps": 2, "clip": None}
 
 
