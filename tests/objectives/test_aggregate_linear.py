@@ -57,8 +57,9 @@ def test_linear_models_reach_the_closed_form(rho: float) -> None:
 def test_the_instance_level_shrinks_and_the_bag_level_does_not() -> None:
     x, _, response, theta = linear_data(50_000, 4, 3, 0.0)
     for rho, factor in ((0.0, 1.0), (0.5, 0.4), (1.0, 0.25)):
-        ratio = closed_form(x, response, rho) / theta
-        torch.testing.assert_close(ratio, torch.full_like(ratio, factor), atol=0.02, rtol=0)
+        found = closed_form(x, response, rho)
+        assert (found @ theta).item() == pytest.approx(factor, abs=0.01)
+        torch.testing.assert_close(found, factor * theta, atol=0.01, rtol=0)
 
 
 def test_in_between_is_best_for_a_linear_model() -> None:

@@ -22,17 +22,17 @@ class RandomNegative:
     evaluation always the same one.
     """
 
-    def __init__(self, user: str = "user", item: str = "item", name: str = "negative") -> None:
+    def __init__(self, user: str = "user", item: str = "item", negative: str = "negative") -> None:
         """Choose the columns.
 
         Args:
             user: tokens or classes: who chose.
             item: tokens or classes: what was chosen.
-            name: of the new column.
+            negative: name of the new column.
         """
         self.user = user
         self.item = item
-        self.name = name
+        self.negative = negative
         self._gaps = torch.zeros(0, 0, dtype=torch.int64)
 
     def bind(self, columns: Mapping[str, Column]) -> None:
@@ -45,8 +45,8 @@ class RandomNegative:
             require_column(name, columns, _KINDS).num_classes or 0
             for name in (self.user, self.item)
         ]
-        if self.name in columns:
-            raise ValueError(f"there is a column {self.name!r} already")
+        if self.negative in columns:
+            raise ValueError(f"there is a column {self.negative!r} already")
         self._num_users, self._num_items = sizes
 
     def fit(self, table: Table) -> None:
@@ -71,7 +71,7 @@ class RandomNegative:
 
     def new_columns(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
         """The negatives: of the same kind as the items."""
-        return {self.name: columns[self.item]}
+        return {self.negative: columns[self.item]}
 
     def __call__(self, batch: Batch, context: TransformContext) -> Batch:
         """The batch with a negative for each row."""
@@ -81,7 +81,7 @@ class RandomNegative:
         number = (lasting.uniform(batch).double() * num_free).long()
         negative = number + (gaps <= number[:, None]).sum(dim=1)
         item = batch[self.item]
-        return {**batch, self.name: negative.to(item.dtype).reshape(item.shape)}
+        return {**batch, self.negative: negative.to(item.dtype).reshape(item.shape)}
 
     def state_dict(self) -> dict[str, Any]:
         """What each user chose."""
