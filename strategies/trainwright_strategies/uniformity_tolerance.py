@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright.strategy import Context, Declares, Evaluation, Outputs, Strategy
+from trainwright_strategies.all_rows import all_rows
 
 COLLAPSED = 0.05
 """Uniformity below which all embeddings are as good as one point."""
@@ -164,16 +165,11 @@ class UniformityTolerance(Strategy):
         names = [self.output] if self.second is None else [self.output, self.second]
         own = [
             torch.cat(
-                [*(self._unit(outputs, name) for name in names), batch[self.target][:, None]], 1
+                [*(self._unit(o, name) for name in names), b[self.target][:, None].double()], 1
             )
-            for batch, outputs in evaluation.batches()
+            for b, o in evaluation.batches()
         ]
-        device = self._context.device
-        # A worker without samples of its own learns from the others how wide a row is.
-        widest = torch.tensor([[own[0].shape[1] if own else 0]], device=device)
-        width = int(self._context.gather(widest).max())
-        none = torch.zeros(0, width, dtype=torch.float64, device=device)
-        rows = self._context.gather(torch.cat([none, *own]))
+        rows = all_rows(self._context, own)
         vectors = rows[:, :-1].float().chunk(len(names), dim=1)
         return vectors[0], vectors[1] if self.second is not None else None, rows[:, -1].long()
 

@@ -90,6 +90,20 @@ DEGREES = {
     "objective": {"name": "bce_with_logits"},
 }
 
+_RETRIEVAL = {"source": {"name": "synthetic_retrieval", "options": {"num_labels": 96}}}
+
+LABELS = {"data": _RETRIEVAL, "model": {"name": "mlp", "inputs": {"x": "query_features"}}}
+
+PAIRS = {
+    "data": _RETRIEVAL,
+    "model": {
+        "name": "two_tower",
+        "options": {"query": {"name": "mlp", "hidden": [17]}, "dim": 6},
+        "inputs": {"query": "query_features", "document": "document_features"},
+    },
+    "objective": {"name": "decoupled_softmax", "options": {"in_batch": True}},
+}
+
 FULL_BATCH = {
     "data": {
         "source": {
@@ -125,6 +139,16 @@ def two_views(size: int, generator: torch.Generator) -> tuple[dict[str, Tensor],
     query = torch.randn(size, 6, generator=generator)
     noise = torch.randn(size, 6, generator=generator)
     return {"query": query, "document": query + 0.5 * noise}, {}
+
+
+def label_sets(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of 9 labels, and up to 3 different positives of each sample; some have none."""
+    target = torch.rand(size, 9, generator=generator).argsort(dim=1)[:, :3]
+    target[::3, 1:] = -100
+    target[::6] = -100
+    return {"logits": torch.randn(size, 9, generator=generator)}, {"target": target}
 
 
 def scores_and_features(

@@ -15,15 +15,18 @@ from conformance_jobs import (
     GPT2,
     HELD,
     INTERACTIONS,
+    LABELS,
     LICENSE,
     LINKS,
     LOGITS,
+    PAIRS,
     SHAPES,
     TEXT,
     TOWERS,
     VIEWS,
     attacked_scores,
     bags_of_three,
+    label_sets,
     logits_of_two,
     next_tokens,
     scores_and_features,
@@ -99,6 +102,7 @@ STRATEGIES = [
     ),
     Case("strategies", "sharpness", {"every": 2, "iterations": 3}),
     Case("strategies", "softmax_collapse"),
+    Case("strategies", "retrieval_probe", {"temperature": 0.1}, PAIRS),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
         "strategies",
@@ -131,6 +135,7 @@ OBJECTIVES = [
     Case("objectives", "comp_sum", {"tau": 1.5, "temperature": 2.0}, inputs=class_scores()),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "correctness_aware_calibration", inputs=class_scores()),
+    Case("objectives", "decoupled_softmax", job=LABELS, inputs=label_sets),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "kl_dro", {"temperature": 0.5, "eta": 1.0}, inputs=class_scores()),
     Case("objectives", "ldr_kl", inputs=class_scores()),
@@ -139,6 +144,7 @@ OBJECTIVES = [
     Case("objectives", "stablemax_cross_entropy", {"ignore_index": 4}, inputs=class_scores()),
     # With stop_gradient its gradient is, as it should be, not that of its value.
     Case("objectives", "groco", {"num_negatives": 4, "stop_gradient": False}, VIEWS, two_views),
+    Case("objectives", "soft_topk", {"k": 2, "num_iterations": 64}, LABELS, label_sets),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
 
@@ -176,6 +182,12 @@ DATASETS = [
         {"objective": {"name": "mse", "bind": {"target": "bag_target"}}},
     ),
     Case("datasets", "synthetic_interactions", INTERACTIONS, CHOICES),
+    Case(
+        "datasets",
+        "synthetic_retrieval",
+        {"num_labels": 96},
+        {**LABELS, "objective": {"name": "decoupled_softmax"}},
+    ),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
     Case(
         "datasets",

@@ -1,0 +1,122 @@
+"""How high queries rank the documents that belong to them: a probe of two towers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.strategy import Batch, Context, Declares, Evaluation, Outputs, Strategy
+from trainwright_objectives.label_scores import first_of_each
+from trainwright_strategies.all_rows import all_rows
+
+
+def retrieval_sums(scores: Tensor, positive: Tensor, own: Tensor, k: int) -> Tensor:
+    """What the measures are made of, added up over queries.
+
+    Args:
+        scores: of queries for all documents, shape (B, N).
+        positive: which documents belong to a query, boolean, shape (B, N).
+        own: the document of the query's own row, shape (B,).
+        k: length of the list in which positives are counted.
+
+    Returns:
+        float64, shape (4,): queries whose first document belongs to them; recall in the first k
+        documents; queries whose first document is their own; the softmax probability of their own.
+    """
+    best = scores.topk(min(k, scores.shape[1]), dim=1).indices
+    hits = positive.gather(1, best).double()
+    recall = hits.sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+    probability = scores.double().softmax(dim=1).gather(1, own[:, None])
+    first = best[:, 0]
+    sums = [hits[:, 0].sum(), recall.sum(), (first == own).sum().double(), probability.sum()]
+    return torch.stack(sums)
+
+
+class RetrievalProbe(Strategy):
+    """Probe: how high queries rank the documents that belong to them.
+
+    At each evaluation every query of the split is compared with all its documents, each label's
+    once, whatever the batches and workers: ``precision_at_1``, ``recall_at_k``, and of the document
+    in a query's own row ``own_at_1`` and ``own_probability``.
+
+    Equation:
+        precision_at_1 = share of queries whose first document is a positive; recall_at_k = mean
+        share of a query's positives among its first k documents; own_at_1 = share of queries whose
+        first document is that of their row; own_probability = its mean softmax probability,
+        scores divided by ``temperature``.
+
+    Args:
+        k: length of the list in which positives are counted, at least 1.
+        temperature: above 0; as in the loss.
+        query: name of the model's output for queries.
+        document: the same for documents.
+        target: column with the labels of a query's positives, padded with -100.
+        label: column with the label of a row's document.
+
+    Needs:
+        Model ``two_tower``, or one with such outputs. Memory for the embeddings of the split's
+        documents on every worker.
+
+    Raises:
+        ValueError: an option is out of range, or the model lacks an output.
+    """
+
+    declares = Declares(probe=True)
+
+    def __init__(
+        self,
+        k: int = 5,
+        temperature: float = 1.0,
+        query: str = "query",
+        document: str = "document",
+        target: str = "target",
+        label: str = "label",
+    ) -> None:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k!r}")
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        self.k = k
+        self.temperature = temperature
+        self.query = query
+        self.document = document
+        self.target = target
+        self.label = label
+
+    def model(self, model: nn.Module, context: Context) -> nn.Module:
+        """The model as it is; the context is for the evaluations, which come before ``begin``."""
+        self._context = context
+        return model
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        """Rank all documents of the split for each of its queries."""
+        queries: list[tuple[Tensor, Tensor, Tensor]] = []
+        documents: list[Tensor] = []
+        for batch, outputs in evaluation.batches():
+            label = batch[self.label].flatten()
+            queries.append((self._output(outputs, self.query), self._positives(batch), label))
+            document = self._output(outputs, self.document)
+            documents.append(torch.cat([document, label[:, None].double()], dim=1))
+        rows = all_rows(self._context, documents)
+        labels, first = first_of_each(rows[:, -1].long())
+        pool = rows[first, :-1].float()
+        sums = torch.zeros(5, dtype=torch.float64, device=rows.device)
+        for vectors, positives, label in queries:
+            scores = vectors @ pool.T / self.temperature
+            positive = (positives[:, :, None] == labels).any(dim=1)
+            found = retrieval_sums(scores, positive, torch.searchsorted(labels, label), self.k)
+            sums += torch.cat([found, found.new_full((1,), len(vectors))])
+        *found_sums, count = evaluation.sum(sums).tolist()
+        names = ("precision_at_1", f"recall_at_{self.k}", "own_at_1", "own_probability")
+        return {n: s / count for n, s in zip(names, found_sums, strict=True)}
+
+    def _positives(self, batch: Batch) -> Tensor:
+        return batch[self.target].reshape(len(batch[self.target]), -1)
+
+    def _output(self, outputs: Outputs, name: str) -> Tensor:
+        if name not in outputs:
+            raise ValueError(f"the model has no output {name!r}; it gives {', '.join(outputs)}")
+        return outputs[name].float()
