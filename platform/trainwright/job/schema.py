@@ -24,6 +24,8 @@ _PLUGINS: dict[tuple[str, str], tuple[str, str]] = {
     ("DataSpec", "transforms"): ("PluginSpec", "transforms"),
     ("DataSpec", "source"): ("PluginSpec", "datasets"),
     ("HeldOut", "source"): ("PluginSpec", "datasets"),
+    ("NamedSource", "source"): ("PluginSpec", "datasets"),
+    ("NamedSource", "transforms"): ("PluginSpec", "transforms"),
 }
 """(section, key) -> model of the plugin there, and its group."""
 
@@ -137,11 +139,15 @@ def _accept_short_forms(definitions: dict[str, Any]) -> None:
 
 
 def _accept_bases(definitions: dict[str, Any]) -> None:
-    """A comparison holds a training job or the path of one; an empty variant needs no braces."""
+    """A comparison holds another job or its path; an empty variant needs no braces."""
     properties = definitions["CompareJob"]["properties"]
     properties["base"] = {
         "description": properties["base"]["description"],
-        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/TrainJob"}],
+        "anyOf": [
+            {"type": "string"},
+            {"$ref": "#/$defs/TrainJob"},
+            {"$ref": "#/$defs/ProcedureJob"},
+        ],
     }
     properties["variants"]["additionalProperties"] = {"type": ["object", "null"]}
 
