@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -56,9 +57,9 @@ class EvoPress(Procedure):
     fittest.
 
     Equation:
-        fitness(c) = mean over samples of KL(p_whole || p_c), less is better
-        child = parent after f level switches, f = min of two draws from {1, 2, 3}; a switch is
-        one unit a level down, another of its group a level up, so that the budget is kept.
+        fitness(c) = mean over samples of KL(p_whole || p_c); less is better.
+        A child is the parent after f level switches, f = min of two draws from {1, 2, 3}; a
+        switch is one unit a level down, one of its group a level up, which keeps the budget.
         Stage j measures all that are left on ``num_samples[j]`` fresh training samples and keeps
         ``survivors[j]``; the parent takes part in the last.
 
@@ -89,7 +90,11 @@ class EvoPress(Procedure):
         is pruned or rounded is so without correction of the other weights (SparseGPT, GPTQ).
 
     Measured:
-        MEASURED
+        Digits, MLP of 9 hidden layers of 64 with batch normalisation (accuracy .96), half of the
+        hidden weights pruned, 5 seeds, validation: divergence .83 uniform, .47 random search with
+        as many measurements, .41 evolution, lower than both with every seed; accuracy .70, .86,
+        .88 (95 % intervals +- .07, .02, .01). The default search, up to 1,260 measurements on
+        64 or 512 samples, took 2.4 s (one CPU core, shared).
 
     Source:
         O. Sieberling, D. Kuznedelev, E. Kurtic, D. Alistarh, "EvoPress: Towards Optimal Dynamic
@@ -208,7 +213,7 @@ class EvoPress(Procedure):
 
 
 def _refuse_stages(survivors: Sequence[int], samples: Sequence[int], offspring: int) -> None:
-    falling = all(after < before for before, after in zip(survivors, survivors[1:], strict=False))
+    falling = all(after < before for before, after in pairwise(survivors))
     if not survivors or len(survivors) != len(samples):
         raise ValueError(
             f"survivors and num_samples must have one number for each stage, got {list(survivors)} "

@@ -227,8 +227,8 @@ class TopoSwaps(Procedure):
             best["evaluations"] = sum(one["evaluations"] for one in found)
             return best
         order = context.step("start", first_order, self.start, search.moments)
-        found_there: dict[str, Any] = context.step("search", best_of, search, [order])
-        return found_there
+        only: dict[str, Any] = context.step("search", best_of, search, [order])
+        return only
 
 
 def first_order(start: Start, moments: Matrix) -> list[int]:

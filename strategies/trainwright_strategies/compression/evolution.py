@@ -124,9 +124,8 @@ class Stages:
                 better.
         """
         left, found = list(children), [0.0]
-        for stage, (count, samples) in enumerate(
-            zip(self.survivors, self.num_samples, strict=True)
-        ):
+        planned = zip(self.survivors, self.num_samples, strict=True)
+        for stage, (count, samples) in enumerate(planned):
             is_last = stage == len(self.survivors) - 1
             if is_last and parent is not None and parent not in left:
                 left.append(parent)

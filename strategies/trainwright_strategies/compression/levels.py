@@ -37,7 +37,8 @@ def kl_divergence(whole: Tensor, compressed: Tensor) -> Tensor:
     dtype = torch.promote_types(whole.dtype, torch.float32)
     p = whole.to(dtype).log_softmax(-1)
     q = compressed.to(dtype).log_softmax(-1)
-    return (p.exp() * (p - q)).sum(-1).mean()
+    divergences: Tensor = (p.exp() * (p - q)).sum(-1)
+    return divergences.mean()
 
 
 def quantized(weight: Tensor, bits: int) -> Tensor:
@@ -50,7 +51,8 @@ def quantized(weight: Tensor, bits: int) -> Tensor:
         return (rows.sign() * rows.abs().mean(1, keepdim=True)).view_as(weight)
     largest = 2 ** (bits - 1) - 1
     scale = (rows.abs().amax(1, keepdim=True) / largest).clamp_min(torch.finfo(rows.dtype).tiny)
-    return ((rows / scale).round().clamp(-largest, largest) * scale).view_as(weight)
+    rounded: Tensor = (rows / scale).round().clamp(-largest, largest) * scale
+    return rounded.view_as(weight)
 
 
 def pruned(weight: Tensor, count: int) -> Tensor:
@@ -195,11 +197,11 @@ class Workbench:
 
     def set(self, point: Point) -> nn.Module:
         """The model at a point; the same object each time."""
-        for (name, unit), level in zip(self.units.items(), point, strict=True):
+        for name, level in zip(self.units, point, strict=True):
             if self._compression.kind == "drop":
                 self._kept[name] = level == 1
             else:
-                unit.weight.data.copy_(self._compressed(name, level))  # type: ignore[union-attr]
+                self._layers[name].weight.data.copy_(self._compressed(name, level))
         return self.model
 
     @torch.no_grad()
