@@ -211,8 +211,19 @@ class DoneAt(Strategy):
             weights = (batch[EXPONENT].double() - self._log_u.to(batch[EXPONENT].device)).exp()
             batch = {**batch, WEIGHT: weights.float() * batch.get(WEIGHT, 1.0)}
         elif self.attack.eps > 0:  # a job is being checked, or a loss asked for beside training
-            self.attack.check(batch[self._name(batch)])
+            return self._checked(batch, compute)
         return self._with_implicit(batch, compute) if CURVATURE in batch else compute(batch)
+
+    def _checked(self, batch: Batch, compute: Compute) -> Loss:
+        name = self._name(batch)
+        self.attack.check(batch[name])
+        x = batch[name].detach().requires_grad_()
+        loss = compute({**batch, name: x})
+        if loss.value.requires_grad:  # otherwise it is only evaluated
+            (slope,) = torch.autograd.grad(loss.value, x, retain_graph=True, allow_unused=True)
+            if slope is None:
+                raise ValueError(f"the loss does not depend on {name!r}: name an input by 'column'")
+        return loss
 
     def _with_implicit(self, batch: Batch, compute: Compute) -> Loss:
         """The loss, whose gradient also counts that the perturbation follows the model."""

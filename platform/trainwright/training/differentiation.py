@@ -36,7 +36,8 @@ def input_gradient(
     """The gradient of ``len(batch) * loss(batch)`` by columns; parameters get none.
 
     Raises:
-        ValueError: a column is missing or does not hold floating-point numbers.
+        ValueError: a column is missing, does not hold floating-point numbers, or is one that the
+            loss does not depend on.
     """
     for name in columns:
         if name not in batch or not batch[name].is_floating_point():
@@ -48,11 +49,20 @@ def input_gradient(
     leaves = {name: batch[name].detach().clone().requires_grad_() for name in columns}
     value = scalar_of(loss({**batch, **leaves}))
     size = len(next(iter(batch.values())))
-    gradients = torch.autograd.grad(value * (size * scale), list(leaves.values()))
-    return {
-        name: gradient / scale if scale != 1.0 else gradient
-        for name, gradient in zip(leaves, gradients, strict=True)
-    }
+    inputs = list(leaves.values())
+    found = dict(
+        zip(
+            leaves,
+            torch.autograd.grad(value * (size * scale), inputs, allow_unused=True),
+            strict=True,
+        )
+    )
+    gradients = {name: gradient for name, gradient in found.items() if gradient is not None}
+    if unused := set(found) - set(gradients):
+        raise ValueError(f"the loss does not depend on column {sorted(unused)[0]!r}")
+    if scale == 1.0:
+        return gradients
+    return {name: gradient / scale for name, gradient in gradients.items()}
 
 
 @contextmanager
