@@ -149,6 +149,7 @@ class DoneAt(Strategy):
         self.implicit = implicit
         self.column = column
         self._log_u = torch.tensor(torch.nan, dtype=torch.float64)
+        self._has_attacked = False
         if implicit:
             self.declares = replace(self.declares, second_backward=True)
 
@@ -160,6 +161,7 @@ class DoneAt(Strategy):
         """The batch with perturbed inputs, and their losses over the temperature."""
         if self.attack.eps == 0 and self.temperature is None:
             return batch
+        self._has_attacked = True
         name = self._name(batch)
         clean = batch[name]
         attacked = {**batch, name: self._attacked(step, batch, name)}
@@ -210,7 +212,7 @@ class DoneAt(Strategy):
         if EXPONENT in batch:
             weights = (batch[EXPONENT].double() - self._log_u.to(batch[EXPONENT].device)).exp()
             batch = {**batch, WEIGHT: weights.float() * batch.get(WEIGHT, 1.0)}
-        elif self.attack.eps > 0:  # a job is being checked, or a loss asked for beside training
+        elif self.attack.eps > 0 and not self._has_attacked:  # a job is being checked
             return self._checked(batch, compute)
         return self._with_implicit(batch, compute) if CURVATURE in batch else compute(batch)
 
