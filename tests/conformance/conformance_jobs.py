@@ -59,6 +59,13 @@ SHAPES = {
     "model": {"name": "unet", "options": {"width": 4, "depth": 1}},
 }
 
+RINGS: Mapping[str, Any] = {
+    "data": {
+        "source": {"name": "synthetic_rings", "options": {"num_samples": 96, "image_size": 16}}
+    },
+    "model": {"name": "unet", "options": {"width": 4, "depth": 1}},
+    "objective": {"name": "betti_matching", "options": {"betti_weight": 0.0}},
+}
 LINKS = {
     "data": {"source": {"name": "graph_links"}, "batch_size": 64},
     "model": {
@@ -123,6 +130,12 @@ HELD = {
 }
 
 ATTACK = {"eps": 0.3, "steps": 2, "clip": None}
+
+
+def masks(size: int, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Scores of each pixel of a small image, and which pixels are inside."""
+    target = torch.randn(size, 4, 5, generator=generator) > 0
+    return {"logits": torch.randn(size, 1, 4, 5, generator=generator)}, {"target": target}
 
 
 def next_tokens(

@@ -20,6 +20,7 @@ from conformance_jobs import (
     LINKS,
     LOGITS,
     PAIRS,
+    RINGS,
     SHAPES,
     TEXT,
     TOWERS,
@@ -28,6 +29,7 @@ from conformance_jobs import (
     bags_of_three,
     label_sets,
     logits_of_two,
+    masks,
     next_tokens,
     scores_and_features,
     two_scores,
@@ -54,6 +56,7 @@ STRATEGIES = [
         HELD,
     ),
     Case("strategies", "calibration_report", {"n_bins": 5}),
+    Case("strategies", "betti_matching_error", job=RINGS),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
     Case("strategies", "done_at", ATTACK),
     Case(
@@ -90,6 +93,14 @@ STRATEGIES = [
     Case("strategies", "perp_grad"),
     Case("strategies", "personal_loss_overlap", job=CHOICES),
     Case("strategies", "pld_resampling", {"pool_size": 3, "warmup_epochs": 1}, CHOICES),
+    Case(
+        "strategies",
+        "pretraining",
+        {
+            "objective": {"name": "cross_entropy", "options": {"label_smoothing": 0.1}},
+            "epochs": 1,
+        },
+    ),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "robust_accuracy", ATTACK),
     Case("strategies", "sample_temperature", job=ALDR),
@@ -122,6 +133,7 @@ OBJECTIVES = [
     Case("objectives", "aggregate_interpolating", {"rho": 0.3}, BAGS, inputs=bags_of_three),
     # Only at the inner maximum is the gradient, which leaves the temperature out, the loss's own.
     Case("objectives", "aldr_kl", AT_MAXIMUM, inputs=class_scores()),
+    Case("objectives", "betti_matching", job=RINGS, inputs=masks),
     Case("objectives", "binary_kl", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "binary_kl_norm", job=LOGITS, inputs=logits_of_two),
     Case("objectives", "bpr", job=CHOICES, inputs=two_scores),
@@ -188,6 +200,7 @@ DATASETS = [
         {"num_labels": 96},
         {**LABELS, "objective": {"name": "decoupled_softmax"}},
     ),
+    Case("datasets", "synthetic_rings", {"num_samples": 96, "image_size": 16}, RINGS),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
     Case(
         "datasets",

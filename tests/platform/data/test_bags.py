@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy import ndimage
 
 from trainwright.data.heldout import held_out_groups
 from trainwright.data.loading import load_splits
@@ -17,6 +18,7 @@ from trainwright.data.sources import (
     synthetic_bags,
     synthetic_classification,
     synthetic_regression,
+    synthetic_rings,
     synthetic_sets,
     synthetic_shapes,
 )
@@ -83,7 +85,7 @@ def test_sets_are_padded_and_show_their_class() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [synthetic_bags, synthetic_sets, synthetic_shapes],
+    [synthetic_bags, synthetic_rings, synthetic_sets, synthetic_shapes],
 )
 def test_generated_data_is_a_function_of_its_options(make) -> None:
     assert make().fingerprint() == make().fingerprint()
@@ -110,6 +112,21 @@ def test_shapes_by_hand() -> None:
         assert height == width
         filled = int((label > 0).sum())
         assert (filled == height * width) if index % 2 else (filled < height * width)
+
+
+def test_rings_by_hand() -> None:
+    """As many holes as rings, which may cross; what is dim is on a ring."""
+    table = synthetic_rings(num_samples=60, noise=0.0)
+    image, mask = table.tensors["image"][:, 0], table.tensors["target"]
+    assert table.columns["target"].kind == "mask"
+    for index, (picture, ring) in enumerate(zip(image, mask, strict=True)):
+        ground = np.pad(~ring.numpy(), 1, constant_values=True)
+        holes = ndimage.label(ground, np.ones((3, 3)))[1] - 1
+        assert holes == 1 if index % 2 == 0 else holes >= 1
+        assert not ring[[0, -1]].any()
+        assert not ring[:, [0, -1]].any()
+        assert picture[~ring].mean() < 0.15 < 0.5 < picture[ring].mean() < 0.9
+        assert 0.05 < picture[ring].min() < 0.45
 
 
 def groups_of(folder: Path, values: pa.Array, **changes):

