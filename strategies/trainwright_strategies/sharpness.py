@@ -21,6 +21,7 @@ from trainwright.strategy import (
     Step,
     Strategy,
 )
+from trainwright_strategies.rate_ratios import rate_ratios
 
 Product = Callable[[Gradient], Gradient]
 """A symmetric matrix times a vector."""
@@ -161,9 +162,7 @@ class Sharpness(Strategy):
 
     def parameters(self, groups: list[ParameterGroup]) -> list[ParameterGroup]:
         """Note the rate of each parameter over that of the job."""
-        own = [group["lr"] for group in groups if "lr" in group]
-        base = self._lr or next(iter(own), 1.0)
-        self._ratios = [float(group.get("lr", base) / base) for group in groups]
+        self._ratios = rate_ratios(groups, self._lr)
         self._ratio_of = {
             name: ratio
             for group, ratio in zip(groups, self._ratios, strict=True)

@@ -89,6 +89,7 @@ STRATEGIES = [
     Case("strategies", "mup", job={"optimizer": {"name": "adamw", "options": {"lr": 0.1}}}),
     Case("strategies", "neural_collapse", {"targets": ["identity", "etf"]}),
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
+    Case("strategies", "ntk_spectrum", {"every": 2, "num_samples": 4}),
     Case("strategies", "output_scale"),
     Case("strategies", "perp_grad"),
     Case("strategies", "personal_loss_overlap", job=CHOICES),
