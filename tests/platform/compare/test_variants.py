@@ -220,6 +220,17 @@ class TestMistakes:
         (problem,) = caught.value.problems
         assert (problem.path, problem.nearest) == ("expect.0", "validation/loss")
 
+    def test_a_placebo_may_lack_what_its_method_would_record(self, tmp_path: Path) -> None:
+        text = (
+            HEAD
+            + "  m: {strategies: [output_scale]}\nexpect: ['mean(strategy/scale, VARIANT) > 0']\n"
+        )
+        method = load(text.replace("VARIANT", "m"), tmp_path)
+        assert make_plan(method, placebo=True).lines
+        baseline = load(text.replace("VARIANT", "baseline"), tmp_path)
+        with pytest.raises(InputError, match="will record no such quantity"):
+            make_plan(baseline, placebo=True)
+
 
 @pytest.mark.usefixtures("base")
 class TestNames:
