@@ -80,9 +80,12 @@ def z_loss(
     """
     _check_options(a, b, eps, reduction)
     _check_inputs(logits, target)
-    argument = a * (b - target_z_score(logits, target, eps))
-    losses = -functional.logsigmoid(-argument) / a  # softplus without its linear shortcut
-    return reduced(losses, reduction)
+    return reduced(_of_z_score(target_z_score(logits, target, eps), a, b), reduction)
+
+
+def _of_z_score(z: Tensor, a: float, b: float) -> Tensor:
+    """Softplus without its linear shortcut."""
+    return -functional.logsigmoid(-a * (b - z)) / a
 
 
 def _check_options(a: float, b: float, eps: float | None, reduction: str) -> None:
@@ -130,6 +133,7 @@ class ZLoss(nn.Module):
     Needs:
         ``logits`` of shape (N, D) with D at least 3, and ``target``, class indices of shape (N,).
         Columns of padding (a vocabulary rounded up) must be cut off: they enter mean and variance.
+        With very many classes the strategy ``spherical_output`` trains without the outputs.
 
     Measured:
         Forward and backward take 2.2, 1.8 and 1.3 times those of torch's cross-entropy with 10,
@@ -175,6 +179,28 @@ class ZLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits`` (N, D) against class indices ``target`` (N,)."""
         return z_loss(logits, target, self.a, self.b, self.eps, self.reduction)
+
+    def of_statistics(
+        self, target: Tensor, total: Tensor, squares: Tensor, num_classes: int
+    ) -> Tensor:
+        """The loss of each sample from three numbers, which is all it depends on.
+
+        Args:
+            target: output of the target class, shape (N,). All in float64: the variance is a
+                difference of them.
+            total: sum of the outputs, shape (N,).
+            squares: sum of their squares, shape (N,).
+            num_classes: D, how many outputs there are.
+
+        Raises:
+            ValueError: there are fewer than three outputs.
+        """
+        if num_classes < 3:
+            raise ValueError(f"the Z-loss needs at least 3 outputs, got {num_classes}")
+        mean = total / num_classes
+        variance = (squares / num_classes - mean.square()).clamp(min=0)
+        eps = 1e-12 if self.eps is None else self.eps
+        return _of_z_score((target - mean) / (variance + eps).sqrt(), self.a, self.b)
 
     def extra_repr(self) -> str:
         """The options that shape the loss, for ``print(objective)``."""

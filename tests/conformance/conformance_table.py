@@ -115,6 +115,11 @@ STRATEGIES = [
     Case("strategies", "sharpness", {"every": 2, "iterations": 3}),
     Case("strategies", "softmax_collapse"),
     Case("strategies", "retrieval_probe", {"temperature": 0.1}, PAIRS),
+    Case(
+        "strategies",
+        "spherical_output",
+        job={"objective": {"name": "z_loss"}, "optimizer": {"name": "sgd", "lr": 0.1}},
+    ),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case(
         "strategies",

@@ -1,0 +1,180 @@
+"""The output layer without outputs in training: against a loop with the ordinary layer."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import trainwright
+from trainwright.engine import EngineSettings, NamedModel, TrainModule
+from trainwright.engine.local import LocalEngine
+from trainwright.errors import InputError
+from trainwright.models import MLP
+from trainwright.objective import Term, WeightedSum
+from trainwright.strategy import Context, Plan, Strategy
+from trainwright.training.feed import Update
+from trainwright.training.update import Updater
+from trainwright_objectives.z_loss import ZLoss, z_loss
+from trainwright_strategies.spherical_output import SphericalOutput
+
+STEPS, SIZE, RATE, CLASSES = 8, 18, 0.5, 11
+
+
+def batch(index: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(index)
+    x = torch.randn(SIZE, 5, generator=generator)
+    return {"x": x, "label": torch.randint(CLASSES, (SIZE,), generator=generator)}
+
+
+class Case:
+    """An updater over a small model, and a copy of what it began with."""
+
+    def __init__(self, *outer: Strategy, weight: float = 1.0) -> None:
+        torch.manual_seed(0)
+        context = Context(seed=0)
+        self.model: nn.Module = MLP(5, CLASSES, [8], activation="tanh")
+        self.began = copy.deepcopy(self.model)
+        self.strategy = SphericalOutput()
+        self.model = self.strategy.model(self.model, context)
+        terms = WeightedSum([Term(ZLoss(2.0, 1.0), "z", weight, bind={"target": "label"})])
+        module = TrainModule(NamedModel(self.model), self.strategy.objective(terms))
+        optimizer = torch.optim.SGD(module.parameters(), lr=RATE)
+        engine = LocalEngine(module, optimizer, EngineSettings())
+        self.updater = Updater(engine, terms, [*outer, self.strategy])
+        module.train()
+
+    def train(self, micro: int = SIZE) -> None:
+        for index in range(STEPS):
+            parts = [
+                {name: column[low : low + micro] for name, column in batch(index).items()}
+                for low in range(0, SIZE, micro)
+            ]
+            # Rates fall, as a schedule makes them.
+            rate = RATE / (1 + index)
+            for group in self.updater.engine.param_groups:
+                group["lr"] = rate
+            self.updater(Update(index, 0, SIZE, parts, (0, SIZE)), [rate])
+
+
+def written_out(model: nn.Module, weight: float = 1.0) -> dict[str, Tensor]:
+    """Plain SGD on all weights, with all outputs, in float64."""
+    model = model.double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    for index in range(STEPS):
+        optimizer.param_groups[0]["lr"] = RATE / (1 + index)
+        optimizer.zero_grad()
+        logits = model(batch(index)["x"].double())["logits"]
+        (weight * z_loss(logits, batch(index)["label"], 2.0, 1.0)).backward()
+        optimizer.step()
+    return model.state_dict()
+
+
+class Weighing(Strategy):
+    """Asks for the loss of each sample."""
+
+    def loss(self, batch: Any, compute: Any) -> Any:
+        from trainwright.strategy import Loss
+
+        return Loss(compute.per_sample(batch).mean())
+
+
+@pytest.mark.parametrize(
+    ("outer", "micro", "weight"), [([], SIZE, 1.0), ([], 7, 0.3), ([Weighing()], 7, 1.0)]
+)
+def test_training_is_that_of_the_ordinary_layer(
+    outer: list[Strategy], micro: int, weight: float
+) -> None:
+    case = Case(*outer, weight=weight)
+    case.train(micro)
+    exported = case.strategy.export(copy.deepcopy(case.model))
+    wanted = written_out(copy.deepcopy(case.began), weight)
+    assert exported.state_dict().keys() == wanted.keys()
+    for name, value in exported.state_dict().items():
+        torch.testing.assert_close(value.double(), wanted[name], rtol=1e-5, atol=1e-5)
+        assert (value - case.began.state_dict()[name]).abs().max() > 1e-2
+
+
+def test_evaluation_gives_the_outputs_of_the_exported_model() -> None:
+    case = Case()
+    case.train()
+    exported = case.strategy.export(copy.deepcopy(case.model)).eval()
+    case.model.eval()
+    x = batch(9)["x"]
+    torch.testing.assert_close(case.model(x)["logits"], exported(x)["logits"])
+    assert 0 < case.strategy.evaluate(None)["gram_error"] < 1e-12
+
+
+class Given(Strategy):
+    """Computes the gradient itself."""
+
+    def step(self, step: Any, take: Any) -> None:
+        step.set_gradient(step.gradient())
+        step.update()
+
+
+def test_a_gradient_from_elsewhere_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="found no backward pass in this update"):
+        Case(Given()).train()
+
+
+SGD = Plan(1, None, 8, None, {"lr": 1.0}, {}, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer_name": "adamw"}, "plain SGD, got the optimizer adamw"),
+        ({"optimizer": {"lr": 1.0, "momentum": 0.9}}, "plain SGD, got momentum: 0.9"),
+        ({"optimizer": {"weight_decay": 1e-4}}, "plain SGD, got weight_decay: 0.0001"),
+        ({"max_grad_norm": 1.0}, "cannot be clipped, got max_grad_norm: 1.0"),
+    ],
+)
+def test_refused_plans(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SphericalOutput().plan(Plan(**{**vars(SGD), **changes}))
+    assert SphericalOutput().plan(SGD) is SGD
+
+
+def test_refused_objectives_and_models() -> None:
+    strategy = SphericalOutput()
+    term = Term(ZLoss(), "z")
+    for terms in ([Term(nn.CrossEntropyLoss(), "ce")], [term, term]):
+        with pytest.raises(ValueError, match="must be a single spherical loss"):
+            strategy.objective(WeightedSum(terms))
+    with pytest.raises(ValueError, match="must average over samples"):
+        strategy.objective(WeightedSum([Term(ZLoss(reduction="sum"), "z")]))
+    with pytest.raises(ValueError, match=r"no nn\.Linear as its classifier"):
+        strategy.model(nn.Conv1d(1, 1, 1), Context(seed=0))
+    with pytest.raises(ValueError, match="max_condition must be a number of at least 1"):
+        SphericalOutput(max_condition=0.5)
+
+
+def test_a_model_that_goes_on_after_its_last_linear_layer(training: Any) -> None:
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.Softmax(1))
+    run = training(model, ZLoss(), SphericalOutput())
+    with pytest.raises(ValueError, match="must be what the model's last linear layer gives"):
+        run.compute({"x": torch.randn(3, 5), "target": torch.zeros(3, dtype=torch.long)})
+
+
+def test_a_job_with_another_optimizer_is_told_before_training(tmp_path: Path) -> None:
+    job = {
+        "name": "spherical",
+        "data": {"source": "wine", "validation": 0.2, "transforms": ["standardize"]},
+        "model": "mlp",
+        "objective": "z_loss",
+        "strategies": ["spherical_output"],
+        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9},
+        "training": {"epochs": 2},
+        "cluster": {"workers": 0},
+        "tracking": {"enabled": False},
+        "storage": str(tmp_path),
+    }
+    with pytest.raises(InputError, match=r"plain SGD, got momentum: 0\.9"):
+        trainwright.validate(job)
+    result = trainwright.run({**job, "optimizer": {"name": "sgd", "lr": 0.1}})
+    assert result.metrics["validation/gram_error"] < 1e-10
