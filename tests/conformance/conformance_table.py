@@ -104,6 +104,7 @@ STRATEGIES = [
     ),
     Case("strategies", "regime_adaptation", {"base_batch_size": 12}),
     Case("strategies", "robust_accuracy", ATTACK),
+    Case("strategies", "retrieval_probe", {"temperature": 0.1}, PAIRS),
     Case("strategies", "sample_temperature", job=ALDR),
     Case("strategies", "separation", job=FULL_BATCH),
     Case(
@@ -155,13 +156,13 @@ OBJECTIVES = [
     Case("objectives", "correctness_aware_calibration", inputs=class_scores()),
     Case("objectives", "decoupled_softmax", job=LABELS, inputs=label_sets),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
+    # With stop_gradient its gradient is, as it should be, not that of its value.
+    Case("objectives", "groco", {"num_negatives": 4, "stop_gradient": False}, VIEWS, two_views),
     Case("objectives", "kl_dro", {"temperature": 0.5, "eta": 1.0}, inputs=class_scores()),
     Case("objectives", "ldr_kl", inputs=class_scores()),
     Case("objectives", "smooth_adv_comp_sum", {"tau": 0.5}, inputs=attacked_scores),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
     Case("objectives", "stablemax_cross_entropy", {"ignore_index": 4}, inputs=class_scores()),
-    # With stop_gradient its gradient is, as it should be, not that of its value.
-    Case("objectives", "groco", {"num_negatives": 4, "stop_gradient": False}, VIEWS, two_views),
     Case("objectives", "soft_topk", {"k": 2, "num_iterations": 64}, LABELS, label_sets),
     Case("objectives", "z_loss", inputs=class_scores()),
 ]
