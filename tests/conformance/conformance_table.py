@@ -115,7 +115,6 @@ STRATEGIES = [
     ),
     Case("strategies", "sharpness", {"every": 2, "iterations": 3}),
     Case("strategies", "softmax_collapse"),
-    Case("strategies", "retrieval_probe", {"temperature": 0.1}, PAIRS),
     Case(
         "strategies",
         "spherical_output",
