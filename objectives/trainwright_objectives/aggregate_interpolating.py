@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.precision import at_least_float32
+
 Base = Literal["squared", "bce", "ce", "poisson"]
 Aggregate = Literal["mean", "sum"]
 Weighting = Literal["bag", "instance"]
@@ -158,8 +160,7 @@ def bag_losses(
 
 def _aligned(prediction: Tensor, target: Tensor, size: int, base: Base) -> tuple[Tensor, Tensor]:
     """Both in float32 at least, without a last dimension of 1, and refused if they do not fit."""
-    if prediction.dtype in (torch.float16, torch.bfloat16):
-        prediction = prediction.float()
+    prediction = at_least_float32(prediction)
     target = target.to(prediction.dtype)
     prediction, target = (x.squeeze(1) if x.shape[1:] == (1,) else x for x in (prediction, target))
     if len(prediction) != size or prediction.shape[1:] != target.shape[1:]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from trainwright_objectives.barcode_matching import Matching, match
 from trainwright_objectives.cubical_persistence import Construction, Floats, Ints
+from trainwright_objectives.precision import at_least_float32
 
 Reduction = Literal["mean", "sum", "none"]
 Levels = Literal["superlevel", "sublevel", "bothlevel"]
@@ -251,8 +252,7 @@ def probabilities(logits: Tensor, activation: Activation) -> Tensor:
             "logits must have shape (B, C, H, W) with at least 2 x 2 pixels, "
             f"got {tuple(logits.shape)}"
         )
-    if logits.dtype.itemsize < 4:
-        logits = logits.float()
+    logits = at_least_float32(logits)
     if activation == "softmax":
         values = functional.softmax(logits, dim=1)
     else:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.classes import Reduction, check_reduction, reduced
+from trainwright_objectives.precision import at_least_float32
 
 
 def bpr(score: Tensor, negative_score: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -33,7 +34,7 @@ def bpr(score: Tensor, negative_score: Tensor, reduction: Reduction = "mean") ->
             "a score and a negative score of shape (N,) or (N, 1) are needed, got "
             f"{tuple(score.shape)} and {tuple(negative_score.shape)}"
         )
-    ahead = score.float() - negative_score.float() if score.itemsize < 4 else score - negative_score
+    ahead = at_least_float32(score) - at_least_float32(negative_score)
     return reduced(-functional.logsigmoid(ahead), reduction)
 
 

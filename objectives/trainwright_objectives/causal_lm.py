@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.classes import Reduction, check_reduction
+from trainwright_objectives.precision import at_least_float32
 
 
 def causal_lm(
@@ -39,8 +40,7 @@ def causal_lm(
     """
     _check_options(label_smoothing, reduction)
     _check_inputs(logits, target)
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     losses = _cross_entropy(logits, target, ignore_index, label_smoothing)
     if reduction == "sum":
         return losses.sum()

@@ -15,6 +15,7 @@ from trainwright_objectives.classes import (
     of_target,
     reduced,
 )
+from trainwright_objectives.precision import at_least_float32
 
 
 def comp_sum(
@@ -47,8 +48,7 @@ def comp_sum(
     """
     check_options(tau, temperature, reduction)
     check_inputs(logits, target)
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     log_p = of_target(functional.log_softmax(logits / temperature, dim=1), target)
     # expm1 keeps the digits that 1 - p ** (tau - 1) would lose near tau = 1 and near p = 1.
     losses = -log_p if tau == 1 else torch.expm1((tau - 1) * log_p) / (1 - tau)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.precision import at_least_float32
+
 Form = Literal["softmax", "simple"]
 
 _FORMS = ("softmax", "simple")
@@ -96,7 +98,7 @@ def unit_rows(vectors: Tensor, name: str, normalize: bool) -> Tensor:
         ValueError: a row holds what is no finite number, or without ``normalize`` has another
             length than 1.
     """
-    vectors = vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
+    vectors = at_least_float32(vectors)
     norms = vectors.detach().norm(dim=1)
     if not normalize:
         worst = float((norms - 1).abs().max()) if len(norms) else 0.0

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from trainwright_objectives.classes import Reduction, check_reduction, reduced
+from trainwright_objectives.precision import at_least_float32
 
 RowLosses = Callable[[Tensor, Tensor, float], Tensor]
 """(student logits, teacher logits, temperature) -> the loss of each sample, shape (N,)."""
 
 
-def at_least_float32(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+def logits_of_both(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both in the student's type, half precision raised to float32; the teacher gets no gradient.
 
     Raises:
@@ -24,7 +25,7 @@ def at_least_float32(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
             "the logits of student and teacher must have the same shape (N, C), got "
             f"{tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    student = student if student.dtype.itemsize >= 4 else student.float()
+    student = at_least_float32(student)
     return student, teacher.detach().to(student)
 
 
@@ -53,7 +54,7 @@ class Distillation(nn.Module):
 
     def forward(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """The loss of ``logits`` (N, C) against ``teacher_logits`` (N, C)."""
-        student, teacher = at_least_float32(logits, teacher_logits)
+        student, teacher = logits_of_both(logits, teacher_logits)
         return reduced(self._row_losses(student, teacher, self.temperature), self.reduction)
 
     def extra_repr(self) -> str:

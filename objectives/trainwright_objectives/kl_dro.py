@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.precision import at_least_float32
 
 
 def log_mean_exp(x: Tensor) -> Tensor:
@@ -135,8 +136,7 @@ class KlDro(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The loss of ``logits`` (B, D) against class indices (B,), and the largest weight."""
         check_class_indices(logits, target, "KL-DRO loss")
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
+        logits = at_least_float32(logits)
         losses = functional.cross_entropy(logits, target, reduction="none")
         exponents = losses / self.temperature
         now = log_mean_exp(exponents)

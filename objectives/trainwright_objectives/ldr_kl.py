@@ -16,6 +16,7 @@ from trainwright_objectives.classes import (
     of_target,
     reduced,
 )
+from trainwright_objectives.precision import at_least_float32
 
 Normalize = Literal["none", "l1", "softplus"]
 
@@ -34,8 +35,7 @@ def normalized(logits: Tensor, normalize: Normalize) -> Tensor:
     Returns:
         Shape (N, D), in float32 for half-precision logits.
     """
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     if normalize == "none":
         return logits
     # softplus without its linear shortcut

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainwright_objectives.classes import Reduction, of_target, reduced
 from trainwright_objectives.comp_sum import check_inputs, check_options, comp_sum
+from trainwright_objectives.precision import at_least_float32
 
 
 def margin_shift(logits: Tensor, adv_logits: Tensor, target: Tensor) -> Tensor:
@@ -36,8 +37,7 @@ def margin_shift(logits: Tensor, adv_logits: Tensor, target: Tensor) -> Tensor:
             f"adv_logits must have the shape of logits, {tuple(logits.shape)}, "
             f"got {tuple(adv_logits.shape)}"
         )
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits, adv_logits = logits.float(), adv_logits.float()
+    logits, adv_logits = at_least_float32(logits), at_least_float32(adv_logits)
     change = adv_logits - logits
     # The target's own entry is 0 and adds nothing to the norm.
     change = of_target(change, target).unsqueeze(1) - change

@@ -8,6 +8,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.precision import at_least_float32
+
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -41,8 +43,7 @@ def ufm_mse(
     """
     _check_options(feature_decay, reduction)
     _check_inputs(logits, target, embedding)
-    if logits.dtype.itemsize < 4:
-        logits, embedding = logits.float(), embedding.float()
+    logits, embedding = at_least_float32(logits), at_least_float32(embedding)
     if not target.is_floating_point():
         target = functional.one_hot(target.long(), logits.shape[1])
     errors = (logits - target.to(logits)).square().sum(dim=1)

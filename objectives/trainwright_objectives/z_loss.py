@@ -15,6 +15,7 @@ from trainwright_objectives.classes import (
     of_target,
     reduced,
 )
+from trainwright_objectives.precision import at_least_float32
 
 
 def target_z_score(logits: Tensor, target: Tensor, eps: float | None = None) -> Tensor:
@@ -36,8 +37,7 @@ def target_z_score(logits: Tensor, target: Tensor, eps: float | None = None) -> 
     Raises:
         ValueError: a target is not in [0, D).
     """
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
+    logits = at_least_float32(logits)
     if eps is None:
         eps = 1e-12 if logits.dtype == torch.float64 else 1e-8
     # Nearby floats subtract exactly, and a shift common to a row changes neither value nor

@@ -46,11 +46,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Case:
     """An updater over a small student, and a copy of what it began with."""
 
-    def __init__(self, weights: str, **options: Any) -> None:
+    def __init__(self, weights: str, model: nn.Module | None = None, **options: Any) -> None:
         torch.manual_seed(1)
         context = Context(seed=0, facts=FACTS)
         self.strategy = DualHeadDistillation(teacher, teacher_weights=weights, **options)
-        self.model = self.strategy.model(MLP(6, 4, [7], activation="tanh"), context)
+        model = MLP(6, 4, [7], activation="tanh") if model is None else model
+        self.model = self.strategy.model(model, context)
         self.began = copy.deepcopy(self.model)
         named = NamedModel(self.model, {"x": "features"})
         auxiliaries = build_auxiliaries({"dual": self.strategy}, named, context)
@@ -247,7 +248,7 @@ def test_models_and_objectives_that_do_not_fit(weights: str) -> None:
         strategy.objective(coupled)
 
 
-def test_a_model_without_features_is_told(weights: str, training: Any) -> None:
+def test_a_model_without_features_is_told(weights: str) -> None:
     strategy = DualHeadDistillation(teacher, teacher_weights=weights)
     with pytest.raises(ValueError, match="Sequential has no output 'embedding'"):
         strategy.model(nn.Sequential(nn.Linear(6, 4)), Context(seed=0))
@@ -260,9 +261,9 @@ def test_a_model_without_features_is_told(weights: str, training: Any) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.head(x)
 
-    run = training(Bare(), nn.CrossEntropyLoss(), strategy)
+    case = Case(weights, Bare())
     with pytest.raises(ValueError, match="no output 'embedding'; it gives logits"):
-        run.compute({"x": torch.randn(3, 6), "target": torch.zeros(3, dtype=torch.long)})
+        case.updater.compute(batch(0))
 
 
 def job(folder: Path, **options: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def digits(
         classes: take the images of these digits alone, at least two; they become the classes
             0, 1, ... in this order.
         start: first of these images to take.
-        step: take each so-manieth from there, so that another source can have the others.
+        step: take every ``step``-th from there on, so that another source can have the others.
         per_class: take at most so many of those of each class, in the order of the classes.
 
     Raises:
