@@ -22,12 +22,15 @@ class Stream:
         split: ``train``, ``validation`` or ``test`` of the job's own samples.
         batch_size: samples over all workers; None for that of the update.
         shuffle: a new order in each pass over the samples, from the job's seed alone.
+        training: with the transforms of training, augmentation and label noise among them; False
+            for those of evaluation.
     """
 
     source: str = "data"
     split: Literal["train", "validation", "test"] = "train"
     batch_size: int | None = None
     shuffle: bool = True
+    training: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ class Feed:
 
     Args:
         table: the training samples.
-        transforms: applied to each micro-batch, in training mode.
+        transforms: applied to each micro-batch.
         timetable: the cuts of an epoch into updates.
         orders: the order of each epoch.
         rank: this worker.
@@ -51,6 +51,7 @@ class Feed:
         micro_batch_size: most samples per forward; None takes the worker's share whole.
         first: number of the phase's first update.
         epochs: epochs before the phase, whose random numbers are not used again.
+        training: whether transforms are those of training.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Feed:
         micro_batch_size: int | None = None,
         first: int = 0,
         epochs: int = 0,
+        training: bool = True,
     ) -> None:
         self._table = table
         self._transforms = transforms
@@ -75,6 +77,7 @@ class Feed:
         self._micro_batch_size = micro_batch_size
         self._first = first
         self._epochs = epochs
+        self._training = training
         self._order: Order | None = None
         self._rows = torch.empty(0, dtype=torch.int64)
 
@@ -109,7 +112,7 @@ class Feed:
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
         batch = self._table.take(self._rows[start:stop])
-        batch = self._transforms(batch, self._epochs + epoch, training=True)
+        batch = self._transforms(batch, self._epochs + epoch, training=self._training)
         if order.weights is not None:
             batch[SAMPLE_WEIGHT] = torch.from_numpy(order.weights[start:stop].copy())
         return batch

@@ -79,6 +79,7 @@ def build_streams(
                 ),
                 rank=context.rank,
                 world_size=context.world_size,
+                training=stream.training,
             )
     return Streams(feeds)
 
