@@ -84,6 +84,7 @@ STRATEGIES = [
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "label_dp_aggregates", job=BAGS),
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
+    Case("strategies", "lv_hba", {"radius": 1.0}),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "mup", job={"optimizer": {"name": "adamw", "options": {"lr": 0.1}}}),
