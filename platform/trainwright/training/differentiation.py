@@ -67,11 +67,22 @@ def input_gradient(
 
 @contextmanager
 def kept_buffers(module: nn.Module) -> Iterator[None]:
-    """Buffers (running statistics, queues) are afterwards what they were."""
-    saved = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    """Buffers (running statistics, queues) are afterwards what they were.
+
+    Inside, the modules hold copies: a graph built inside or before may still be differentiated
+    afterwards, which putting values back into the same tensors would forbid.
+    """
+    own = [
+        (part, name, buffer)
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+    copies = {id(buffer): buffer.clone() for _, _, buffer in own}
     try:
+        for part, name, buffer in own:
+            part._buffers[name] = copies[id(buffer)]
         yield
     finally:
-        with torch.no_grad():
-            for buffer, original in saved:
-                buffer.copy_(original)
+        for part, name, buffer in own:
+            part._buffers[name] = buffer

@@ -1,0 +1,121 @@
+"""Passes beside training leave batch normalisation alone, and graphs that are open usable."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainwright.engine import EngineSettings, NamedModel, TrainModule
+from trainwright.engine.local import LocalEngine
+from trainwright.objective import Term, WeightedSum
+from trainwright.strategy import Batch, Compute, Loss, Step, Strategy
+from trainwright.training.differentiation import input_gradient, kept_buffers
+from trainwright.training.feed import Update
+from trainwright.training.update import Updater
+
+SIZE = 8
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+
+
+def batch_of() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "x": torch.randn(SIZE, 5, generator=generator),
+        "target": torch.randint(3, (SIZE,), generator=generator),
+    }
+
+
+def updated(strategy: Strategy) -> nn.Module:
+    model = network()
+    terms = WeightedSum([Term(nn.CrossEntropyLoss(), "loss")])
+    module = TrainModule(NamedModel(model, {"input": "x"}), terms)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
+    updater = Updater(LocalEngine(module, optimizer, EngineSettings()), terms, [strategy])
+    updater(Update(0, 0, SIZE, [batch_of()], (0, SIZE)), [0.5])
+    return model
+
+
+def moved(*losses: Tensor, model: nn.Module) -> nn.Module:
+    torch.stack(losses).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.5).step()
+    return model
+
+
+def assert_same(first: nn.Module, second: nn.Module) -> None:
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, second.state_dict()[name], msg=name)
+
+
+class Measured(Strategy):
+    """The gradient of a loss that runs the model itself, once and again."""
+
+    def step(self, step: Step, take: object) -> None:
+        def loss(batch: Batch) -> Tensor:
+            first, second = (step.forward(batch)["logits"] for _ in range(2))
+            return first.square().mean() + second.sin().mean()
+
+        step.set_gradient(step.gradient(loss))
+        step.update()
+
+
+def test_a_measured_gradient_goes_through_batch_normalisation() -> None:
+    model, x = network(), batch_of()["x"]
+    statistics = {n: b.clone() for n, b in model.named_buffers()}
+    expected = moved(model(x).square().mean(), model(x).sin().mean(), model=model)
+    for name, buffer in expected.named_buffers():
+        buffer.copy_(statistics[name])
+    assert_same(updated(Measured()), expected)
+
+
+class Meanwhile(Strategy):
+    """Differentiates by the input while the graph of the loss is open."""
+
+    def loss(self, batch: Batch, compute: Compute) -> Loss:
+        outputs = compute.forward(batch)
+        slope = compute.input_gradient(batch, ["x"])["x"]
+        shifted = compute.forward({**batch, "x": batch["x"] + slope})
+        return compute(batch, outputs).plus(shifted["logits"].square().mean(), "shifted")
+
+
+def test_an_open_graph_survives_a_gradient_by_the_input() -> None:
+    batch, model = batch_of(), network()
+    probe = copy.deepcopy(model)
+    x = batch["x"].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(
+        nn.functional.cross_entropy(probe(x), batch["target"], reduction="sum"), x
+    )
+    loss = nn.functional.cross_entropy(model(batch["x"]), batch["target"])
+    expected = moved(loss, model(batch["x"] + slope).square().mean(), model=model)
+    assert_same(updated(Meanwhile()), expected)
+
+
+def test_a_column_that_the_model_does_not_read() -> None:
+    batch = {**batch_of(), "other": torch.zeros(SIZE)}
+    model = network()
+
+    def loss(given: Batch) -> Tensor:
+        return model(given["x"]).square().mean()
+
+    assert input_gradient(loss, batch, ["x"])["x"].shape == (SIZE, 5)
+    with pytest.raises(ValueError, match="does not depend on column 'other'"):
+        input_gradient(loss, batch, ["x", "other"])
+
+
+def test_buffers_that_two_modules_share_stay_shared() -> None:
+    first, second = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    second.running_mean = first.running_mean
+    before = first.running_mean
+    with kept_buffers(nn.ModuleList([first, second])):
+        assert first.running_mean is second.running_mean
+        assert first.running_mean is not before
+        first(torch.randn(9, 3))
+        assert not torch.equal(second.running_mean, before)
+    assert first.running_mean is second.running_mean is before
+    assert torch.equal(before, torch.zeros(3))
