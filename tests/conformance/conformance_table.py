@@ -42,7 +42,12 @@ PACKAGE_OF = {"hf": "transformers", "graph_links": "networkx", "graph_nodes": "n
 """Plugin -> the package without which it cannot be checked."""
 
 STRATEGIES = [
-    Case("strategies", "adv_comp_sum", ATTACK, {"objective": {"name": "smooth_adv_comp_sum"}}),
+    Case(
+        "strategies",
+        "adv_comp_sum",
+        ATTACK,
+        {**IMAGES, "objective": {"name": "smooth_adv_comp_sum", "options": {"nu": 0.1}}},
+    ),
     Case(
         "strategies",
         "batch_perceptron",
@@ -58,7 +63,7 @@ STRATEGIES = [
     Case("strategies", "calibration_report", {"n_bins": 5}),
     Case("strategies", "betti_matching_error", job=RINGS),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
-    Case("strategies", "done_at", ATTACK),
+    Case("strategies", "done_at", ATTACK, IMAGES),
     Case(
         "strategies",
         "dual_head_distillation",
