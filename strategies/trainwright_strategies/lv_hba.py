@@ -164,7 +164,7 @@ class LvHba(Strategy):
         self._losses = []
         if shift is not None:
             step.perturb(shift)
-        gradient = step.gradient()
+        gradient = step.gradient(statistics=shift is None)
         step.restore()
         return gradient, torch.cat(self._losses)
 

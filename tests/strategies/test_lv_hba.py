@@ -117,6 +117,18 @@ def test_the_ball() -> None:
     assert into_ball(weights * 0.0, 2.0) is None
 
 
+def test_running_statistics_are_counted_as_in_plain_training(tmp_path: Any) -> None:
+    """Those of one pass over the first batch, which both trainings meet with the same weights."""
+    job = {**job_of(), "model": {"name": "mlp", "options": {"hidden": [5], "batch_norm": True}}}
+    job["training"] = {**job["training"], "steps": 1}
+    with Rig(tmp_path) as rig:
+        plain, ours = rig.train({**job, "strategies": []}, Setup()), rig.train(job, Setup())
+    names = [name for name in plain.tensors if "running_" in name[1]]
+    assert len(names) == 2
+    for name in names:
+        torch.testing.assert_close(ours.tensors[name], plain.tensors[name])
+
+
 def test_a_job_without_validation_samples_is_refused(tmp_path: Any) -> None:
     job = job_of()
     job["data"] = {k: v for k, v in job["data"].items() if k != "validation"}
