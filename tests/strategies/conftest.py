@@ -12,6 +12,7 @@ from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Compute, Context, Loss, Strategy
 from trainwright.strategy.compose import apply_model, apply_objective, wrap_loss
 from trainwright.strategy.step import LossFunction
+from trainwright.strategy.tables import SampleTables
 from trainwright.training.differentiation import input_gradient
 
 
@@ -54,7 +55,11 @@ class Training:
     """A model with strategies around it: what the platform builds, in one process."""
 
     def __init__(
-        self, model: nn.Module, objective: nn.Module | list[nn.Module], *strategies: Strategy
+        self,
+        model: nn.Module,
+        objective: nn.Module | list[nn.Module],
+        *strategies: Strategy,
+        num_samples: int = 0,
     ) -> None:
         objectives = objective if isinstance(objective, list) else [objective]
         terms = [Term(o, f"objective{i}") for i, o in enumerate(objectives)]
@@ -63,6 +68,7 @@ class Training:
         self.objective = apply_objective(strategies, WeightedSum(terms))
         self.plain = PlainCompute(self.model, self.objective)
         self.compute: Compute = wrap_loss(strategies, self.plain)
+        self.context.tables = SampleTables(num_samples, torch.device("cpu"))
         for strategy in strategies:
             strategy.begin(self.context)
 

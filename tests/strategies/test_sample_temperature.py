@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from trainwright.strategy.tables import SampleTables
 from trainwright_objectives.aldr_kl import AldrKL
 from trainwright_strategies.sample_temperature import SampleTemperature
 
@@ -23,9 +22,7 @@ def data(size: int = SAMPLES) -> dict[str, torch.Tensor]:
 
 
 def started(training, objective, strategy: SampleTemperature, size: int = SAMPLES):
-    run = training(nn.Linear(6, 4), objective, strategy)
-    run.context.tables = SampleTables(size, torch.device("cpu"))
-    strategy.begin(run.context)
+    run = training(nn.Linear(6, 4), objective, strategy, num_samples=size)
     return run, run.context.table("sample_temperature", init=strategy._aldr_kl.temperature)
 
 
