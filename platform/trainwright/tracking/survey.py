@@ -17,7 +17,7 @@ LARGEST = 1.7976931348623157e308
 
 @dataclass(frozen=True)
 class Rewind:
-    """An attempt that began at ``from_step``, before the last step its predecessor recorded."""
+    """An attempt that began at ``from_step``, before the last row that its predecessor recorded."""
 
     attempt: int
     from_step: int
@@ -71,18 +71,23 @@ class Survey:
         self._lineages = {attempt: Lineage.of(row) for attempt, row in known.items()}
         self._starts = {lineage.start for lineage in self._lineages.values() if lineage.bounds}
         self._at_starts: dict[tuple[str, int], list[int]] = {}
+        furthest: tuple[int, int] | None = None  # attempt and step of the predecessor's last row
         reached = -1
         for attempt in sorted(known):
             lineage = self._lineages[attempt]
             begins_at = lineage.start if lineage.bounds else -1
-            if begins_at < reached:
+            # At the checkpoint's own step, too, the predecessor may have recorded what is lost.
+            is_lost = furthest is not None and lineage.place(*furthest) == "outside"
+            if begins_at < reached or (begins_at == reached and is_lost):
                 self.rewinds.append(Rewind(attempt, lineage.start, known[attempt]["time"]))
-            reached = begins_at
+            furthest, reached = None, begins_at
             if attempt < newest.attempt:
                 for file in (file for file in files if file.attempt == attempt):
                     ranges = covered.get(file.name, Ranges())
                     for line in read_lines(folder, file.name):
-                        reached = max(reached, self._note(line, line.start in ranges))
+                        step = self._note(line, line.start in ranges)
+                        if step >= reached:
+                            furthest, reached = (attempt, step), step
 
     def _note(self, line: Line, covered: bool) -> int:
         """Take in one line; its step is returned (-1 for a line without metrics)."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from journal_histories import Entry, World
 
@@ -159,11 +159,22 @@ SHIPPING = st.one_of(
 )
 
 
+LOST_AT_THE_CHECKPOINT_S_STEP = [
+    ("checkpoint", 0),
+    ("resume with other numbers", 1),
+    ("evaluate", 0),
+    ("ship", 1),
+    ("resume", 1),
+    ("evaluate", 0),
+]
+
+
 @pytest.mark.usefixtures("_quick")
 @settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.one_of(TRAINING, SHIPPING), max_size=40))
+@example(LOST_AT_THE_CHECKPOINT_S_STEP)
 def test_the_server_gets_every_surviving_value_exactly_once(events: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         world, server = World(Folder(directory)), Server()
