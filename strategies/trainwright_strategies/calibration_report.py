@@ -12,7 +12,6 @@ from torch import Tensor
 
 from trainwright.data.random import key
 from trainwright.strategy import (
-    AuxModel,
     Batch,
     Context,
     Declares,
@@ -128,25 +127,20 @@ class CalibrationReport(Strategy):
         self.output = output
         self.target = target
 
-    def models(self, context: Context) -> Mapping[str, AuxModel]:
-        """No model; but evaluation comes before ``begin`` when a job is checked."""
-        self._context = context
-        return {}
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Confidence against correctness, of the samples as they are and shifted."""
         seen: dict[str, list[tuple[Tensor, Tensor]]] = {"": []}
         for batch, outputs, counted in evaluation.passes():
             found = {"": outputs}
             if self.rotation or self.noise:
-                found["shifted/"] = evaluation.forward(self._shifted(batch))
+                found["shifted/"] = evaluation.forward(self._shifted(batch, evaluation.context))
             for prefix, given in found.items():
                 size = len(batch[self.target]) if counted else 0
                 seen.setdefault(prefix, []).append(self._told(batch, given, size))
         return {
             f"{prefix}{name}": value
             for prefix, parts in seen.items()
-            for name, value in self._measures(prefix, parts).items()
+            for name, value in self._measures(prefix, parts, evaluation.context).items()
         }
 
     def _told(self, batch: Batch, outputs: Outputs, size: int) -> tuple[Tensor, Tensor]:
@@ -154,9 +148,11 @@ class CalibrationReport(Strategy):
         correct = logits.argmax(dim=1) == batch[self.target]
         return confidence_of(logits)[:size], correct[:size]
 
-    def _measures(self, prefix: str, parts: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    def _measures(
+        self, prefix: str, parts: list[tuple[Tensor, Tensor]], context: Context
+    ) -> dict[str, float]:
         confidence, correct = (
-            self._context.gather(torch.cat(list(one))).cpu() for one in zip(*parts, strict=True)
+            context.gather(torch.cat(list(one))).cpu() for one in zip(*parts, strict=True)
         )
         auroc = ranking_auroc(confidence, correct)
         found = {
@@ -167,12 +163,12 @@ class CalibrationReport(Strategy):
         }
         return {**found, "accuracy": float(correct.float().mean())} if prefix else found
 
-    def _shifted(self, batch: Batch) -> dict[str, Tensor]:
+    def _shifted(self, batch: Batch, context: Context) -> dict[str, Tensor]:
         name = attacked_column(batch, self.column)
         x = batch[name]
         if self.rotation:
             x = rotated(x, self.rotation)
         if self.noise:
-            random = SampleRandom(key(self._context.seed, "calibration_report"), batch["sample_id"])
+            random = SampleRandom(key(context.seed, "calibration_report"), batch["sample_id"])
             x = x + self.noise * random.normal(tuple(x.shape[1:])).to(x)
         return {**batch, name: x}

@@ -31,6 +31,7 @@ from trainwright_objectives.binary_kl_norm import BinaryKLNorm
 from trainwright_objectives.distillation_kl import DistillationKL
 from trainwright_strategies.layers.auxiliary_head import NAME, auxiliary_head, classifier_of
 from trainwright_strategies.layers.teacher import Teacher, check_teacher
+from trainwright_strategies.outputs import output_of
 
 _LOSSES = {"binary_kl_norm": BinaryKLNorm, "binary_kl": BinaryKL, "distillation_kl": DistillationKL}
 _HEADS = ("linear", "nonlinear", "none")
@@ -273,10 +274,8 @@ class DualHeadDistillation(Strategy):
     def _student_logits(self, outputs: Outputs) -> Tensor:
         if self.head == "none":
             return outputs["logits"]
-        if "embedding" not in outputs:
-            raise ValueError(f"the model has no output 'embedding'; it gives {', '.join(outputs)}")
         dtype = next(self._head.parameters()).dtype  # autocast does not reach evaluation
-        logits: Tensor = self._head(outputs["embedding"].to(dtype))
+        logits: Tensor = self._head(output_of(outputs, "embedding").to(dtype))
         return logits
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:

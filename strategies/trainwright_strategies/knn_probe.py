@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from trainwright.strategy import Batch, Context, Declares, Evaluation, Outputs, Strategy
+from trainwright.strategy import Batch, Declares, Evaluation, Strategy
+from trainwright_strategies.outputs import unit_output_of
 
 
 def knn_classes(
@@ -96,17 +96,12 @@ class KnnProbe(Strategy):
         self.read = read
         self.bank = bank
 
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        """The model as it is; the context is for the evaluations, which come before ``begin``."""
-        self._context = context
-        return model
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Classify the split by the training samples; unknown while a job is being checked."""
         bank = self._bank(evaluation)
         counted = torch.zeros(2, dtype=torch.float64)
         for batch, outputs in evaluation.batches():
-            vectors = self._unit(outputs)
+            vectors = unit_output_of(outputs, self.output)
             if bank is not None:
                 counted += self._right(vectors, batch[self.target], *bank)
         right, total = evaluation.sum(counted).tolist()
@@ -118,11 +113,12 @@ class KnnProbe(Strategy):
 
     def _bank(self, evaluation: Evaluation) -> tuple[Tensor, Tensor] | None:
         """Embeddings and classes of all training samples, on every worker."""
-        if self._context.data is None:
+        if evaluation.context.data is None:
             return None
         vectors, labels = [], []
-        for batch in self._context.data.batches("train"):
-            vectors.append(self._unit(evaluation.forward(self._as_bank(batch))))
+        for batch in evaluation.context.data.batches("train"):
+            outputs = evaluation.forward(self._as_bank(batch))
+            vectors.append(unit_output_of(outputs, self.output))
             labels.append(batch[self.target])
         bank = torch.cat(vectors)
         return bank, torch.cat(labels).to(bank.device)
@@ -133,9 +129,3 @@ class KnnProbe(Strategy):
         if missing := [name for name in (self.read, self.bank) if name not in batch]:
             raise ValueError(f"the data has no column {missing[0]!r}; it has {', '.join(batch)}")
         return {**batch, self.read: batch[self.bank]}
-
-    def _unit(self, outputs: Outputs) -> Tensor:
-        if self.output not in outputs:
-            given = ", ".join(outputs)
-            raise ValueError(f"the model has no output {self.output!r}; it gives {given}")
-        return functional.normalize(outputs[self.output].float(), dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainwright.strategy import Batch, Compute, Declares, Loss, Strategy
+from trainwright_strategies.outputs import output_of
 
 
 class OutputScale(Strategy):
@@ -31,9 +32,6 @@ class OutputScale(Strategy):
     def loss(self, batch: Batch, compute: Compute) -> Loss:
         """The loss as it is, with the scale among what is recorded."""
         outputs = compute.forward(batch)
-        if self.output not in outputs:
-            given = ", ".join(outputs)
-            raise ValueError(f"the model has no output {self.output!r}; it gives {given}")
-        scale = outputs[self.output].detach().float().abs().mean()
+        scale = output_of(outputs, self.output).detach().float().abs().mean()
         loss = compute(batch, outputs)
         return Loss(loss.value, {**loss.logged, "output_scale": scale})

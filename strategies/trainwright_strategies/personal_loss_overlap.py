@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwright.strategy import Batch, Compute, Context, Declares, Evaluation, Loss, Strategy
+from trainwright.strategy import Batch, Compute, Declares, Evaluation, Loss, Strategy
 
 
 def overlap(losses: Tensor, right: Tensor) -> float:
@@ -77,11 +77,6 @@ class PersonalLossOverlap(Strategy):
         self.right = right
         self.group = group
 
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        """Leave the model; note where the samples are."""
-        self._context = context
-        return model
-
     def objective(self, objective: nn.Module) -> nn.Module:
         """Leave the objective; note what gives the losses."""
         self._objective: Any = objective
@@ -94,7 +89,7 @@ class PersonalLossOverlap(Strategy):
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """The overlaps of the training samples' losses."""
-        if self._context.data is None:  # the job is only being checked
+        if evaluation.context.data is None:  # the job is only being checked
             return {"overlap_global": math.nan, "overlap_personal": math.nan}
         losses, right, group = (
             torch.cat(part) for part in zip(*self._seen(evaluation), strict=True)
@@ -106,10 +101,11 @@ class PersonalLossOverlap(Strategy):
 
     def _seen(self, evaluation: Evaluation) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Losses, kinds and groups of the training samples, on the CPU, a batch at a time."""
-        assert self._context.data is not None
+        data, device = evaluation.context.data, evaluation.context.device
+        assert data is not None
         seen = []
-        for rows in self._context.data.batches("train", 4096):
-            batch = {name: column.to(self._context.device) for name, column in rows.items()}
+        for rows in data.batches("train", 4096):
+            batch = {name: column.to(device) for name, column in rows.items()}
             losses = self._objective.per_sample(evaluation.forward(batch), batch)
             seen.append(
                 (losses.float().cpu(), self._right(batch).cpu(), rows[self.group].reshape(-1))

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from trainwright.strategy import Batch, Context, Declares, Evaluation, Outputs, Strategy
+from trainwright.strategy import Batch, Declares, Evaluation, Strategy
 from trainwright_objectives.label_scores import first_of_each
 from trainwright_strategies.all_rows import all_rows
+from trainwright_strategies.outputs import output_of
 
 
 def retrieval_sums(scores: Tensor, positive: Tensor, own: Tensor, k: int) -> Tensor:
@@ -94,21 +95,16 @@ class RetrievalProbe(Strategy):
         self.target = target
         self.label = label
 
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        """The model as it is; the context is for the evaluations, which come before ``begin``."""
-        self._context = context
-        return model
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Rank all documents of the split for each of its queries."""
         queries: list[tuple[Tensor, Tensor, Tensor]] = []
         documents: list[Tensor] = []
         for batch, outputs in evaluation.batches():
             label = batch[self.label].flatten()
-            queries.append((self._output(outputs, self.query), self._positives(batch), label))
-            document = self._output(outputs, self.document)
+            queries.append((output_of(outputs, self.query).float(), self._positives(batch), label))
+            document = output_of(outputs, self.document).float()
             documents.append(torch.cat([document, label[:, None].double()], dim=1))
-        rows = all_rows(self._context, documents)
+        rows = all_rows(evaluation.context, documents)
         labels, first = first_of_each(rows[:, -1].long())
         pool = rows[first, :-1].float()
         sums = torch.zeros(5, dtype=torch.float64, device=rows.device)
@@ -123,8 +119,3 @@ class RetrievalProbe(Strategy):
 
     def _positives(self, batch: Batch) -> Tensor:
         return batch[self.target].reshape(len(batch[self.target]), -1)
-
-    def _output(self, outputs: Outputs, name: str) -> Tensor:
-        if name not in outputs:
-            raise ValueError(f"the model has no output {name!r}; it gives {', '.join(outputs)}")
-        return outputs[name].float()

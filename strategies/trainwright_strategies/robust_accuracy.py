@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainwright.strategy import (
-    AuxModel,
     Batch,
-    Context,
     Declares,
     Evaluation,
     Strategy,
@@ -114,11 +112,6 @@ class RobustAccuracy(Strategy):
         self.output = output
         self.target = target
 
-    def models(self, context: Context) -> Mapping[str, AuxModel]:
-        """No model; but evaluation comes before ``begin`` when a job is checked."""
-        self._context = context
-        return {}
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Attack every batch and count, class by class, what is still right."""
         totals: Tensor | None = None
@@ -149,7 +142,7 @@ class RobustAccuracy(Strategy):
                 loss = functional.cross_entropy(logits.float(), target, reduction="sum")
                 return torch.autograd.grad(loss, x)[0]
 
-        random = self._context.rng("robust_accuracy", "sample", batch["sample_id"])
+        random = evaluation.context.rng("robust_accuracy", "sample", batch["sample_id"])
         moved = self.attack(batch[name], gradient, random)
         logits = evaluation.forward({**batch, name: moved})[self.output]
         return logits.argmax(dim=1) == target

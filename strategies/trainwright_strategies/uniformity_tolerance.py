@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from trainwright.strategy import Context, Declares, Evaluation, Outputs, Strategy
+from trainwright.strategy import Context, Declares, Evaluation, Strategy
 from trainwright_strategies.all_rows import all_rows
+from trainwright_strategies.outputs import unit_output_of
 
 COLLAPSED = 0.05
 """Uniformity below which all embeddings are as good as one point."""
@@ -133,17 +133,13 @@ class UniformityTolerance(Strategy):
         self.conditional = conditional
         self.hardest = hardest
 
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        """The model as it is; the context is for the evaluations, which come before ``begin``."""
-        self._context = context
-        return model
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Measure the whole split."""
         x, y, labels = self._embeddings(evaluation)
         pairs = torch.zeros(4, dtype=torch.float64, device=x.device)
         penalties = pairs.clone()
-        own = torch.arange(self._context.rank, len(x), self._context.world_size, device=x.device)
+        context = evaluation.context
+        own = torch.arange(context.rank, len(x), context.world_size, device=x.device)
         for rows in torch.split(own, _CHUNK):
             pairs += pair_sums(x, labels, rows, self.t)
             if y is not None:
@@ -153,7 +149,7 @@ class UniformityTolerance(Strategy):
             count, *sums = evaluation.sum(penalties).tolist()
             names = ("penalty_entropy", "positive_similarity", "negative_similarity")
             measured.update(zip(names, (value / count for value in sums), strict=True))
-        self._warn(measured["uniformity"])
+        _warn(measured["uniformity"], context)
         return measured
 
     def _named(self, sums: Tensor) -> dict[str, float]:
@@ -169,23 +165,19 @@ class UniformityTolerance(Strategy):
         names = [self.output] if self.second is None else [self.output, self.second]
         own = [
             torch.cat(
-                [*(self._unit(o, name) for name in names), b[self.target][:, None].double()], 1
+                [*(unit_output_of(o, name) for name in names), b[self.target][:, None].double()], 1
             )
             for b, o in evaluation.batches()
         ]
-        rows = all_rows(self._context, own)
+        rows = all_rows(evaluation.context, own)
         vectors = rows[:, :-1].float().chunk(len(names), dim=1)
         return vectors[0], vectors[1] if self.second is not None else None, rows[:, -1].long()
 
-    def _unit(self, outputs: Outputs, name: str) -> Tensor:
-        if name not in outputs:
-            raise ValueError(f"the model has no output {name!r}; it gives {', '.join(outputs)}")
-        return functional.normalize(outputs[name].float(), dim=1)
 
-    def _warn(self, uniformity: float) -> None:
-        if uniformity < COLLAPSED and self._context.update > 0 and self._context.rank == 0:
-            warnings.warn(
-                f"the embeddings have collapsed: their uniformity is {uniformity:.3f}, below "
-                f"{COLLAPSED}. Keep more negatives, train on all of them first, or lower the rate",
-                stacklevel=2,
-            )
+def _warn(uniformity: float, context: Context) -> None:
+    if uniformity < COLLAPSED and context.update > 0 and context.rank == 0:
+        warnings.warn(
+            f"the embeddings have collapsed: their uniformity is {uniformity:.3f}, below "
+            f"{COLLAPSED}. Keep more negatives, train on all of them first, or lower the rate",
+            stacklevel=2,
+        )

@@ -64,7 +64,8 @@ class _Data:
 
 
 class _Evaluation:
-    def __init__(self, model) -> None:
+    def __init__(self, model, columns) -> None:
+        self.context = Context(seed=0, data=_Data(columns))
         self.forward = lambda batch: {"logits": model(batch["x"])}
 
 
@@ -77,13 +78,12 @@ def test_it_measures_the_training_samples_and_leaves_the_loss(training) -> None:
     }
     probe = PersonalLossOverlap()
     run = training(nn.Linear(3, 2), nn.CrossEntropyLoss(), probe)
-    probe.model(run.model, Context(seed=0, data=_Data(columns)))
     losses = nn.functional.cross_entropy(
         run.model(columns["x"]), columns["target"], reduction="none"
     ).detach()
     right, user = columns["relevant"][:, 0] > 0.5, columns["user"][:, 0]
     with torch.no_grad():
-        found = probe.evaluate(_Evaluation(run.model))
+        found = probe.evaluate(_Evaluation(run.model, columns))
     assert found == {
         "overlap_global": pytest.approx(overlap(losses, right)),
         "overlap_personal": pytest.approx(mean_overlap(losses, right, user), nan_ok=True),

@@ -18,6 +18,7 @@ class OneBatch:
     """An evaluation in one process: what the platform gives, without the platform."""
 
     split = "validation"
+    context = Context(seed=0)
 
     def __init__(self, model: nn.Module, batch: dict[str, Tensor]) -> None:
         self.model = model
@@ -47,7 +48,6 @@ def evaluation() -> OneBatch:
 
 
 def measured(probe: RobustAccuracy, given: OneBatch) -> dict[str, float]:
-    assert probe.models(Context(seed=0)) == {}
     with torch.no_grad():
         return dict(probe.evaluate(given))
 

@@ -37,6 +37,7 @@ class Given:
     """An evaluation whose outputs are given."""
 
     split = "validation"
+    context = Context(seed=0, update=1)
 
     def __init__(self, query: Tensor, document: Tensor, target: Tensor, size: int = 3) -> None:
         self.parts = zip(query.split(size), document.split(size), target.split(size), strict=True)
@@ -53,7 +54,6 @@ def measured(
     query: Tensor, target: list[int], document: Tensor | None = None, **options: Any
 ) -> dict[str, float]:
     probe = UniformityTolerance(second=None if document is None else "document", **options)
-    probe.model(torch.nn.Identity(), Context(seed=0, update=1))
     second = query if document is None else document
     return dict(probe.evaluate(Given(query, second, torch.tensor(target))))
 

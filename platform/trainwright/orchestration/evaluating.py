@@ -95,6 +95,7 @@ def evaluator_of(rebuilt: Rebuilt, model: nn.Module | None = None) -> Evaluator:
         metrics,
         assembly.splits.transforms,
         batch_size_of(rebuilt),
+        assembly.context,
         strategies,
         table_of=lambda split: getattr(rebuilt.splits, split),
     )

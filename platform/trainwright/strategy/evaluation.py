@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainwright.strategy.base import Batch, Outputs, Strategy
 from trainwright.strategy.compose import using
+from trainwright.strategy.context import Context
 
 Predict = Callable[[Batch], Outputs]
 """The model's named outputs for a batch in evaluation, as the next layer gives them."""
@@ -24,11 +25,18 @@ class Evaluation(Protocol):
 
     Attributes:
         split: ``validation`` or ``test``.
+        context: that of the strategies. A job that is being checked, and a finished run, are
+            evaluated without ``begin``: what an evaluation needs it takes from here.
     """
 
     @property
     def split(self) -> str:
         """Name of the table."""
+        ...
+
+    @property
+    def context(self) -> Context:
+        """What strategies may know."""
         ...
 
     def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:

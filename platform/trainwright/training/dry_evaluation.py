@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from trainwright.data.table import Table
@@ -29,14 +31,11 @@ def dry_evaluation(assembly: Assembly) -> list[str]:
     if few is None or not (using(hooks, "predict") or using(hooks, "evaluate")):
         return []
     engine = LocalEngine(assembly.module, assembly.optimizer, EngineSettings())
-    plain = Evaluator(engine, assembly.terms, [], assembly.splits.transforms, SAMPLES)
-    known = plain(few, "validation")
-    evaluator = Evaluator(
-        engine,
-        assembly.terms,
-        [],
-        assembly.splits.transforms,
-        SAMPLES,
+    evaluator_with = partial(
+        Evaluator, engine, assembly.terms, [], assembly.splits.transforms, SAMPLES, assembly.context
+    )
+    known = evaluator_with()(few, "validation")
+    evaluator = evaluator_with(
         hooks,
         table_of=lambda split: _few(getattr(assembly.splits, split)),
     )

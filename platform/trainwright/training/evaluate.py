@@ -14,7 +14,7 @@ from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
 from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
-from trainwright.strategy import Batch, Outputs, Strategy
+from trainwright.strategy import Batch, Context, Outputs, Strategy
 from trainwright.strategy.evaluation import further_metrics, wrap_predict
 from trainwright.training.evaluation_rows import evaluation_rows
 from trainwright.training.statistics import shared_statistics
@@ -43,6 +43,7 @@ class _Evaluation:
         self._evaluator = evaluator
         self._table = table
         self.split = split
+        self.context = evaluator.context
 
     def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
         passes = self.passes(split)
@@ -68,6 +69,7 @@ class Evaluator:
         metrics: computed beside the loss.
         transforms: applied in evaluation mode.
         batch_size: most samples per forward and worker.
+        context: what strategies may know.
         strategies: whose ``predict`` and ``evaluate`` hooks take part.
         table_of: split of the job -> its samples, for strategies that measure on others than
             those evaluated.
@@ -80,6 +82,7 @@ class Evaluator:
         metrics: Sequence[Metric],
         transforms: TransformChain,
         batch_size: int,
+        context: Context,
         strategies: Sequence[Strategy] = (),
         table_of: Callable[[str], Table | None] = lambda split: None,
     ) -> None:
@@ -88,6 +91,7 @@ class Evaluator:
         self._metrics = metrics
         self._transforms = transforms
         self._batch_size = batch_size
+        self.context = context
         self._strategies = strategies
         self._table_of = table_of
         self._predict = wrap_predict(strategies, engine.module.model)

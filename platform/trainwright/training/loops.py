@@ -45,6 +45,7 @@ def make_loop(
         metrics,
         splits.transforms,
         evaluation_size,
+        assembly.context,
         hooks,
         table_of=partial(getattr, splits),
     )

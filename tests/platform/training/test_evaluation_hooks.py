@@ -16,7 +16,7 @@ from trainwright.engine import EngineSettings, NamedModel, TrainModule
 from trainwright.engine.local import LocalEngine
 from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
-from trainwright.strategy import Evaluation, Strategy
+from trainwright.strategy import Context, Evaluation, Strategy
 from trainwright.training.evaluate import Evaluator
 
 
@@ -101,7 +101,7 @@ def test_a_batch_of_its_own_is_given_as_the_data_has_it() -> None:
     module = TrainModule(NamedModel(model, {"input": "x"}), terms)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     engine = Half(module, optimizer, EngineSettings())
-    evaluator = Evaluator(engine, terms, [], TransformChain([]), 8, [Elsewhere()])
+    evaluator = Evaluator(engine, terms, [], TransformChain([]), 8, Context(seed=0), [Elsewhere()])
     table = Table.from_arrays({"x": torch.randn(5, 4)}, {"x": "vector"})
     expected = model(torch.ones(3, 4, dtype=torch.bfloat16)).mean().item()
     assert evaluator(table, "validation")["validation/mean"] == pytest.approx(expected, rel=1e-2)

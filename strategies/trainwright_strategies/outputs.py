@@ -1,0 +1,24 @@
+"""Outputs of the model by the names that a strategy's options give."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from trainwright.strategy import Outputs
+
+
+def output_of(outputs: Outputs, name: str) -> Tensor:
+    """The output ``name``.
+
+    Raises:
+        ValueError: the model gives no such output.
+    """
+    if name not in outputs:
+        raise ValueError(f"the model has no output {name!r}; it gives {', '.join(outputs)}")
+    return outputs[name]
+
+
+def unit_output_of(outputs: Outputs, name: str) -> Tensor:
+    """The output ``name`` of shape (B, D) in float32, its rows scaled to length 1."""
+    return functional.normalize(output_of(outputs, name).float(), dim=1)
