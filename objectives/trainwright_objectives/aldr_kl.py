@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from trainwright_objectives.classes import Reduction, reduced
 from trainwright_objectives.ldr_kl import (
     Normalize,
     check_options,
@@ -16,6 +15,7 @@ from trainwright_objectives.ldr_kl import (
     score_gaps,
     worst_case,
 )
+from trainwright_objectives.options import Reduction, check_at_least_zero, reduced
 
 
 def next_temperature(
@@ -119,8 +119,7 @@ class AldrKL(nn.Module):
         if not (math.isfinite(alpha) and alpha > 1):
             raise ValueError(f"alpha must be a number above 1, got {alpha!r}")
         check_steps(num_steps)
-        if not (math.isfinite(eps) and eps >= 0):
-            raise ValueError(f"eps must be a number of at least 0, got {eps!r}")
+        check_at_least_zero("eps", eps)
         self.temperature = temperature
         self.alpha = alpha
         self.margin = margin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -13,9 +12,14 @@ from torch.nn import functional
 
 from trainwright_objectives.barcode_matching import Matching, match
 from trainwright_objectives.cubical_persistence import Construction, Floats, Ints
+from trainwright_objectives.options import (
+    Reduction,
+    check_at_least_zero,
+    check_reduction,
+    reduced,
+)
 from trainwright_objectives.precision import at_least_float32
 
-Reduction = Literal["mean", "sum", "none"]
 Levels = Literal["superlevel", "sublevel", "bothlevel"]
 Activation = Literal["sigmoid", "softmax", "none"]
 
@@ -193,16 +197,15 @@ class BettiMatching(nn.Module):
     ) -> None:
         super().__init__()
         for name, factor in (("betti_weight", betti_weight), ("dice_weight", dice_weight)):
-            if not (math.isfinite(factor) and factor >= 0):
-                raise ValueError(f"{name} must be a number of at least 0, got {factor!r}")
+            check_at_least_zero(name, factor)
         for name, value, allowed in (
             ("activation", activation, get_args(Activation)),
             ("levels", levels, get_args(Levels)),
             ("construction", construction, get_args(Construction)),
-            ("reduction", reduction, get_args(Reduction)),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        check_reduction(reduction)
         if not dimensions or set(dimensions) - {0, 1} or len(set(dimensions)) < len(dimensions):
             raise ValueError(f"dimensions must be some of 0 and 1, got {dimensions!r}")
         if not 0 <= min_persistence < 1:
@@ -232,9 +235,7 @@ class BettiMatching(nn.Module):
             betti = betti_matching(prediction, truth, self.topology).view(shape).mean(dim=1)
         parts = {"dice": dice, "betti": betti}
         parts["loss"] = self.dice_weight * dice + self.betti_weight * betti
-        if self.reduction != "none":
-            parts = {name: getattr(part, self.reduction)() for name, part in parts.items()}
-        return parts
+        return {name: reduced(part, self.reduction) for name, part in parts.items()}
 
     def extra_repr(self) -> str:
         """The options that shape the loss, for ``print(objective)``."""

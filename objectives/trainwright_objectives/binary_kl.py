@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from trainwright_objectives.classes import Reduction
 from trainwright_objectives.distillation import Distillation
+from trainwright_objectives.options import Reduction
 
 
 def binary_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

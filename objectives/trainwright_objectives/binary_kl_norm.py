@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from trainwright_objectives.classes import Reduction
 from trainwright_objectives.distillation import Distillation
+from trainwright_objectives.options import Reduction
 
 
 def binary_kl_norm(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

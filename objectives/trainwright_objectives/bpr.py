@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import Reduction, check_reduction, reduced
+from trainwright_objectives.options import Reduction, check_reduction, reduced
 from trainwright_objectives.precision import at_least_float32
 
 

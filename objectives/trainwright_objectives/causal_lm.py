@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import Reduction, check_reduction
+from trainwright_objectives.options import Reduction, check_reduction
 from trainwright_objectives.precision import at_least_float32
 
 

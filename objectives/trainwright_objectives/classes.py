@@ -2,31 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Reduction = Literal["mean", "sum", "none"]
-
-_REDUCTIONS = ("mean", "sum", "none")
-
-
-def check_reduction(reduction: str) -> None:
-    """Refuse what is no reduction.
-
-    Raises:
-        ValueError: it is none of ``mean``, ``sum``, ``none``.
-    """
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
-
-
-def reduced(losses: Tensor, reduction: str) -> Tensor:
-    """The mean or the sum of the losses of single samples, or as they are."""
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def check_class_indices(logits: Tensor, target: Tensor, loss: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import (
+from trainwright_objectives.classes import check_class_indices, of_target
+from trainwright_objectives.options import (
     Reduction,
-    check_class_indices,
+    check_above_zero,
+    check_at_least_zero,
     check_reduction,
-    of_target,
     reduced,
 )
 from trainwright_objectives.precision import at_least_float32
@@ -61,10 +60,8 @@ def check_options(tau: float, temperature: float, reduction: str) -> None:
     Raises:
         ValueError: one of them is.
     """
-    if not (math.isfinite(tau) and tau >= 0):
-        raise ValueError(f"tau must be a number of at least 0, got {tau!r}")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+    check_at_least_zero("tau", tau)
+    check_above_zero("temperature", temperature)
     check_reduction(reduction)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.options import check_above_zero
 from trainwright_objectives.precision import at_least_float32
 
 Form = Literal["softmax", "simple"]
@@ -194,8 +195,7 @@ class Contrastive(nn.Module):
         normalize: bool = True,
     ) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         if form not in _FORMS:
             raise ValueError(f"form must be softmax or simple, got {form!r}")
         if not 0 < kept_fraction <= 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainwright_objectives.classes import check_class_indices, reduced
+from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.options import reduced
 
 
 def confidence_of(logits: Tensor) -> Tensor:

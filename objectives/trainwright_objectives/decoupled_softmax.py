@@ -7,7 +7,8 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from trainwright_objectives.label_scores import LabelLoss, Positives, Reduction
+from trainwright_objectives.label_scores import LabelLoss, Positives
+from trainwright_objectives.options import Reduction
 
 
 def decoupled_softmax(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from trainwright_objectives.classes import Reduction, check_reduction, reduced
+from trainwright_objectives.options import Reduction, check_above_zero, check_reduction, reduced
 from trainwright_objectives.precision import at_least_float32
 
 RowLosses = Callable[[Tensor, Tensor, float], Tensor]
@@ -45,8 +44,7 @@ class Distillation(nn.Module):
 
     def __init__(self, row_losses: RowLosses, temperature: float, reduction: Reduction) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         check_reduction(reduction)
         self.temperature = temperature
         self.reduction: Reduction = reduction

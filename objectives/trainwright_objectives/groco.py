@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.options import check_above_zero
+
 
 class SoftSort(NamedTuple):
     """What a differentiable sorting network did to rows of values.
@@ -178,8 +180,7 @@ class GroCo(nn.Module):
         super().__init__()
         if num_negatives < 1:
             raise ValueError(f"num_negatives must be at least 1, got {num_negatives!r}")
-        if not (math.isfinite(steepness) and steepness > 0):
-            raise ValueError(f"steepness must be a number above 0, got {steepness!r}")
+        check_above_zero("steepness", steepness)
         if num_positive_views is not None and num_positive_views < 2:
             raise ValueError(
                 f"num_positive_views must be None or at least 2, got {num_positive_views!r}"

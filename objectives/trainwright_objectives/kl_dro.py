@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.options import check_above_zero
 from trainwright_objectives.precision import at_least_float32
 
 
@@ -61,8 +62,7 @@ def check_temperature(temperature: float) -> None:
     Raises:
         ValueError: it is no number above 0.
     """
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+    check_above_zero("temperature", temperature)
 
 
 def check_eta(eta: float) -> None:

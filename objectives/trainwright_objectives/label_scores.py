@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, NamedTuple
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-Reduction = Literal["mean", "sum", "none"]
-
-_REDUCTIONS = ("mean", "sum", "none")
+from trainwright_objectives.options import Reduction, check_above_zero, check_reduction
+from trainwright_objectives.precision import at_least_float32
 
 
 class Positives(NamedTuple):
@@ -114,7 +113,7 @@ def batch_scores(
     return query @ document[first].T, Positives(columns, positives.weights * present)
 
 
-class LabelLoss(nn.Module):
+class LabelLoss(nn.Module, ABC):
     """Base of losses over the labels' scores; a subclass says ``losses``.
 
     Args:
@@ -139,12 +138,10 @@ class LabelLoss(nn.Module):
         reduction: Reduction,
     ) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         if num_positives is not None and num_positives < 1:
             raise ValueError(f"num_positives must be None or at least 1, got {num_positives!r}")
-        if reduction not in _REDUCTIONS:
-            raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
+        check_reduction(reduction)
         self.couples = "batch" if in_batch else "sample"
         self.temperature = temperature
         self.in_batch = in_batch
@@ -153,6 +150,7 @@ class LabelLoss(nn.Module):
         self.ignore_index = ignore_index
         self.reduction = reduction
 
+    @abstractmethod
     def losses(self, scores: Tensor, positives: Positives, sampled: Positives) -> Tensor:
         """The loss of each query, 0 where it has no positive, shape (B,).
 
@@ -161,7 +159,6 @@ class LabelLoss(nn.Module):
             positives: all of them.
             sampled: those that count now.
         """
-        raise NotImplementedError
 
     def count(self, target: Tensor, target_mask: Tensor | None = None) -> Tensor:
         """The number of queries with a positive, over which the loss is a mean."""
@@ -181,7 +178,7 @@ class LabelLoss(nn.Module):
         if self.in_batch:
             scores, positives = self._in_batch(query, document, label, positives, target)
         else:
-            scores = _full(_needed(logits, "logits", "scores of all labels"))
+            scores = at_least_float32(_needed(logits, "logits", "scores of all labels"))
             _check_labels(scores, positives, target)
         some = self.num_positives if self.training else None
         sampled = positives if some is None else positives.sampled(some)
@@ -200,8 +197,8 @@ class LabelLoss(nn.Module):
         positives: Positives,
         target: Tensor,
     ) -> tuple[Tensor, Positives]:
-        query = _full(_needed(query, "query", "with in_batch the queries' embeddings"))
-        document = _full(_needed(document, "document", "with in_batch the documents' embeddings"))
+        query = _needed(query, "query", "with in_batch the queries' embeddings")
+        document = _needed(document, "document", "with in_batch the documents' embeddings")
         label = _needed(label, "label", "with in_batch the label of each row's document")
         if target.is_floating_point() or target.dtype == torch.bool:
             raise ValueError("with in_batch targets must be ids of labels, not dense numbers")
@@ -210,7 +207,9 @@ class LabelLoss(nn.Module):
                 "query and document must have one shape (B, D) and label (B,), got "
                 f"{tuple(query.shape)}, {tuple(document.shape)} and {tuple(label.shape)}"
             )
-        scores, positives = batch_scores(query, document, label.flatten(), positives)
+        scores, positives = batch_scores(
+            at_least_float32(query), at_least_float32(document), label.flatten(), positives
+        )
         if scores.shape[1] < 2 and self.training:
             raise ValueError("the batch holds one label alone: there is no negative")
         return scores, positives
@@ -220,11 +219,6 @@ def _needed(value: Tensor | None, name: str, what: str) -> Tensor:
     if value is None:
         raise ValueError(f"{name} is missing: {what}; bind it to a model output or a column")
     return value
-
-
-def _full(scores: Tensor) -> Tensor:
-    """In float32 at least: half precision cannot add up so many labels."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _check_labels(scores: Tensor, positives: Positives, target: Tensor) -> None:

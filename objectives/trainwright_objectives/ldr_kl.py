@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import (
+from trainwright_objectives.classes import check_class_indices, of_target
+from trainwright_objectives.options import (
     Reduction,
-    check_class_indices,
+    check_above_zero,
+    check_at_least_zero,
     check_reduction,
-    of_target,
     reduced,
 )
 from trainwright_objectives.precision import at_least_float32
@@ -107,10 +108,8 @@ def check_options(temperature: float, margin: float, normalize: str, reduction: 
     Raises:
         ValueError: one of them is.
     """
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
-    if not (math.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin must be a number of at least 0, got {margin!r}")
+    check_above_zero("temperature", temperature)
+    check_at_least_zero("margin", margin)
     if normalize not in get_args(Normalize):
         raise ValueError(f"normalize must be none, l1 or softplus, got {normalize!r}")
     check_reduction(reduction)

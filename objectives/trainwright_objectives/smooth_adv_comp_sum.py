@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from trainwright_objectives.classes import Reduction, of_target, reduced
+from trainwright_objectives.classes import of_target
 from trainwright_objectives.comp_sum import check_inputs, check_options, comp_sum
+from trainwright_objectives.options import Reduction, check_at_least_zero, reduced
 from trainwright_objectives.precision import at_least_float32
 
 
@@ -88,8 +87,7 @@ def smooth_adv_comp_sum(
 
 
 def _check_nu(nu: float) -> None:
-    if not (math.isfinite(nu) and nu >= 0):
-        raise ValueError(f"nu must be a number of at least 0, got {nu!r}")
+    check_at_least_zero("nu", nu)
 
 
 class SmoothAdvCompSum(nn.Module):

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from trainwright_objectives.label_scores import LabelLoss, Positives, Reduction
+from trainwright_objectives.label_scores import LabelLoss, Positives
+from trainwright_objectives.options import Reduction, check_above_zero
 
 
 def soft_topk_shift(scores: Tensor, k: Tensor, alpha: float, num_iterations: int = 32) -> Tensor:
@@ -149,8 +150,7 @@ class SoftTopk(LabelLoss):
         super().__init__(temperature, in_batch, num_positives, weighted, ignore_index, reduction)
         if k != "positives" and (isinstance(k, str) or k < 1):
             raise ValueError(f"k must be at least 1, or positives, got {k!r}")
-        if not (math.isfinite(alpha) and alpha > 0):
-            raise ValueError(f"alpha must be a number above 0, got {alpha!r}")
+        check_above_zero("alpha", alpha)
         if num_iterations < 1:
             raise ValueError(f"num_iterations must be at least 1, got {num_iterations!r}")
         self.k = k

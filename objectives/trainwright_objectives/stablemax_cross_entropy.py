@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import (
-    Reduction,
-    check_class_indices,
-    check_reduction,
-)
+from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.options import Reduction, check_reduction
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

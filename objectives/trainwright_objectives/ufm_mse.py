@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
-
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.options import Reduction, check_at_least_zero, check_reduction, reduced
 from trainwright_objectives.precision import at_least_float32
-
-Reduction = Literal["mean", "sum", "none"]
 
 
 def ufm_mse(
@@ -48,16 +44,12 @@ def ufm_mse(
         target = functional.one_hot(target.long(), logits.shape[1])
     errors = (logits - target.to(logits)).square().sum(dim=1)
     losses = 0.5 * errors + 0.5 * feature_decay * embedding.square().sum(dim=1)
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    return reduced(losses, reduction)
 
 
 def _check_options(feature_decay: float, reduction: str) -> None:
-    if not (math.isfinite(feature_decay) and feature_decay >= 0):
-        raise ValueError(f"feature_decay must be a number of at least 0, got {feature_decay!r}")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
+    check_at_least_zero("feature_decay", feature_decay)
+    check_reduction(reduction)
 
 
 def _check_inputs(logits: Tensor, target: Tensor, embedding: Tensor) -> None:

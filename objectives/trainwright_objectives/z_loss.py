@@ -8,13 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import (
-    Reduction,
-    check_class_indices,
-    check_reduction,
-    of_target,
-    reduced,
-)
+from trainwright_objectives.classes import check_class_indices, of_target
+from trainwright_objectives.options import Reduction, check_reduction, reduced
 from trainwright_objectives.precision import at_least_float32
 
 

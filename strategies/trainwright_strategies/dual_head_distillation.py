@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -29,6 +28,7 @@ from trainwright.strategy import (
 from trainwright_objectives.binary_kl import BinaryKL
 from trainwright_objectives.binary_kl_norm import BinaryKLNorm
 from trainwright_objectives.distillation_kl import DistillationKL
+from trainwright_objectives.options import check_at_least_zero
 from trainwright_strategies.layers.auxiliary_head import NAME, auxiliary_head, classifier_of
 from trainwright_strategies.layers.teacher import Teacher, check_teacher
 from trainwright_strategies.outputs import output_of
@@ -153,8 +153,7 @@ class DualHeadDistillation(Strategy):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight must be a number of at least 0, got {weight!r}")
+        check_at_least_zero("weight", weight)
         if hidden < 1 or not 0 <= dropout < 1:
             raise ValueError(
                 f"hidden must be at least 1 and dropout in [0, 1), got {hidden!r} and {dropout!r}"

@@ -11,6 +11,7 @@ from pydantic import Field
 from trainwright.errors import JobError, Problem
 from trainwright.strategy import Declares, Strategy
 from trainwright.suggest import nearest, one_of
+from trainwright_objectives.options import check_at_least_zero
 
 Mode = Literal["auto", "min", "max"]
 
@@ -85,8 +86,7 @@ class EarlyStopping(Strategy):
     ) -> None:
         if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
             raise ValueError(f"patience must be a whole number of at least 1, got {patience!r}")
-        if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise ValueError(f"min_delta must be a number of at least 0, got {min_delta!r}")
+        check_at_least_zero("min_delta", min_delta)
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be auto, min or max, got {mode!r}")
         direction = direction_of(monitor) if mode == "auto" else mode

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainwright.strategy import Batch, Declares, Evaluation, Strategy
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.outputs import unit_output_of
 
 
@@ -82,8 +83,7 @@ class KnnProbe(Strategy):
     ) -> None:
         if num_neighbors < 1:
             raise ValueError(f"num_neighbors must be at least 1, got {num_neighbors!r}")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         if (read is None) != (bank is None):
             raise ValueError(
                 "bank is the column that takes the place of read: give both or neither, got "

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, ParameterGroup, Plan, Strategy
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.layers.replace import replace_modules
 from trainwright_strategies.layers.scaled_linear import ScaledLinear
 
@@ -185,8 +186,7 @@ class Mup(Strategy):
         if mode not in ("mup", "depth_mup", "ntp", "sp"):
             raise ValueError(f"mode must be mup, depth_mup, ntp or sp, got {mode!r}")
         for name, value in (("gamma0", gamma0), ("gain", gain)):
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            check_above_zero(name, value)
         if not isinstance(base_width, int) or isinstance(base_width, bool) or base_width < 1:
             raise ValueError(f"base_width must be a whole number of at least 1, got {base_width!r}")
         self.mode: Mode = mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -12,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
+from trainwright_objectives.options import check_above_zero
 
 NOISE = 1e-6
 """A perpendicular part below this share of the gradient is rounding, and counts as none."""
@@ -90,8 +90,7 @@ class PerpGrad(Strategy):
         min_numel: Annotated[int, Field(ge=2)] = 2,
         include: Sequence[str] | None = None,
     ) -> None:
-        if not (eps > 0 and math.isfinite(eps)):
-            raise ValueError(f"eps must be a number above 0, got {eps!r}")
+        check_above_zero("eps", eps)
         if not isinstance(min_numel, int) or isinstance(min_numel, bool) or min_numel < 2:
             raise ValueError(f"min_numel must be a whole number of at least 2, got {min_numel!r}")
         self.rescale = rescale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from trainwright.data.random import key, uniform
 from trainwright.strategy import Batch, Context, Declares, Order, Step, Strategy
+from trainwright_objectives.options import check_above_zero
 
 
 def selection_probabilities(losses: Tensor, temperature: float) -> Tensor:
@@ -164,8 +164,7 @@ class PldResampling(Strategy):
     ) -> None:
         _check_whole("pool_size", pool_size, 1)
         _check_whole("warmup_epochs", warmup_epochs, 0)
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         self.pool_size = pool_size
         self.temperature = temperature
         self.warmup_epochs = warmup_epochs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from trainwright.strategy import Batch, Declares, Evaluation, Strategy
 from trainwright_objectives.label_scores import first_of_each
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.all_rows import all_rows
 from trainwright_strategies.outputs import output_of
 
@@ -86,8 +86,7 @@ class RetrievalProbe(Strategy):
     ) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k!r}")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        check_above_zero("temperature", temperature)
         self.k = k
         self.temperature = temperature
         self.query = query

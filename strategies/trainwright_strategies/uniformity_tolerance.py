@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainwright.strategy import Context, Declares, Evaluation, Strategy
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.all_rows import all_rows
 from trainwright_strategies.outputs import unit_output_of
 
@@ -121,8 +122,7 @@ class UniformityTolerance(Strategy):
         hardest: int = 10,
     ) -> None:
         for name, value in (("temperature", temperature), ("t", t)):
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            check_above_zero(name, value)
         if hardest < 1:
             raise ValueError(f"hardest must be at least 1, got {hardest!r}")
         self.output = output

@@ -13,13 +13,14 @@ functions take anything that can be added and scaled: tensors, or gradients of a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from trainwright_objectives.options import check_above_zero
 
 Vector = TypeVar("Vector", bound=Any)
 Function = Callable[[Tensor, Tensor], Tensor]
@@ -58,8 +59,7 @@ class Rates:
         """
         for name in ("alpha", "beta", "eta", "gamma_1", "gamma_2", "c0", "bound"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a number above 0, got {value!r}")
+            check_above_zero(name, value)
         if not 0 < self.p <= 0.5:
             raise ValueError(f"p must be in (0, 0.5], got {self.p!r}")
 

@@ -242,7 +242,7 @@ def test_constant_predictions(value: float) -> None:
         ({"activation": "tanh"}, "activation must be one of sigmoid, softmax, none"),
         ({"levels": "level"}, "levels must be one of superlevel, sublevel, bothlevel"),
         ({"construction": "U"}, "construction must be one of V, T"),
-        ({"reduction": "max"}, "reduction must be one of mean, sum, none"),
+        ({"reduction": "max"}, "reduction must be mean, sum or none"),
         ({"dimensions": ()}, "dimensions must be some of 0 and 1"),
         ({"dimensions": (0, 2)}, "dimensions must be some of 0 and 1"),
         ({"dimensions": (1, 1)}, "dimensions must be some of 0 and 1"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainwright.strategy import SampleRandom
+from trainwright_objectives.options import check_at_least_zero
 
 Norm = Literal["linf", "l2"]
 Direction = Literal["steepest", "gradient", "adam"]
@@ -49,8 +50,7 @@ class Attack:
     clip: tuple[float, float] | None = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.eps) and self.eps >= 0):
-            raise ValueError(f"eps must be a number of at least 0, got {self.eps!r}")
+        check_at_least_zero("eps", self.eps)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise ValueError(f"steps must be a whole number of at least 1, got {self.steps!r}")
         size = self.step_size
