@@ -15,7 +15,7 @@ from trainwright_objectives.ldr_kl import (
     score_gaps,
     worst_case,
 )
-from trainwright_objectives.options import Reduction, check_at_least_zero, reduced
+from trainwright_objectives.options import Reduction, check_at_least_zero, check_whole, reduced
 
 
 def next_temperature(
@@ -118,7 +118,7 @@ class AldrKL(nn.Module):
         check_options(temperature, margin, normalize, reduction)
         if not (math.isfinite(alpha) and alpha > 1):
             raise ValueError(f"alpha must be a number above 1, got {alpha!r}")
-        check_steps(num_steps)
+        check_whole("num_steps", num_steps)
         check_at_least_zero("eps", eps)
         self.temperature = temperature
         self.alpha = alpha
@@ -163,14 +163,3 @@ class AldrKL(nn.Module):
     def extra_repr(self) -> str:
         """The options that shape the loss, for ``print(objective)``."""
         return f"temperature={self.temperature:g}, alpha={self.alpha:g}, margin={self.margin:g}"
-
-
-def check_steps(num_steps: int) -> None:
-    """Refuse what is no number of steps.
-
-    Raises:
-        ValueError: it is no whole number of at least 1.
-    """
-    whole = isinstance(num_steps, int) and not isinstance(num_steps, bool)
-    if not whole or num_steps < 1:
-        raise ValueError(f"num_steps must be a whole number of at least 1, got {num_steps!r}")

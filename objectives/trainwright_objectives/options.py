@@ -1,4 +1,4 @@
-"""Options that many losses have, and how they are refused."""
+"""Options that many losses and strategies have, and how they are refused."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def check_at_least_zero(name: str, value: float) -> None:
     """
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
+
+
+def check_whole(name: str, value: int, least: int = 1) -> None:
+    """Refuse what is no whole number of at least ``least``.
+
+    Args:
+        name: of the option, for the message.
+        value: of the option; ``True`` is no number.
+        least: the smallest that is allowed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

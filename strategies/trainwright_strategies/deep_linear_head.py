@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from trainwright.strategy import Context, Declares, ParameterGroup, Step, Strategy
-from trainwright_objectives.options import check_at_least_zero
+from trainwright_objectives.options import check_at_least_zero, check_whole
 from trainwright_strategies.layers.deep_linear import DeepLinear, find_head, folded
 from trainwright_strategies.layers.replace import replace_modules
 
@@ -66,8 +66,7 @@ class DeepLinearHead(Strategy):
         layer: str | None = None,
     ) -> None:
         for name, value in (("num_layers", num_layers), ("width", 1 if width is None else width)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            check_whole(name, value)
         check_at_least_zero("weight_decay", weight_decay)
         if init_std is not None and not (math.isfinite(init_std) and init_std > 0):
             raise ValueError(f"init_std must be None or a number above 0, got {init_std!r}")

@@ -11,7 +11,7 @@ from pydantic import Field
 from trainwright.errors import JobError, Problem
 from trainwright.strategy import Declares, Strategy
 from trainwright.suggest import nearest, one_of
-from trainwright_objectives.options import check_at_least_zero
+from trainwright_objectives.options import check_at_least_zero, check_whole
 
 Mode = Literal["auto", "min", "max"]
 
@@ -84,8 +84,7 @@ class EarlyStopping(Strategy):
         min_delta: Annotated[float, Field(ge=0)] = 0.0,
         mode: Mode = "auto",
     ) -> None:
-        if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
-            raise ValueError(f"patience must be a whole number of at least 1, got {patience!r}")
+        check_whole("patience", patience)
         check_at_least_zero("min_delta", min_delta)
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be auto, min or max, got {mode!r}")

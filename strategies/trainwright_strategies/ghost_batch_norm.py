@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwright.strategy import Context, Declares, Strategy
+from trainwright_objectives.options import check_whole
 from trainwright_strategies.layers.ghost_norm import (
     GhostBatchNorm1d,
     GhostBatchNorm2d,
@@ -65,11 +66,7 @@ def ghost_batch_norm(
 
 
 def _check_options(ghost_batch_size: int, running_stats: str, on_remainder: str) -> None:
-    whole = isinstance(ghost_batch_size, int) and not isinstance(ghost_batch_size, bool)
-    if not whole or ghost_batch_size < 1:
-        raise ValueError(
-            f"ghost_batch_size must be a whole number of at least 1, got {ghost_batch_size!r}"
-        )
+    check_whole("ghost_batch_size", ghost_batch_size)
     if running_stats not in ("sequential", "scaled"):
         raise ValueError(f"running_stats must be sequential or scaled, got {running_stats!r}")
     if on_remainder not in ("short", "merge", "error"):

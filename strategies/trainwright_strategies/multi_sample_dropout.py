@@ -13,6 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Outputs, Strategy
 from trainwright.suggest import nearest, one_of
+from trainwright_objectives.options import check_whole
 from trainwright_strategies.layers.repeating_dropout import RepeatingDropout
 from trainwright_strategies.layers.replace import replace_modules
 
@@ -51,9 +52,7 @@ def repeat_dropout(
 
 
 def _check_options(num_samples: int, p: float | None) -> None:
-    whole = isinstance(num_samples, int) and not isinstance(num_samples, bool)
-    if not whole or num_samples < 1:
-        raise ValueError(f"num_samples must be a whole number of at least 1, got {num_samples!r}")
+    check_whole("num_samples", num_samples)
     if p is not None and not 0 <= p < 1:
         raise ValueError(f"p must be None or in [0, 1), got {p!r}")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainwright.data.random import key, normal
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Strategy
+from trainwright_objectives.options import check_whole
 
 
 def gradient_noise_std(batch_size: int, base_batch_size: int) -> float:
@@ -79,11 +80,7 @@ class MultiplicativeGradientNoise(Strategy):
         base_batch_size: Annotated[int, Field(ge=1)] = 128,
         std: Annotated[float, Field(ge=0)] | None = None,
     ) -> None:
-        whole = isinstance(base_batch_size, int) and not isinstance(base_batch_size, bool)
-        if not whole or base_batch_size < 1:
-            raise ValueError(
-                f"base_batch_size must be a whole number of at least 1, got {base_batch_size!r}"
-            )
+        check_whole("base_batch_size", base_batch_size)
         if std is not None and not (std >= 0 and math.isfinite(std)):
             raise ValueError(f"std must be a number of at least 0, or null, got {std!r}")
         self.base_batch_size = base_batch_size

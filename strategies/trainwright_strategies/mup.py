@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, ParameterGroup, Plan, Strategy
-from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.layers.replace import replace_modules
 from trainwright_strategies.layers.scaled_linear import ScaledLinear
 
@@ -187,8 +187,7 @@ class Mup(Strategy):
             raise ValueError(f"mode must be mup, depth_mup, ntp or sp, got {mode!r}")
         for name, value in (("gamma0", gamma0), ("gain", gain)):
             check_above_zero(name, value)
-        if not isinstance(base_width, int) or isinstance(base_width, bool) or base_width < 1:
-            raise ValueError(f"base_width must be a whole number of at least 1, got {base_width!r}")
+        check_whole("base_width", base_width)
         self.mode: Mode = mode
         self.gamma0 = gamma0
         self.base_width = base_width

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Context, Declares, ParameterGroup, Plan, Step, Strategy
+from trainwright_objectives.options import check_whole
 from trainwright_strategies.rate_ratios import rate_ratios
 
 
@@ -94,9 +95,8 @@ class NtkSpectrum(Strategy):
         num_samples: Annotated[int, Field(ge=1)] = 32,
         output: str = "logits",
     ) -> None:
-        for name, value in (("every", every), ("num_samples", num_samples)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        check_whole("every", every)
+        check_whole("num_samples", num_samples)
         self.every = every
         self.num_samples = num_samples
         self.output = output

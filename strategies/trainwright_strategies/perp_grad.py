@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
-from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.options import check_above_zero, check_whole
 
 NOISE = 1e-6
 """A perpendicular part below this share of the gradient is rounding, and counts as none."""
@@ -91,8 +91,7 @@ class PerpGrad(Strategy):
         include: Sequence[str] | None = None,
     ) -> None:
         check_above_zero("eps", eps)
-        if not isinstance(min_numel, int) or isinstance(min_numel, bool) or min_numel < 2:
-            raise ValueError(f"min_numel must be a whole number of at least 2, got {min_numel!r}")
+        check_whole("min_numel", min_numel, 2)
         self.rescale = rescale
         self.eps = eps
         self.min_numel = min_numel

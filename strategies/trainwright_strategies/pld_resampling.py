@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainwright.data.random import key, uniform
 from trainwright.strategy import Batch, Context, Declares, Order, Step, Strategy
-from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.options import check_above_zero, check_whole
 
 
 def selection_probabilities(losses: Tensor, temperature: float) -> Tensor:
@@ -162,8 +162,8 @@ class PldResampling(Strategy):
         shared: Sequence[str] = ("negative",),
         uniform_groups: bool = True,
     ) -> None:
-        _check_whole("pool_size", pool_size, 1)
-        _check_whole("warmup_epochs", warmup_epochs, 0)
+        check_whole("pool_size", pool_size)
+        check_whole("warmup_epochs", warmup_epochs, 0)
         check_above_zero("temperature", temperature)
         self.pool_size = pool_size
         self.temperature = temperature
@@ -230,8 +230,3 @@ class PldResampling(Strategy):
             else self._columns[name][rows].to(column)
             for name, column in batch.items()
         }
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

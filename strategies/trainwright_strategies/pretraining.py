@@ -10,6 +10,7 @@ from torch import nn
 
 from trainwright.plugins.markers import Nested
 from trainwright.strategy import Declares, Fit, Strategy
+from trainwright_objectives.options import check_whole
 
 
 class Pretraining(Strategy):
@@ -47,8 +48,7 @@ class Pretraining(Strategy):
         epochs: Annotated[int, Field(ge=0)] = 10,
         lr: Annotated[float, Field(gt=0)] | None = None,
     ) -> None:
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
-            raise ValueError(f"epochs must be a whole number of at least 0, got {epochs!r}")
+        check_whole("epochs", epochs, 0)
         if lr is not None and not lr > 0:
             raise ValueError(f"lr must be None or a number above 0, got {lr!r}")
         self.first = objective()

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from trainwright.durations import Duration
 from trainwright.strategy import Declares, Plan, Strategy
+from trainwright_objectives.options import check_whole
 
 
 def regime_factor(batch_size: int, base_batch_size: int) -> int:
@@ -95,11 +96,7 @@ class RegimeAdaptation(Strategy):
         base_batch_size: Annotated[int, Field(ge=1)] = 128,
         factor: Annotated[float, Field(gt=0)] | None = None,
     ) -> None:
-        whole = isinstance(base_batch_size, int) and not isinstance(base_batch_size, bool)
-        if not whole or base_batch_size < 1:
-            raise ValueError(
-                f"base_batch_size must be a whole number of at least 1, got {base_batch_size!r}"
-            )
+        check_whole("base_batch_size", base_batch_size)
         if factor is not None and not (factor > 0 and math.isfinite(factor)):
             raise ValueError(f"factor must be a number above 0, or null, got {factor!r}")
         self.base_batch_size = base_batch_size

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainwright.strategy import Batch, Declares, Evaluation, Strategy
 from trainwright_objectives.label_scores import first_of_each
-from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.all_rows import all_rows
 from trainwright_strategies.outputs import output_of
 
@@ -84,8 +84,7 @@ class RetrievalProbe(Strategy):
         target: str = "target",
         label: str = "label",
     ) -> None:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k!r}")
+        check_whole("k", k)
         check_above_zero("temperature", temperature)
         self.k = k
         self.temperature = temperature

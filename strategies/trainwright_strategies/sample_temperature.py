@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Outputs, Strategy
-from trainwright_objectives.aldr_kl import AldrKL, check_steps
+from trainwright_objectives.aldr_kl import AldrKL
+from trainwright_objectives.options import check_whole
 
 COLUMN = "sample_temperature"
 """The batch column in which the objective finds the temperatures."""
@@ -59,7 +60,7 @@ class SampleTemperature(Strategy):
         output: str = "logits",
         target: str = "target",
     ) -> None:
-        check_steps(num_steps)
+        check_whole("num_steps", num_steps)
         self.num_steps = num_steps
         self.output = output
         self.target = target

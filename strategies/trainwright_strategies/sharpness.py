@@ -21,6 +21,7 @@ from trainwright.strategy import (
     Step,
     Strategy,
 )
+from trainwright_objectives.options import check_whole
 from trainwright_strategies.rate_ratios import rate_ratios
 
 Product = Callable[[Gradient], Gradient]
@@ -143,8 +144,7 @@ class Sharpness(Strategy):
     ) -> None:
         counts = {"every": every, "iterations": iterations, "num_samples": num_samples or 1}
         for name, value in counts.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            check_whole(name, value)
         if method not in ("power", "lanczos"):
             raise ValueError(f"method must be power or lanczos, got {method!r}")
         self.every = every

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Step, Strategy
+from trainwright_objectives.options import check_whole
 
 
 def collapsed(losses: Tensor) -> Tensor:
@@ -52,8 +53,7 @@ class SoftmaxCollapse(Strategy):
     declares = Declares(probe=True, per_sample=True, full_gradients=True)
 
     def __init__(self, every: Annotated[int, Field(ge=1)] = 1) -> None:
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-            raise ValueError(f"every must be a whole number of at least 1, got {every!r}")
+        check_whole("every", every)
         self.every = every
 
     def begin(self, context: Context) -> None:

@@ -20,6 +20,7 @@ from trainwright.strategy import (
     Step,
     Strategy,
 )
+from trainwright_objectives.options import check_whole
 from trainwright_strategies.layers.allocation import RULES, Rule, Selection, zipf_counts
 from trainwright_strategies.layers.auxiliary_codes import (
     auxiliary_codes,
@@ -114,8 +115,7 @@ class SparseAllocation(Strategy):
         if aux not in _AUX:
             raise ValueError(f"aux must be one of {', '.join(_AUX)}, got {aux!r}")
         for name, count in (("k", k), ("aux_k", aux_k or 1), ("dead_after", dead_after)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
+            check_whole(name, count)
         if not (zipf_exponent >= 0 and weight >= 0):
             raise ValueError(
                 "zipf_exponent and weight must be numbers of at least 0, got "

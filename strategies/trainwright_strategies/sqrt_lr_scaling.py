@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trainwright.strategy import Declares, ParameterGroup, Plan, Strategy
+from trainwright_objectives.options import check_whole
 
 
 def sqrt_lr_factor(batch_size: int, base_batch_size: int, exponent: float = 0.5) -> float:
@@ -68,11 +69,7 @@ class SqrtLrScaling(Strategy):
         exponent: Annotated[float, Field(ge=0, le=1)] = 0.5,
         clip_norm: Annotated[float, Field(gt=0)] | None = 5.0,
     ) -> None:
-        whole = isinstance(base_batch_size, int) and not isinstance(base_batch_size, bool)
-        if not whole or base_batch_size < 1:
-            raise ValueError(
-                f"base_batch_size must be a whole number of at least 1, got {base_batch_size!r}"
-            )
+        check_whole("base_batch_size", base_batch_size)
         if not 0 <= exponent <= 1:
             raise ValueError(f"exponent must be between 0 and 1, got {exponent!r}")
         if clip_norm is not None and not (clip_norm > 0 and math.isfinite(clip_norm)):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainwright.strategy import Context, Declares, Evaluation, Strategy
-from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.all_rows import all_rows
 from trainwright_strategies.outputs import unit_output_of
 
@@ -123,8 +123,7 @@ class UniformityTolerance(Strategy):
     ) -> None:
         for name, value in (("temperature", temperature), ("t", t)):
             check_above_zero(name, value)
-        if hardest < 1:
-            raise ValueError(f"hardest must be at least 1, got {hardest!r}")
+        check_whole("hardest", hardest)
         self.output = output
         self.second = second
         self.target = target

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainwright.strategy import Context, Declares, Step, Strategy
+from trainwright_objectives.options import check_whole
 
 
 class LineFit(NamedTuple):
@@ -92,11 +93,7 @@ class WeightDistance(Strategy):
     declares = Declares(probe=True)
 
     def __init__(self, points_per_decade: Annotated[int, Field(ge=1)] = 20) -> None:
-        whole = isinstance(points_per_decade, int) and not isinstance(points_per_decade, bool)
-        if not whole or points_per_decade < 1:
-            raise ValueError(
-                f"points_per_decade must be a whole number of at least 1, got {points_per_decade!r}"
-            )
+        check_whole("points_per_decade", points_per_decade)
         self.points_per_decade = points_per_decade
         self._start: dict[str, Tensor] = {}
         self._updates: list[int] = []

@@ -104,7 +104,7 @@ def test_what_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "k must be at least 1"),
+        ({"k": 0}, "k must be a whole number of at least 1, got 0"),
         ({"temperature": 0.0}, "temperature must be a number above 0"),
         ({"temperature": math.inf}, "temperature must be a number above 0"),
     ],

@@ -116,7 +116,7 @@ def test_what_is_not_there() -> None:
         ({"temperature": 0.0}, "temperature must be a number above 0"),
         ({"t": -2.0}, "t must be a number above 0"),
         ({"t": math.inf}, "t must be a number above 0"),
-        ({"hardest": 0}, "hardest must be at least 1"),
+        ({"hardest": 0}, "hardest must be a whole number of at least 1, got 0"),
     ],
 )
 def test_ill_options(options: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from trainwright.strategy import AuxModel, Batch, Context, Outputs, RunningModel, Step
+from trainwright_objectives.options import check_whole
 
 NAME = "teacher"
 
@@ -18,8 +19,7 @@ def check_teacher(weights: str | None, epochs: int, lr: float) -> None:
     Raises:
         ValueError: what, got, allowed.
     """
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
-        raise ValueError(f"teacher_epochs must be a whole number of at least 0, got {epochs!r}")
+    check_whole("teacher_epochs", epochs, 0)
     if not lr > 0:
         raise ValueError(f"teacher_lr must be above 0, got {lr!r}")
     if (weights is None) == (epochs == 0):
