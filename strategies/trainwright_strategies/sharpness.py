@@ -15,7 +15,6 @@ from trainwright.strategy import (
     Context,
     Declares,
     Gradient,
-    Loss,
     ParameterGroup,
     Plan,
     Step,
@@ -153,7 +152,7 @@ class Sharpness(Strategy):
         self.num_samples = num_samples
         self._top = power_iteration if method == "power" else lanczos
         self._vector: dict[str, Tensor] = {}
-        self._fixed: Batch | None = None
+        self._fixed: list[Batch] | None = None
 
     def plan(self, plan: Plan) -> Plan:
         """Note the rate."""
@@ -175,7 +174,7 @@ class Sharpness(Strategy):
         self._context = context
         if self.num_samples is not None and context.data is not None:
             batch = next(iter(context.data.batches("train", self.num_samples)))
-            self._fixed = {name: value.to(context.device) for name, value in batch.items()}
+            self._fixed = [{name: value.to(context.device) for name, value in batch.items()}]
 
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Measure before the update when it is time."""
@@ -184,11 +183,8 @@ class Sharpness(Strategy):
         take()
 
     def _measure(self, step: Step) -> None:
-        def loss(batch: Batch) -> Loss:
-            return step.loss(batch if self._fixed is None else self._fixed)
-
         def product(vector: Gradient) -> Gradient:
-            return self._scaled(step.hvp(self._scaled(vector), loss))
+            return self._scaled(step.hvp(self._scaled(vector), step.loss, self._fixed))
 
         top = self._top(product, self._start(step), self.iterations)
         self._vector = dict(top.vector)

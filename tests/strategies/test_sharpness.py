@@ -66,15 +66,6 @@ def test_of_nothing_and_of_rank_one(method: Any) -> None:
     assert method(matrix_product(ones), start(6), 10).value == pytest.approx(6.0)
 
 
-@pytest.mark.parametrize(("share", "converges"), [(0.99, True), (1.01, False)])
-def test_the_limit_is_two_over_the_sharpness(share: float, converges: bool) -> None:
-    curvature = torch.tensor([3.0, 1.0, 0.5])
-    weight, rate = torch.ones(3), share * 2 / 3
-    for _ in range(2000):
-        weight = weight - rate * curvature * weight
-    assert (float(weight.norm()) < 1e-3) is converges
-
-
 class _Step(SimpleNamespace):
     """A loss of named parameters, with the Hessian products of a training step."""
 
@@ -88,7 +79,7 @@ class _Step(SimpleNamespace):
     def loss(self, batch: Any) -> Loss:
         return Loss(self._loss({n: p.requires_grad_() for n, p in self._parameters.items()}))
 
-    def hvp(self, vector: Gradient, loss: Any) -> Gradient:
+    def hvp(self, vector: Gradient, loss: Any, batches: Any) -> Gradient:
         inputs = list(self._parameters.values())
         first = torch.autograd.grad(loss({}).value, inputs, create_graph=True)
         names = list(self._parameters)
@@ -136,6 +127,21 @@ def test_rates_of_parameters_scale_the_hessian() -> None:
     scaled = torch.diag(torch.tensor([1.0, 1.0, 4.0])) @ hessian
     expected = float(torch.linalg.eigvals(scaled).real.max())
     assert one["top"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("share", "converges"), [(0.99, True), (1.01, False)])
+def test_beyond_the_edge_descent_diverges(share: float, converges: bool) -> None:
+    curvature, rate = torch.tensor([3.0, 1.0, 0.5]), share * 2 / 3
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return (curvature * parameters["w"].square()).sum() / 2
+
+    edge = measured(loss, {"w": torch.ones(3)}, iterations=60, lr=rate)["edge"]
+    assert edge == pytest.approx(share, rel=1e-5)
+    weight = torch.ones(3)
+    for _ in range(2000):
+        weight = weight - rate * curvature * weight
+    assert (float(weight.norm()) < 1e-3) is converges
 
 
 def test_a_linear_model_has_the_spectrum_of_its_kernel() -> None:
@@ -233,16 +239,18 @@ class _Data:
 
 
 def test_fixed_samples_stand_for_those_of_the_update() -> None:
+    """Once in a product, whatever the number of micro-batches."""
     probe, context = Sharpness(num_samples=4), Context(seed=0, data=_Data())
     probe.begin(context)
     probe._lr, probe._ratios, probe._ratio_of = 0.1, [1.0], {"w": 1.0}
     seen = []
+
+    def hvp(vector: Gradient, loss: Any, batches: Any) -> Gradient:
+        seen.extend(batch["x"].tolist() for batch in batches)
+        return vector
+
     step = SimpleNamespace(
-        index=0,
-        learning_rates=[0.1],
-        master=lambda: {"w": torch.ones(2)},
-        loss=lambda batch: seen.append(batch["x"].tolist()),
-        hvp=lambda vector, loss: (loss({"x": torch.zeros(9)}), vector)[1],
+        index=0, learning_rates=[0.1], master=lambda: {"w": torch.ones(2)}, loss=None, hvp=hvp
     )
     probe.step(step, lambda: None)
     assert seen == [[0.0, 1.0, 2.0, 3.0]] * 25

@@ -73,8 +73,19 @@ class Step:
         """
         raise _no_training()
 
-    def hvp(self, vector: Mapping[str, Tensor], loss: LossFunction | None = None) -> Gradient:
-        """The Hessian of the loss over the global batch times ``vector`` (not at ZeRO stage 3)."""
+    def hvp(
+        self,
+        vector: Mapping[str, Tensor],
+        loss: LossFunction | None = None,
+        batches: Sequence[Batch] | None = None,
+    ) -> Gradient:
+        """The Hessian of the loss over the global batch times ``vector`` (not at ZeRO stage 3).
+
+        Args:
+            vector: public name -> tensor of the parameter's shape.
+            loss: as for ``gradient``.
+            batches: as for ``gradient``.
+        """
         raise _no_training()
 
     def input_gradient(

@@ -78,24 +78,33 @@ class EngineStep(Step):
             if recorded:
                 self._add_global("train/loss", value)
             return found
-        shares = self._shares if batches is None else updater.shares(batches)
         return updater.passes.gradient(
             loss or self.loss,
-            self.batches if batches is None else batches,
-            shares,
+            *self._shared(batches),
             updater.parameters(of),
             statistics=statistics,
             seen=partial(self.add, "train/loss") if recorded else _ignore,
         )
 
     @override
-    def hvp(self, vector: Mapping[str, Tensor], loss: LossFunction | None = None) -> Gradient:
+    def hvp(
+        self,
+        vector: Mapping[str, Tensor],
+        loss: LossFunction | None = None,
+        batches: Sequence[Batch] | None = None,
+    ) -> Gradient:
         updater = self._updater
         if loss is None and updater.coupled is not None:
             raise RuntimeError("hvp() cannot differentiate an objective that couples the batch")
         return updater.passes.hvp(
-            loss or self.loss, self.batches, self._shares, updater.parameters(MODEL), vector
+            loss or self.loss, *self._shared(batches), updater.parameters(MODEL), vector
         )
+
+    def _shared(self, batches: Sequence[Batch] | None) -> tuple[Sequence[Batch], Sequence[Share]]:
+        """Micro-batches and how much of all workers' they are; None stands for the step's."""
+        if batches is None:
+            return self.batches, self._shares
+        return batches, self._updater.shares(batches)
 
     @override
     def input_gradient(

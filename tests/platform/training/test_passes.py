@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -24,6 +25,12 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
 
 
+def smooth() -> nn.Module:
+    """Whose samples do not look at each other."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
 def batch_of() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {
@@ -32,8 +39,8 @@ def batch_of() -> dict[str, Tensor]:
     }
 
 
-def updated(strategy: Strategy) -> nn.Module:
-    model = network()
+def updated(strategy: Strategy, model: nn.Module | None = None) -> nn.Module:
+    model = model or network()
     terms = WeightedSum([Term(nn.CrossEntropyLoss(), "loss")])
     module = TrainModule(NamedModel(model, {"input": "x"}), terms)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
@@ -72,6 +79,45 @@ def test_a_measured_gradient_goes_through_batch_normalisation() -> None:
     for name, buffer in expected.named_buffers():
         buffer.copy_(statistics[name])
     assert_same(updated(Measured()), expected)
+
+
+def direction(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.linspace(-1, 1, w.numel()).view_as(w) for name, w in weights.items()}
+
+
+class Product(Strategy):
+    """The Hessian times a direction, by the samples of the update and by some that are given."""
+
+    def step(self, step: Step, take: object) -> None:
+        vector, (whole,) = direction(step.master()), step.batches
+        parts = [{n: c[rows] for n, c in whole.items()} for rows in (slice(0, 3), slice(3, SIZE))]
+        self.every = [step.hvp(vector, batches=b) for b in (None, [whole], parts)]
+        self.first = step.hvp(vector, batches=parts[:1])
+
+
+def product_by_gradients(rows: slice) -> list[Tensor]:
+    """The same by a difference of gradients, in float64."""
+    model, batch, eps = smooth().double(), batch_of(), 1e-5
+    vector, ends = direction(dict(model.named_parameters())), []
+    for shift in (eps, -2 * eps):
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter += shift * vector[name]
+        logits = model(batch["x"][rows].double())
+        loss = nn.functional.cross_entropy(logits, batch["target"][rows])
+        ends.append(torch.autograd.grad(loss, list(model.parameters())))
+    return [(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)]
+
+
+def test_a_hessian_product_is_over_the_samples_that_are_given() -> None:
+    """Micro-batches of different sizes count by their samples."""
+    strategy = Product()
+    updated(strategy, smooth())
+    cases = [(found, slice(0, SIZE)) for found in strategy.every] + [(strategy.first, slice(0, 3))]
+    for found, rows in cases:
+        for value, wanted in zip(found.values(), product_by_gradients(rows), strict=True):
+            torch.testing.assert_close(value.double(), wanted, rtol=1e-4, atol=1e-5)
+            assert wanted.abs().max() > 1e-3
 
 
 class Meanwhile(Strategy):
