@@ -73,10 +73,10 @@ class SoftmaxCollapse(Strategy):
         if step.index % self.every:
             return
         assert step.gradients is not None
-        sums = torch.zeros(3, dtype=torch.float64)
+        parts = []
         for name, gradient in step.gradients.items():
             g, w = gradient.double(), step.master([name])[name].double()
-            sums += torch.stack([-(w * g).sum(), w.square().sum(), g.square().sum()]).cpu()
-        inner, weight, length = sums.tolist()
+            parts.append(torch.stack([-(w * g).sum(), w.square().sum(), g.square().sum()]))
+        inner, weight, length = torch.stack(parts).sum(dim=0).tolist()
         alignment = inner / (weight * length) ** 0.5 if weight * length > 0 else 0.0
         self._context.log({"softmax_collapse/alignment": alignment})
