@@ -20,12 +20,12 @@ COLLAPSED = 0.05
 _CHUNK = 1024
 
 
-def pair_sums(x: Tensor, labels: Tensor | None, rows: Tensor, t: float) -> Tensor:
+def pair_sums(x: Tensor, labels: Tensor, rows: Tensor, t: float) -> Tensor:
     """What uniformity and tolerance are made of, over the ordered pairs that begin with ``rows``.
 
     Args:
         x: vectors of length 1, shape (N, D).
-        labels: their classes, shape (N,); None where they are unknown.
+        labels: their classes, shape (N,).
         rows: indices into ``x``.
         t: of the Gaussian potential.
 
@@ -36,8 +36,7 @@ def pair_sums(x: Tensor, labels: Tensor | None, rows: Tensor, t: float) -> Tenso
     similarity = (x[rows] @ x.T).double()
     others = rows[:, None] != torch.arange(len(x), device=x.device)
     potential = torch.exp(-2 * t * (1 - similarity)) * others
-    same = torch.zeros_like(others) if labels is None else labels[rows][:, None] == labels
-    same = same & others
+    same = (labels[rows][:, None] == labels) & others
     return torch.stack([others.sum(), potential.sum(), same.sum(), (similarity * same).sum()])
 
 
