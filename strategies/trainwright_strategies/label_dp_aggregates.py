@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trainwright.data.random import key, uniform
 from trainwright.strategy import Batch, Context, Declares, Step, Strategy
+from trainwright_strategies.outputs import column_of
 
 
 def private_means(
@@ -145,10 +146,7 @@ class LabelDpAggregates(Strategy):
         Raises:
             ValueError: a column is missing, or labels are no values of the responses' form.
         """
-        for name in (self.label, self.bag_target):
-            if name not in batch:
-                raise ValueError(f"the data has no column {name!r}; it has {', '.join(batch)}")
-        label, response = batch[self.label], batch[self.bag_target]
+        label, response = (column_of(batch, name) for name in (self.label, self.bag_target))
         if not label.is_floating_point() or label.numel() != response.numel():
             raise ValueError(
                 f"labels must be values of the same form as responses, {tuple(response.shape)}, "

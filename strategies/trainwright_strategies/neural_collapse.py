@@ -24,6 +24,7 @@ from trainwright_strategies.collapse_geometry import (
     within_over_between,
 )
 from trainwright_strategies.layers.deep_linear import find_head, product
+from trainwright_strategies.outputs import column_of
 
 Split = Literal["train", "validation", "test"]
 
@@ -247,9 +248,7 @@ def _width(layer: nn.Module, name: str) -> int:
 
 
 def _classes(batch: Batch, column: str) -> Tensor:
-    if column not in batch:
-        raise ValueError(f"the batch has no column {column!r}; it has {', '.join(batch)}")
-    target = batch[column]
+    target = column_of(batch, column)
     if target.dim() != 1 or target.is_floating_point():
         raise ValueError(f"the column {column!r} must hold one class index per sample")
     return target

@@ -1,11 +1,11 @@
-"""Outputs of the model by the names that a strategy's options give."""
+"""Outputs of the model, and columns of the data, by the names that a strategy's options give."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional
 
-from trainwright.strategy import Outputs
+from trainwright.strategy import Batch, Outputs
 
 
 def output_of(outputs: Outputs, name: str) -> Tensor:
@@ -17,6 +17,17 @@ def output_of(outputs: Outputs, name: str) -> Tensor:
     if name not in outputs:
         raise ValueError(f"the model has no output {name!r}; it gives {', '.join(outputs)}")
     return outputs[name]
+
+
+def column_of(batch: Batch, name: str) -> Tensor:
+    """The column ``name``.
+
+    Raises:
+        ValueError: the data has no such column.
+    """
+    if name not in batch:
+        raise ValueError(f"the data has no column {name!r}; it has {', '.join(batch)}")
+    return batch[name]
 
 
 def unit_output_of(outputs: Outputs, name: str) -> Tensor:

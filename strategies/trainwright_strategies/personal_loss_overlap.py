@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Declares, Evaluation, Loss, Strategy
+from trainwright_strategies.all_rows import all_rows
+from trainwright_strategies.outputs import column_of
 
 
 def overlap(losses: Tensor, right: Tensor) -> float:
@@ -26,9 +28,9 @@ def overlap(losses: Tensor, right: Tensor) -> float:
     low, high = losses[~right], losses[right].sort().values
     if not len(low) or not len(high):
         return math.nan
-    above = len(high) - torch.searchsorted(high, low, right=True)
-    ties = torch.searchsorted(high, low, right=True) - torch.searchsorted(high, low)
-    return float((above + 0.5 * ties).double().mean() / len(high))
+    # Counted twice: right ones below a wrong one both times, its equals once.
+    below = torch.searchsorted(high, low) + torch.searchsorted(high, low, right=True)
+    return 1 - float(below.double().mean()) / (2 * len(high))
 
 
 def mean_overlap(losses: Tensor, right: Tensor, group: Tensor) -> float:
@@ -37,8 +39,7 @@ def mean_overlap(losses: Tensor, right: Tensor, group: Tensor) -> float:
     order = torch.argsort(group, stable=True)
     parts = (torch.split(values[order], sizes) for values in (losses, right))
     each = [overlap(*part) for part in zip(*parts, strict=True)]
-    each = [value for value in each if not math.isnan(value)]
-    return sum(each) / len(each) if each else math.nan
+    return float(torch.tensor(each, dtype=torch.float64).nanmean())
 
 
 class PersonalLossOverlap(Strategy):
@@ -89,30 +90,22 @@ class PersonalLossOverlap(Strategy):
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """The overlaps of the training samples' losses."""
-        if evaluation.context.data is None:  # the job is only being checked
-            return {"overlap_global": math.nan, "overlap_personal": math.nan}
-        losses, right, group = (
-            torch.cat(part) for part in zip(*self._seen(evaluation), strict=True)
-        )
+        own = [
+            torch.stack(
+                [
+                    self._objective.per_sample(outputs, batch).double(),
+                    self._right(batch).double(),
+                    column_of(batch, self.group).flatten().double(),
+                ],
+                dim=1,
+            )
+            for batch, outputs in evaluation.batches("train")
+        ]
+        losses, right, group = all_rows(evaluation.context, own).cpu().unbind(dim=1)
         return {
-            "overlap_global": overlap(losses, right),
-            "overlap_personal": mean_overlap(losses, right, group),
+            "overlap_global": overlap(losses, right > 0),
+            "overlap_personal": mean_overlap(losses, right > 0, group),
         }
 
-    def _seen(self, evaluation: Evaluation) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Losses, kinds and groups of the training samples, on the CPU, a batch at a time."""
-        data, device = evaluation.context.data, evaluation.context.device
-        assert data is not None
-        seen = []
-        for rows in data.batches("train", 4096):
-            batch = {name: column.to(device) for name, column in rows.items()}
-            losses = self._objective.per_sample(evaluation.forward(batch), batch)
-            seen.append(
-                (losses.float().cpu(), self._right(batch).cpu(), rows[self.group].reshape(-1))
-            )
-        return seen
-
     def _right(self, batch: Batch) -> Tensor:
-        if self.right not in batch:
-            raise ValueError(f"the data has no column {self.right!r}; it has {', '.join(batch)}")
-        return batch[self.right].reshape(-1) > 0.5
+        return column_of(batch, self.right).flatten() > 0.5

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainwright.data.random import key, uniform
 from trainwright.strategy import Batch, Context, Declares, Order, Step, Strategy
 from trainwright_objectives.options import check_above_zero, check_whole
+from trainwright_strategies.outputs import column_of
 
 
 def selection_probabilities(losses: Tensor, temperature: float) -> Tensor:
@@ -184,11 +185,7 @@ class PldResampling(Strategy):
             return
         parts = list(context.data.batches("train"))
         self._columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        if self.group not in self._columns:
-            raise ValueError(
-                f"the data has no column {self.group!r}; it has {', '.join(self._columns)}"
-            )
-        values = self._columns[self.group]
+        values = column_of(self._columns, self.group)
         if values.numel() != len(values):
             raise ValueError(
                 f"column {self.group!r} must have one value per sample, got {tuple(values.shape)}"

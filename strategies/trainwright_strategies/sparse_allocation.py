@@ -28,6 +28,7 @@ from trainwright_strategies.layers.auxiliary_codes import (
     shortfall,
     zipf_density,
 )
+from trainwright_strategies.outputs import column_of
 
 _AUX = ("none", "aux_k", "aux_zipf")
 
@@ -253,9 +254,7 @@ class SparseAllocation(Strategy):
         """Normalised error, features per token and how they vary, features that never count."""
         sums: dict[str, Any] = {}
         for batch, outputs in evaluation.batches():
-            if self.activity is not None and self.activity not in batch:
-                raise ValueError(f"there is no column {self.activity!r}, only {', '.join(batch)}")
-            activity = None if self.activity is None else batch[self.activity]
+            activity = None if self.activity is None else column_of(batch, self.activity)
             for name, value in _totals(outputs, activity).items():
                 sums[name] = sums.get(name, 0) + value
         return _summary({name: evaluation.sum(value) for name, value in sorted(sums.items())})

@@ -26,6 +26,7 @@ from trainwright_strategies.dags.sem import (
     samples_of,
     topological_order,
 )
+from trainwright_strategies.outputs import column_of
 
 Start = Literal["random", "variance", "notears"]
 
@@ -163,10 +164,7 @@ class TopoSwaps(Procedure):
             probability = min(1.0, self.edges_per_node / (self.num_nodes - 1))
             weights = random_sem(self.num_nodes, probability, inputs.rng("graph"))
             return samples_of(weights, self.num_samples, inputs.rng("samples")), weights
-        tensors = inputs.table("train").tensors
-        if self.column not in tensors:
-            raise ValueError(f"the data have no column {self.column!r}, but {', '.join(tensors)}")
-        samples = tensors[self.column].double().numpy()
+        samples = column_of(inputs.table("train").tensors, self.column).double().numpy()
         if samples.ndim != 2 or min(samples.shape) < 2:
             shape = list(samples.shape)
             raise ValueError(f"{self.column} must have two samples and two nodes, got {shape}")

@@ -148,7 +148,7 @@ def test_what_the_predictions_are_not_about() -> None:
     with pytest.raises(ValueError, match="3 classes need features of at least 3 numbers"):
         measured(MLP(6, 3, hidden=[2]), batches)
     assert "nc2_w_etf" in measured(MLP(6, 3, hidden=[2]), batches, targets=["etf"])
-    with pytest.raises(ValueError, match="the batch has no column 'label'; it has x, target"):
+    with pytest.raises(ValueError, match="the data has no column 'label'; it has x, target"):
         measured(MLP(6, 3, hidden=[5]), batches, column="label")
     with pytest.raises(ValueError, match="one class index per sample"):
         measured(MLP(6, 3, hidden=[5]), batches, column="x")

@@ -53,20 +53,18 @@ def test_levels_of_users_overlap_in_all_but_not_within() -> None:
     assert overlap(losses, right) > 0.3
 
 
-class _Data:
-    def __init__(self, columns) -> None:
-        self.columns = columns
+class _Evaluation:
+    """Of the training samples, in two batches."""
 
-    def batches(self, split: str, batch_size: int):
+    def __init__(self, model, columns) -> None:
+        self.context = Context(seed=0)
+        self.model, self.columns = model, columns
+
+    def batches(self, split: str):
         assert split == "train"
         for part in (slice(0, 5), slice(5, None)):
-            yield {name: column[part] for name, column in self.columns.items()}
-
-
-class _Evaluation:
-    def __init__(self, model, columns) -> None:
-        self.context = Context(seed=0, data=_Data(columns))
-        self.forward = lambda batch: {"logits": model(batch["x"])}
+            batch = {name: column[part] for name, column in self.columns.items()}
+            yield batch, {"logits": self.model(batch["x"])}
 
 
 def test_it_measures_the_training_samples_and_leaves_the_loss(training) -> None:
@@ -91,5 +89,5 @@ def test_it_measures_the_training_samples_and_leaves_the_loss(training) -> None:
     loss = run.compute(columns)
     torch.testing.assert_close(loss.value, losses.mean())
     assert loss.logged["right_share"] == right.float().mean()
-    with pytest.raises(ValueError, match="no column 'relevant'"):
+    with pytest.raises(ValueError, match="the data has no column 'relevant'; it has x, target"):
         run.compute({"x": columns["x"], "target": columns["target"]})

@@ -271,7 +271,7 @@ def test_samples_of_the_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"column": "feature"}, "no column 'feature', but features"),
+        ({"column": "feature"}, "no column 'feature'; it has features"),
         ({"column": "target"}, "must have two samples and two nodes"),
         (
             {"size_small": 79},
