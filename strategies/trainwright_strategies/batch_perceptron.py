@@ -7,12 +7,12 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Plan, Step, Strategy
+from trainwright_strategies.plain_sgd import refuse_other_steps
 from trainwright_strategies.separable import (
     Rows,
     margins_of,
     refuse_mini_batches,
     refuse_other_models,
-    refuse_other_steps,
     start_at_zero,
 )
 

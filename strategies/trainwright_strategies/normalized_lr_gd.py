@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -9,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Plan, Step, Strategy
+from trainwright_strategies.plain_sgd import refuse_other_steps
 from trainwright_strategies.separable import (
     LOGISTIC,
     Rows,
     margins_of,
     refuse_mini_batches,
     refuse_other_models,
-    refuse_other_steps,
     start_at_zero,
 )
 
@@ -33,7 +34,7 @@ def normalizing_factor(errors: Tensor) -> float:
         ValueError: one is not a number.
     """
     mean = float(errors.double().mean())
-    if mean != mean:
+    if math.isnan(mean):
         raise ValueError("an output of the model is not a number (NaN)")
     return 1.0 / max(mean, torch.finfo(torch.float32).tiny)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainwright.strategy import Batch, Context, Outputs, Plan
+from trainwright.strategy import Batch, Context, Outputs
 
 LOGISTIC = (nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.SoftMarginLoss)
 """Losses of ``torch.nn`` that are the logistic loss of one or of several outputs."""
@@ -82,23 +82,6 @@ def refuse_mini_batches(context: Context) -> None:
         raise ValueError(
             f"an update must hold all training samples, but an epoch has {context.steps_per_epoch} "
             "updates: raise data.batch_size to the number of samples"
-        )
-
-
-def refuse_other_steps(plan: Plan) -> None:
-    """Only a plain gradient step moves the weights by rate times gradient.
-
-    Raises:
-        ValueError: the optimizer is another one, or something else changes its step.
-    """
-    if plan.optimizer_name.lower() != "sgd":
-        raise ValueError(f"the optimizer must be sgd, got {plan.optimizer_name}")
-    for option in ("momentum", "weight_decay"):
-        if plan.optimizer.get(option):
-            raise ValueError(f"sgd must have {option} 0, got {plan.optimizer[option]!r}")
-    if plan.max_grad_norm is not None:
-        raise ValueError(
-            "training.max_grad_norm must be left out: a clipped gradient gives another step"
         )
 
 

@@ -25,8 +25,8 @@ from trainwright.strategy import (
 from trainwright_strategies.layers.auxiliary_head import classifier_of
 from trainwright_strategies.layers.replace import replace_modules
 from trainwright_strategies.layers.spherical_head import SphericalHead, Statistics
+from trainwright_strategies.plain_sgd import refuse_other_steps
 
-_PLAIN = ("momentum", "weight_decay", "dampening", "nesterov", "maximize")
 _LEFT_OUT = "it would leave out the output layer, which no optimizer holds"
 
 
@@ -97,17 +97,7 @@ class SphericalOutput(Strategy):
         Raises:
             ValueError: the optimizer is not plain SGD, or gradients are clipped.
         """
-        if plan.optimizer_name != "sgd":
-            raise ValueError(
-                f"the output layer is moved by plain SGD, got the optimizer {plan.optimizer_name}"
-            )
-        if given := [f"{n}: {plan.optimizer[n]}" for n in _PLAIN if plan.optimizer.get(n)]:
-            raise ValueError(f"the output layer is moved by plain SGD, got {', '.join(given)}")
-        if plan.max_grad_norm is not None:
-            raise ValueError(
-                "the gradient of the output layer is never known and cannot be clipped, got "
-                f"max_grad_norm: {plan.max_grad_norm}"
-            )
+        refuse_other_steps(plan)
         return plan
 
     def model(self, model: nn.Module, context: Context) -> nn.Module:

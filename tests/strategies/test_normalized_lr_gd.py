@@ -58,8 +58,8 @@ def descend(strategy: Any, points: Points, rate: float, limit: int) -> tuple[int
         for cut in cuts:
             batch = {"x": x[cut], "target": target[cut]}
             if len(batch["x"]):
-                probe.loss(batch, _Given(model))
-                value = strategy.loss(batch, _Given(model)).value * len(batch["x"]) / len(x)
+                probe.loss(batch, model)
+                value = strategy.loss(batch, model).value * len(batch["x"]) / len(x)
                 total += torch.autograd.grad(value, model.theta)[0]
         step.gradients = dict(Gradient({"theta": total}))
         probe.gradients(step)
@@ -69,14 +69,6 @@ def descend(strategy: Any, points: Points, rate: float, limit: int) -> tuple[int
         with torch.no_grad():
             model.theta -= rate * step.gradients["theta"]
     return limit, path
-
-
-class _Given:
-    def __init__(self, model: _Logits) -> None:
-        self.forward, self.call = model.forward, model
-
-    def __call__(self, batch: Any, outputs: Any = None) -> Loss:
-        return self.call(batch, outputs)
 
 
 def plain() -> NormalizedLrGd:
@@ -233,6 +225,20 @@ def test_it_stands_still_and_asks_to_stop_once_all_is_separated() -> None:
     going_on = NormalizedLrGd(stop="never")
     descend(going_on, points, 100.0, 50)
     assert not going_on.evaluated({})
+    for strategy, stands_still in ((method, True), (going_on, False)):
+        assert (last_gradient(strategy) == 0).all() == stands_still
+
+
+def last_gradient(strategy: NormalizedLrGd) -> torch.Tensor:
+    """What the strategy makes of a gradient of ones where all samples are on their side."""
+    points = worst_case(10)
+    model, step = _Logits(points), SimpleNamespace(gradients={"theta": torch.ones(2)})
+    with torch.no_grad():
+        model.theta += torch.tensor([1.0, 0.0])  # ahead of every sample of the worst case
+    strategy.step(step, lambda: None)
+    strategy.loss({"x": model.x, "target": torch.ones(len(points))}, model)
+    strategy.gradients(step)
+    return step.gradients["theta"]
 
 
 def test_no_line_separates_copies_with_both_labels() -> None:

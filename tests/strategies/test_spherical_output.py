@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from trainwright.engine.local import LocalEngine
 from trainwright.errors import InputError
 from trainwright.models import MLP
 from trainwright.objective import Term, WeightedSum
-from trainwright.strategy import Context, Plan, Strategy
+from trainwright.strategy import Context, Loss, Plan, Strategy
 from trainwright.training.feed import Update
 from trainwright.training.update import Updater
 from trainwright_objectives.z_loss import ZLoss, z_loss
@@ -78,8 +79,6 @@ class Weighing(Strategy):
     """Asks for the loss of each sample."""
 
     def loss(self, batch: Any, compute: Any) -> Any:
-        from trainwright.strategy import Loss
-
         return Loss(compute.per_sample(batch).mean())
 
 
@@ -128,16 +127,17 @@ SGD = Plan(1, None, 8, None, {"lr": 1.0}, {}, "sgd")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer_name": "adamw"}, "plain SGD, got the optimizer adamw"),
+        ({"optimizer_name": "adamw"}, "plain SGD, got adamw"),
         ({"optimizer": {"lr": 1.0, "momentum": 0.9}}, "plain SGD, got momentum: 0.9"),
         ({"optimizer": {"weight_decay": 1e-4}}, "plain SGD, got weight_decay: 0.0001"),
-        ({"max_grad_norm": 1.0}, "cannot be clipped, got max_grad_norm: 1.0"),
+        ({"max_grad_norm": 1.0}, "max_grad_norm must be left out, got 1.0"),
     ],
 )
 def test_refused_plans(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SphericalOutput().plan(Plan(**{**vars(SGD), **changes}))
-    assert SphericalOutput().plan(SGD) is SGD
+        SphericalOutput().plan(replace(SGD, **changes))
+    for plan in (SGD, replace(SGD, optimizer_name="SGD")):
+        assert SphericalOutput().plan(plan) is plan
 
 
 def test_refused_objectives_and_models() -> None:
