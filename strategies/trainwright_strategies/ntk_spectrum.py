@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Context, Declares, ParameterGroup, Plan, Step, Strategy
 from trainwright_objectives.options import check_whole
+from trainwright_strategies.outputs import output_of
 from trainwright_strategies.rate_ratios import rate_ratios
 
 
@@ -127,7 +128,7 @@ class NtkSpectrum(Strategy):
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Measure before the update when it is time."""
         if step.index % self.every == 0 and self._batch:
-            outputs = step.forward(self._batch)[self.output]
+            outputs = output_of(step.forward(self._batch), self.output)
             values = torch.linalg.eigvalsh(tangent_kernel(outputs, self._parameters, self._ratios))
             self._context.log(
                 {

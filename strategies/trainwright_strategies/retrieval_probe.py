@@ -7,11 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainwright.strategy import Batch, Declares, Evaluation, Strategy
-from trainwright_objectives.label_scores import first_of_each
+from trainwright.strategy import Declares, Evaluation, Strategy
+from trainwright_objectives.label_scores import (
+    Positives,
+    batch_scores,
+    first_of_each,
+    positives_of,
+)
 from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.all_rows import all_rows
-from trainwright_strategies.outputs import output_of
+from trainwright_strategies.outputs import column_of, output_of
 
 
 def retrieval_sums(scores: Tensor, positive: Tensor, own: Tensor, k: int) -> Tensor:
@@ -95,11 +100,12 @@ class RetrievalProbe(Strategy):
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """Rank all documents of the split for each of its queries."""
-        queries: list[tuple[Tensor, Tensor, Tensor]] = []
+        queries: list[tuple[Tensor, Positives, Tensor]] = []
         documents: list[Tensor] = []
         for batch, outputs in evaluation.batches():
-            label = batch[self.label].flatten()
-            queries.append((output_of(outputs, self.query).float(), self._positives(batch), label))
+            label = column_of(batch, self.label).flatten()
+            positives = positives_of(column_of(batch, self.target))
+            queries.append((output_of(outputs, self.query).float(), positives, label))
             document = output_of(outputs, self.document).float()
             documents.append(torch.cat([document, label[:, None].double()], dim=1))
         rows = all_rows(evaluation.context, documents)
@@ -107,13 +113,10 @@ class RetrievalProbe(Strategy):
         pool = rows[first, :-1].float()
         sums = torch.zeros(5, dtype=torch.float64, device=rows.device)
         for vectors, positives, label in queries:
-            scores = vectors @ pool.T / self.temperature
-            positive = (positives[:, :, None] == labels).any(dim=1)
-            found = retrieval_sums(scores, positive, torch.searchsorted(labels, label), self.k)
+            scores, columns = batch_scores(vectors, pool, labels, positives)
+            positive, own = columns.mask(len(labels)), torch.searchsorted(labels, label)
+            found = retrieval_sums(scores / self.temperature, positive, own, self.k)
             sums += torch.cat([found, found.new_full((1,), len(vectors))])
         *found_sums, count = evaluation.sum(sums).tolist()
         names = ("precision_at_1", f"recall_at_{self.k}", "own_at_1", "own_probability")
         return {n: s / count for n, s in zip(names, found_sums, strict=True)}
-
-    def _positives(self, batch: Batch) -> Tensor:
-        return batch[self.target].reshape(len(batch[self.target]), -1)

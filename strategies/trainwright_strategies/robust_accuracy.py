@@ -18,6 +18,7 @@ from trainwright.strategy import (
     Strategy,
 )
 from trainwright_strategies.layers.attack import Attack, Norm, attacked_column
+from trainwright_strategies.outputs import column_of, output_of
 
 
 def class_tail(correct: Tensor, count: Tensor, share: float) -> float:
@@ -116,8 +117,8 @@ class RobustAccuracy(Strategy):
         """Attack every batch and count, class by class, what is still right."""
         totals: Tensor | None = None
         for batch, outputs, counted in evaluation.passes():
-            num_classes = outputs[self.output].shape[1]
-            target = batch[self.target]
+            num_classes = output_of(outputs, self.output).shape[1]
+            target = column_of(batch, self.target)
             right = self._right(batch, evaluation)
             if totals is None:
                 totals = torch.zeros(2, num_classes, dtype=torch.float64)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Outputs, Strategy
 from trainwright_objectives.aldr_kl import AldrKL
 from trainwright_objectives.options import check_whole
+from trainwright_strategies.outputs import column_of, output_of
 
 COLUMN = "sample_temperature"
 """The batch column in which the objective finds the temperatures."""
@@ -99,7 +100,10 @@ class SampleTemperature(Strategy):
         """The batch with temperatures a step further, which the table takes too."""
         present = self._table[batch["sample_id"]]
         moved = self._aldr_kl.temperatures(
-            outputs[self.output], batch[self.target], present, self.num_steps
+            output_of(outputs, self.output),
+            column_of(batch, self.target),
+            present,
+            self.num_steps,
         )
         is_first = compute.couples != "batch" or self._context.rank == 0
         if is_first and torch.is_grad_enabled():  # scores of candidates leave no trace

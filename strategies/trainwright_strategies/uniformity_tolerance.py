@@ -12,7 +12,7 @@ from torch import Tensor
 from trainwright.strategy import Context, Declares, Evaluation, Strategy
 from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.all_rows import all_rows
-from trainwright_strategies.outputs import unit_output_of
+from trainwright_strategies.outputs import column_of, unit_output_of
 
 COLLAPSED = 0.05
 """Uniformity below which all embeddings are as good as one point."""
@@ -160,16 +160,15 @@ class UniformityTolerance(Strategy):
 
     def _embeddings(self, evaluation: Evaluation) -> tuple[Tensor, Tensor | None, Tensor]:
         """First views, second views and classes of the whole split, on every worker."""
-        names = [self.output] if self.second is None else [self.output, self.second]
-        own = [
-            torch.cat(
-                [*(unit_output_of(o, name) for name in names), b[self.target][:, None].double()], 1
-            )
-            for b, o in evaluation.batches()
-        ]
+        names = [name for name in (self.output, self.second) if name is not None]
+        own = []
+        for batch, outputs in evaluation.batches():
+            views = [unit_output_of(outputs, name) for name in names]
+            target = column_of(batch, self.target)[:, None].double()
+            own.append(torch.cat([*views, target], dim=1))
         rows = all_rows(evaluation.context, own)
-        vectors = rows[:, :-1].float().chunk(len(names), dim=1)
-        return vectors[0], vectors[1] if self.second is not None else None, rows[:, -1].long()
+        first, *second = rows[:, :-1].float().chunk(len(names), dim=1)
+        return first, second[0] if second else None, rows[:, -1].long()
 
 
 def _warn(uniformity: float, context: Context) -> None:

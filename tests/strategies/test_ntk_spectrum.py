@@ -92,6 +92,9 @@ def test_it_records_the_spectrum_when_it_is_time() -> None:
     step.index = 1
     probe.step(step, lambda: None)
     assert not context.take_logged()
+    probe.output, step.index = "scores", 2
+    with pytest.raises(ValueError, match="no output 'scores'; it gives logits"):
+        probe.step(step, lambda: None)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def test_what_is_not_there() -> None:
     outputs, batch = pairs()
     with pytest.raises(ValueError, match="no output 'answer'; it gives query, document"):
         measured(outputs, batch, document="answer")
+    with pytest.raises(ValueError, match="no column 'labels'; it has label, target"):
+        measured(outputs, batch, label="labels")
 
 
 @pytest.mark.parametrize(

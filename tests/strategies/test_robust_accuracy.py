@@ -77,6 +77,13 @@ def test_a_larger_ball_leaves_less_and_none_leaves_the_accuracy() -> None:
     assert found[0] > found[1] > found[2]
 
 
+def test_what_is_not_there() -> None:
+    with pytest.raises(ValueError, match="no output 'scores'; it gives logits"):
+        measured(RobustAccuracy(0.1, output="scores"), evaluation())
+    with pytest.raises(ValueError, match="no column 'label'; it has x, target"):
+        measured(RobustAccuracy(0.1, target="label"), evaluation())
+
+
 def test_parameters_get_no_gradient() -> None:
     given = evaluation()
     measured(RobustAccuracy(0.1), given)

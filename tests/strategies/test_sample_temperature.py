@@ -85,6 +85,15 @@ def test_one_aldr_kl_among_others(training) -> None:
     assert run.compute(data()).logged.keys() > {"objective0", "objective1"}
 
 
+def test_what_is_not_there(training) -> None:
+    run, _ = started(training, AldrKL(1.0), SampleTemperature(output="scores"))
+    with pytest.raises(ValueError, match="no output 'scores'; it gives logits"):
+        run.compute(data())
+    run, _ = started(training, AldrKL(1.0), SampleTemperature(target="label"))
+    with pytest.raises(ValueError, match="no column 'label'; it has x, target"):
+        run.compute(data())
+
+
 @pytest.mark.parametrize("num_steps", [0, 1.5, True])
 def test_ill_number_of_steps(num_steps) -> None:
     with pytest.raises(ValueError, match="whole number of at least 1"):

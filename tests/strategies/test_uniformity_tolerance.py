@@ -108,6 +108,9 @@ def test_collapsed_embeddings_are_told() -> None:
 def test_what_is_not_there() -> None:
     with pytest.raises(ValueError, match="no output 'embedding'; it gives query, document"):
         measured(torch.ones(4, 3), [0] * 4, output="embedding")
+    probe = UniformityTolerance(target="label")
+    with pytest.raises(ValueError, match="no column 'label'; it has target"):
+        probe.evaluate(Given(torch.ones(4, 3), torch.ones(4, 3), torch.ones(4)))
 
 
 @pytest.mark.parametrize(
