@@ -203,10 +203,11 @@ class Sharpness(Strategy):
     def _start(self, step: Step) -> Gradient:
         if not self._vector:
             generator = self._context.rng("sharpness")
-            shapes = {name: weight.shape for name, weight in step.master().items()}
-            self._vector = {n: torch.randn(s, generator=generator) for n, s in shapes.items()}
-        device = self._context.device
-        return Gradient({n: v.to(device) for n, v in self._vector.items() if n in self._ratio_of})
+            weights = step.master(list(self._ratio_of))
+            self._vector = {
+                n: torch.randn(w.shape, generator=generator) for n, w in weights.items()
+            }
+        return Gradient({n: v.to(self._context.device) for n, v in self._vector.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """The eigenvector, with which the next measurement begins."""

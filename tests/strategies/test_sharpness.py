@@ -73,8 +73,8 @@ class _Step(SimpleNamespace):
         super().__init__(index=0, learning_rates=[rate])
         self._loss, self._parameters = loss, parameters
 
-    def master(self) -> dict[str, Tensor]:
-        return self._parameters
+    def master(self, names: list[str]) -> dict[str, Tensor]:
+        return {name: self._parameters[name] for name in names}
 
     def loss(self, batch: Any) -> Loss:
         return Loss(self._loss({n: p.requires_grad_() for n, p in self._parameters.items()}))
@@ -250,7 +250,11 @@ def test_fixed_samples_stand_for_those_of_the_update() -> None:
         return vector
 
     step = SimpleNamespace(
-        index=0, learning_rates=[0.1], master=lambda: {"w": torch.ones(2)}, loss=None, hvp=hvp
+        index=0,
+        learning_rates=[0.1],
+        master=lambda names: {n: torch.ones(2) for n in names},
+        loss=None,
+        hvp=hvp,
     )
     probe.step(step, lambda: None)
     assert seen == [[0.0, 1.0, 2.0, 3.0]] * 25

@@ -90,6 +90,14 @@ def test_penalties_equal_slow_loops() -> None:
     assert found["negative_similarity"] == pytest.approx(sum(tops) / 7, abs=1e-6)
 
 
+def test_parts_of_the_anchors_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, document = (torch.randn(7, 4, generator=generator) for _ in range(2))
+    whole = measured(query, [0, 1] * 3 + [0], document)
+    monkeypatch.setattr("trainwright_strategies.uniformity_tolerance._CHUNK", 3)
+    assert measured(query, [0, 1] * 3 + [0], document) == pytest.approx(whole)
+
+
 def test_length_and_rotation_do_not_count() -> None:
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(9, 4, generator=generator)
