@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, Fit, ParameterGroup, Step, Strategy
-from trainwright.suggest import nearest, one_of
+from trainwright.suggest import one_of
 from trainwright_strategies.layers.magnitude import prune, prune_together
 from trainwright_strategies.layers.mask import Mask, add_masks, fold_masks, is_linear_map
+from trainwright_strategies.patterns import check_patterns
 
 Control = Literal["random_reinit", "random_mask"]
 
@@ -122,12 +123,7 @@ class LotteryTicket(Strategy):
                 f"rewind_step must lie within a round of {steps} updates, got {self.rewind_step}"
             )
         layers = [name for name, layer in model.named_modules() if is_linear_map(layer)]
-        for pattern in self.rates:
-            if not any(fnmatchcase(name, pattern) for name in layers):
-                raise ValueError(
-                    f"rates names no layer by {pattern!r}; nearest: {nearest(pattern, layers)}; "
-                    f"there are {one_of(layers)}"
-                )
+        check_patterns("rates", self.rates, layers)
         self._layers = add_masks(model, lambda name, layer: name in layers and self._rate(name) > 0)
         if not self._layers:
             raise ValueError("the model has no weight of a linear or convolutional layer to prune")

@@ -16,6 +16,7 @@ from trainwright.strategy import Context, Declares, ParameterGroup, Plan, Strate
 from trainwright_objectives.options import check_above_zero, check_whole
 from trainwright_strategies.layers.replace import replace_modules
 from trainwright_strategies.layers.scaled_linear import ScaledLinear
+from trainwright_strategies.patterns import check_patterns
 
 Mode = Literal["mup", "depth_mup", "ntp", "sp"]
 Role = Literal["input", "hidden", "output"]
@@ -98,9 +99,7 @@ def roles_of(model: nn.Module, declared: Mapping[str, Role]) -> dict[str, Role]:
             f"mup scales linear layers, and does not know how {', '.join(sorted(others))} "
             "should be: use mlp or residual_mlp"
         )
-    for pattern in declared:
-        if not any(fnmatchcase(name, pattern) for name in layers):
-            raise ValueError(f"roles: {pattern!r} fits none of {', '.join(layers)}")
+    check_patterns("roles", declared, layers)
     found: dict[str, Role] = dict.fromkeys(layers, "hidden")
     if layers:
         found |= {layers[0]: "input", layers[-1]: "output"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
 from trainwright_objectives.options import check_above_zero, check_whole
+from trainwright_strategies.patterns import check_patterns, fits
 
 NOISE = 1e-6
 """A perpendicular part below this share of the gradient is rounding, and counts as none."""
@@ -95,7 +95,7 @@ class PerpGrad(Strategy):
         self.rescale = rescale
         self.eps = eps
         self.min_numel = min_numel
-        self.include = None if include is None else list(include)
+        self.include = ["*"] if include is None else list(include)
 
     def model(self, model: nn.Module, context: Context) -> nn.Module:
         """Leave the model.
@@ -104,21 +104,16 @@ class PerpGrad(Strategy):
             ValueError: a pattern fits no parameter.
         """
         names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-        for pattern in self.include or ():
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise ValueError(f"include: {pattern!r} fits none of {', '.join(names)}")
+        check_patterns("include", self.include, names)
         return model
 
     def gradients(self, step: Step) -> None:
         """Project, one tensor after the other, so that only one is held whole at a time."""
         assert step.gradients is not None
         for name in step.gradients.names():
-            if not self._includes(name):
+            if not fits(name, self.include):
                 continue
             gradient = step.gradients[name]
             if gradient.numel() >= self.min_numel:
                 weight = step.master([name])[name]
                 step.gradients[name] = perpendicular(gradient, weight, self.rescale, self.eps)
-
-    def _includes(self, name: str) -> bool:
-        return self.include is None or any(fnmatchcase(name, one) for one in self.include)

@@ -242,7 +242,7 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rates": {"haed": 0.1}}, "rates names no layer by 'haed'; nearest: head"),
+        ({"rates": {"haed": 0.1}}, "rates: 'haed' fits none of .*; nearest: head"),
         ({"rates": {"*": 0}}, "no weight of a linear or convolutional layer to prune"),
         ({"rewind_step": 6}, "must lie within a round of 6 updates, got 6"),
     ],

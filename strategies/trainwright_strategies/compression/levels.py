@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from trainwright.procedure import TrainedRun
 from trainwright_strategies.compression.evolution import Point, Space
 from trainwright_strategies.layers.magnitude import prune
 from trainwright_strategies.layers.mask import is_linear_map
+from trainwright_strategies.patterns import fits
 
 Kind = Literal["sparsity", "bits", "drop"]
 
@@ -88,7 +88,7 @@ class Compression:
         named = {n: m for n, m in model.named_modules() if n}
         if self.kind != "drop":
             named = {n: m for n, m in named.items() if is_linear_map(m)}
-        fitting = {n: m for n, m in named.items() if any(fnmatchcase(n, one) for one in self.units)}
+        fitting = {n: m for n, m in named.items() if fits(n, self.units)}
         if not self.units and self.kind != "drop":
             fitting = dict(list(named.items())[:-1])
         if len(fitting) < 2:
