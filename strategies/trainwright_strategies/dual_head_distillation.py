@@ -282,11 +282,12 @@ class DualHeadDistillation(Strategy):
         if self.weight == 0:
             return {}
         right = torch.zeros(3, dtype=torch.float64)
-        for batch, outputs in evaluation.batches():
+        # At ZeRO stage 3 the workers gather the head's weights together: no worker may leave it out.
+        for batch, outputs, counted in evaluation.passes():
             told = self._teacher.logits(batch), self._student_logits(outputs)
-            for place, logits in enumerate(told):
-                right[place] += (logits.argmax(dim=1) == batch["target"]).sum().item()
-            right[2] += len(batch["target"])
+            if counted:
+                same = [(logits.argmax(dim=1) == batch["target"]).sum() for logits in told]
+                right += torch.tensor([*same, len(batch["target"])], dtype=torch.float64)
         teacher, head, samples = evaluation.sum(right).tolist()
         accuracies = {"teacher_accuracy": teacher / samples}
         return accuracies if self.head == "none" else {**accuracies, "aux_accuracy": head / samples}
