@@ -282,7 +282,7 @@ class DualHeadDistillation(Strategy):
         if self.weight == 0:
             return {}
         right = torch.zeros(3, dtype=torch.float64)
-        # At ZeRO stage 3 the workers gather the head's weights together: no worker may leave it out.
+        # At ZeRO stage 3 workers gather the head's weights together: none may leave a pass out.
         for batch, outputs, counted in evaluation.passes():
             told = self._teacher.logits(batch), self._student_logits(outputs)
             if counted:
