@@ -198,11 +198,12 @@ class DoneAt(Strategy):
         if self.temperature is not None:
             exponents = torch.cat([batch[EXPONENT] for batch in step.batches])
             exponents = self._context.gather(exponents)
-            now = log_mean_exp(exponents).double().cpu()
+            now = log_mean_exp(exponents).double()
+            before = self._log_u.to(now.device)
             # A batch with a NaN is told by its loss, and must not spoil all that follow.
-            if now.isfinite():
-                self._log_u = moving_log_mean(self._log_u, now, self.eta)
-            largest = (exponents.max().cpu() - self._log_u).exp() / len(exponents)
+            mean = moving_log_mean(before, now, self.eta)
+            self._log_u = torch.where(now.isfinite(), mean, before)
+            largest = (exponents.max() - self._log_u).exp() / len(exponents)
             normaliser = self.temperature * self._log_u
             self._context.log({"done_at/normaliser": normaliser, "done_at/largest_weight": largest})
         take()
@@ -210,7 +211,7 @@ class DoneAt(Strategy):
     def loss(self, batch: Batch, compute: Compute) -> Loss:
         """The weighted loss under attack."""
         if EXPONENT in batch:
-            weights = (batch[EXPONENT].double() - self._log_u.to(batch[EXPONENT].device)).exp()
+            weights = (batch[EXPONENT].double() - self._log_u).exp()
             batch = {**batch, WEIGHT: weights.float() * batch.get(WEIGHT, 1.0)}
         elif self.attack.eps > 0 and not self._has_attacked:  # a job is being checked
             return self._checked(batch, compute)

@@ -91,7 +91,7 @@ class Attack:
         """
         if self.clip is None or x.numel() == 0:
             return
-        low, high = (float(end) for end in torch.aminmax(x))
+        low, high = torch.stack(torch.aminmax(x)).tolist()
         if low < self.clip[0] or high > self.clip[1]:
             raise ValueError(
                 f"inputs lie in [{low:.4g}, {high:.4g}], beyond the valid range clip = "
@@ -167,7 +167,7 @@ def attacked_column(batch: Mapping[str, Tensor], name: str | None) -> str:
         return name
     problem = "says which" if name is None else f"names {name!r}, which is none of them:"
     raise ValueError(
-        f"an attack perturbs one column of floating-point numbers; the option column {problem} "
+        f"one column of floating-point numbers is changed; the option column {problem} "
         f"of {', '.join(floating) or 'none'}"
     )
 
