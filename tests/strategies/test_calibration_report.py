@@ -1,4 +1,4 @@
-"""Measures of calibration against slow definitions, alone and on several workers."""
+"""Measures of calibration against slow definitions, and what a report makes of them."""
 
 from __future__ import annotations
 

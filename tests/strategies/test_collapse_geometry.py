@@ -18,6 +18,7 @@ from trainwright_strategies.collapse_geometry import (
     threshold,
     within_over_between,
 )
+from trainwright_strategies.layers.deep_linear import product
 
 COUNTS = torch.tensor([200.0, 100.0, 50.0, 50.0], dtype=torch.float64)
 SHARES = COUNTS / 400
@@ -182,7 +183,8 @@ def test_what_is_as_predicted_has_no_distance(target: Any, depth: int) -> None:
     assert len(layer_distances(found, weights, expected)) == 2 * (depth - 1)
     assert all(value < 1e-10 for value in layer_distances(found, weights, expected).values())
     if target == "gof":
-        assert expected.length_error(weights[0] if depth == 1 else weights[0] * 0 + 1) >= 0
+        assert expected.length_error(product(weights)) < 1e-10
+        assert expected.length_error(1.5 * product(weights)) == pytest.approx(0.5)
         other = frame("identity", COUNTS)
         assert distances(found, weights, other)["nc2_w"] > 0.1
 
