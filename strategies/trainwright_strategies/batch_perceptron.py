@@ -101,16 +101,16 @@ class BatchPerceptron(Strategy):
         outputs = compute.forward(batch)
         margins = margins_of(batch, outputs)
         self._wrong.put(margins <= 0)
-        found = Loss(perceptron_loss(margins))
-        return Loss(found.value, {"objective": compute(batch, outputs).value.detach()})
+        objective = compute(batch, outputs).value.detach()
+        return Loss(perceptron_loss(margins), {"objective": objective})
 
     def gradients(self, step: Step) -> None:
         """From a mean over all samples to the step of the equation."""
         wrong = self._wrong.gathered(self._context).double()
         factor = 0.5 if step.index == 0 else 1.0
         if self.normalized:
-            factor = 1.0 / max(float(wrong.mean()), 1.0 / len(wrong))
-        self._context.log({"batch_perceptron/wrong": float(wrong.sum())})
+            factor = len(wrong) / max(float(wrong.sum()), 1.0)
+        self._context.log({"batch_perceptron/wrong": wrong.sum()})
         assert step.gradients is not None
         for name, gradient in step.gradients.items():
             step.gradients[name] = gradient * factor

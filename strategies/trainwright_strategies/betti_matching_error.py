@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,16 +31,13 @@ def mask_errors(prediction: Tensor, target: Tensor, construction: Construction =
         [[2.0, 0.0, 1.0]]
     """
     matching = betti_matching(prediction, target, Topology(construction=construction))
-    pairs = zip(prediction.cpu().numpy() > 0.5, target.cpu().numpy() > 0.5, strict=True)
-    numbers = [
-        sum(
-            abs(a - b)
-            for a, b in zip(*(betti_numbers(mask, construction) for mask in pair), strict=True)
-        )
-        for pair in pairs
-    ]
+    found, expected = (
+        [betti_numbers(mask, construction) for mask in side.cpu().numpy() > 0.5]
+        for side in (prediction, target)
+    )
+    numbers = np.abs(np.subtract(found, expected)).sum(axis=1)
     overlap = soft_dice(prediction, target)
-    return torch.stack([matching, matching.new_tensor(numbers), overlap], dim=1)
+    return torch.stack([matching, torch.from_numpy(numbers).to(matching), overlap], dim=1)
 
 
 class BettiMatchingError(Strategy):

@@ -30,9 +30,9 @@ def fit_node(moments: Matrix, node: int, before: Sequence[int]) -> tuple[Matrix,
     if not len(before):
         return np.zeros(0), 0.5 * float(own)
     rows = np.asarray(before)
-    target = moments[rows, node]
-    weights: Matrix = np.linalg.lstsq(moments[np.ix_(rows, rows)], target, rcond=None)[0]
-    explained = weights @ (2 * target - moments[np.ix_(rows, rows)] @ weights)
+    among, target = moments[np.ix_(rows, rows)], moments[rows, node]
+    weights: Matrix = np.linalg.lstsq(among, target, rcond=None)[0]
+    explained = weights @ (2 * target - among @ weights)
     return np.asarray(weights, dtype=np.float64), 0.5 * float(own - explained)
 
 

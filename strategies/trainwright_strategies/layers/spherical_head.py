@@ -70,9 +70,10 @@ class SphericalHead(nn.Module):
         """D."""
         return len(self.rows)
 
-    def weight(self) -> Tensor:
-        """W whole, shape (D, width): O(D d^2)."""
-        return self.rows @ self.factor + self.shift
+    def weight(self, classes: Tensor | None = None) -> Tensor:
+        """The rows of W of some classes, or W whole, shape (D, width): O(D d^2)."""
+        rows = self.rows if classes is None else self.rows[classes]
+        return rows @ self.factor + self.shift
 
     def _measure(self) -> None:
         self.sums.copy_(self.rows.sum(dim=0))
@@ -106,7 +107,7 @@ class SphericalHead(nn.Module):
             inputs: see :meth:`inputs`, shape (B, width); differentiable.
             target: class indices, shape (B,).
         """
-        own = self.rows[target] @ self.factor + self.shift
+        own = self.weight(target)
         return Statistics(
             (own * inputs).sum(dim=1),
             inputs @ self.sums,
@@ -126,14 +127,12 @@ class SphericalHead(nn.Module):
             gradient: of the loss of the update by the statistics of each sample.
             lr: the learning rate.
         """
-        own = self.rows[target] @ self.factor + self.shift
         shrink = -2 * lr * (inputs.T * gradient.squares) @ inputs  # A - 1
         every = -lr * gradient.total @ inputs  # v
         classes, place = torch.unique(target, return_inverse=True)
         sparse = inputs.new_zeros(len(classes), inputs.shape[1])  # the rows of S
         sparse.index_add_(0, place, -lr * gradient.target[:, None] * inputs)
-        first = torch.empty_like(classes).scatter_(0, place, torch.arange(len(place)).to(place))
-        before = own[first]
+        before = self.weight(classes)
         before = before + before @ shrink + every  # these rows of W A + 1 v^T
         self.factor += self.factor @ shrink
         self.shift += self.shift @ shrink + every

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ def views_of(
     if any(not contrast > 0 for contrast in contrasts):
         raise ValueError(f"contrasts must be above 0, got {list(contrasts)}")
     return [
-        *(lambda x, by=by: rotated(x, by) for by in rotations),
-        *(lambda x, by=by: blurred(x, by) for by in blurs),
-        *(lambda x, by=by: flattened(x, by) for by in contrasts),
+        *(partial(rotated, degrees=degrees) for degrees in rotations),
+        *(partial(blurred, sigma=sigma) for sigma in blurs),
+        *(partial(flattened, contrast=contrast) for contrast in contrasts),
     ]
