@@ -10,7 +10,7 @@ from torch import nn
 
 from trainwright.strategy import Context, Declares, ParameterGroup, Step, Strategy
 from trainwright_objectives.options import check_at_least_zero, check_whole
-from trainwright_strategies.layers.deep_linear import DeepLinear, find_head, folded
+from trainwright_strategies.layers.deep_linear import DeepLinear, find_linear_head, folded
 from trainwright_strategies.layers.replace import replace_modules
 
 
@@ -83,9 +83,7 @@ class DeepLinearHead(Strategy):
         Raises:
             ValueError: the model has no such linear layer.
         """
-        _, found = find_head(model, self.layer)
-        if not isinstance(found, nn.Linear):
-            raise ValueError("the classifier is a deep linear one already")
+        _, found = find_linear_head(model, self.layer)
         self._original = found
         inner = [self.width or found.in_features] * (self.num_layers - 1)
         self._head = DeepLinear([found.in_features, *inner, found.out_features], self.init_std)

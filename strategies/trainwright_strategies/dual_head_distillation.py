@@ -29,7 +29,8 @@ from trainwright_objectives.binary_kl import BinaryKL
 from trainwright_objectives.binary_kl_norm import BinaryKLNorm
 from trainwright_objectives.distillation_kl import DistillationKL
 from trainwright_objectives.options import check_at_least_zero
-from trainwright_strategies.layers.auxiliary_head import NAME, auxiliary_head, classifier_of
+from trainwright_strategies.layers.auxiliary_head import NAME, auxiliary_head
+from trainwright_strategies.layers.deep_linear import find_linear_head
 from trainwright_strategies.layers.teacher import Teacher, check_teacher
 from trainwright_strategies.outputs import output_of
 
@@ -181,7 +182,7 @@ class DualHeadDistillation(Strategy):
             return model
         if context.facts.get("target_kind", "class") != "class":
             raise ValueError("the targets must be classes, whose logits the teacher tells")
-        self._classifier, classifier = classifier_of(model)
+        self._classifier, classifier = find_linear_head(model)
         if self.head == "none":
             return model
         if isinstance(model, nn.Sequential):

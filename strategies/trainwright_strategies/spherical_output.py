@@ -22,7 +22,7 @@ from trainwright.strategy import (
     Step,
     Strategy,
 )
-from trainwright_strategies.layers.auxiliary_head import classifier_of
+from trainwright_strategies.layers.deep_linear import find_linear_head
 from trainwright_strategies.layers.replace import replace_modules
 from trainwright_strategies.layers.spherical_head import SphericalHead, Statistics
 from trainwright_strategies.plain_sgd import refuse_other_steps
@@ -107,7 +107,7 @@ class SphericalOutput(Strategy):
             ValueError: there is none.
         """
         self._context = context
-        _, classifier = classifier_of(model)
+        _, classifier = find_linear_head(model)
         self._head = SphericalHead(classifier, self.max_condition)
         return replace_modules(model, {classifier: self._head})
 

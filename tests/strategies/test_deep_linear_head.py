@@ -66,7 +66,7 @@ def test_the_classifier_is_found() -> None:
     assert find_head(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), "0")[0] == "0"
     with pytest.raises(ValueError, match=r"no linear layer 'neck'; it has body\.0, head"):
         find_head(model, "neck")
-    with pytest.raises(ValueError, match="no linear layer at all"):
+    with pytest.raises(ValueError, match="the model has no linear layer; it has none"):
         find_head(nn.ReLU())
     with pytest.raises(ValueError, match="deep linear one already"):
         DeepLinearHead().model(model, Context(seed=0))

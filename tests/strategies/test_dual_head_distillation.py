@@ -24,6 +24,7 @@ from trainwright.testing import Rig, Setup
 from trainwright.training.feed import Update
 from trainwright.training.further import build_auxiliaries
 from trainwright.training.update import Updater
+from trainwright_strategies.deep_linear_head import DeepLinearHead
 from trainwright_strategies.dual_head_distillation import DualHeadDistillation, aligned, cosine
 
 FACTS = {"in_features": 6, "out_features": 4}
@@ -238,8 +239,11 @@ def test_refused_options(options: dict[str, Any], message: str) -> None:
 
 def test_models_and_objectives_that_do_not_fit(weights: str) -> None:
     strategy = DualHeadDistillation(teacher, teacher_weights=weights)
-    with pytest.raises(ValueError, match=r"no nn\.Linear as its classifier"):
+    with pytest.raises(ValueError, match="the model has no linear layer; it has none"):
         strategy.model(nn.Sequential(nn.Conv1d(1, 1, 1)), Context(seed=0))
+    deep = DeepLinearHead(width=3).model(MLP(6, 4, [7]), Context(seed=0))
+    with pytest.raises(ValueError, match="the classifier head is a deep linear one"):
+        strategy.model(deep, Context(seed=0))
     with pytest.raises(ValueError, match="something called auxiliary_head already"):
         strategy.model(Case(weights).model, Context(seed=0))
     with pytest.raises(ValueError, match="targets must be classes"):

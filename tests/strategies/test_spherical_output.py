@@ -148,7 +148,7 @@ def test_refused_objectives_and_models() -> None:
             strategy.objective(WeightedSum(terms))
     with pytest.raises(ValueError, match="must average over samples"):
         strategy.objective(WeightedSum([Term(ZLoss(reduction="sum"), "z")]))
-    with pytest.raises(ValueError, match=r"no nn\.Linear as its classifier"):
+    with pytest.raises(ValueError, match="the model has no linear layer; it has none"):
         strategy.model(nn.Conv1d(1, 1, 1), Context(seed=0))
     with pytest.raises(ValueError, match="max_condition must be a number of at least 1"):
         SphericalOutput(max_condition=0.5)

@@ -10,20 +10,6 @@ Kind = Literal["linear", "nonlinear"]
 NAME = "auxiliary_head"
 
 
-def classifier_of(model: nn.Module) -> tuple[str, nn.Linear]:
-    """Dotted name and layer of the classifier: the last linear layer in order of registration.
-
-    Raises:
-        ValueError: the model has no linear layer.
-    """
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    if not layers:
-        raise ValueError(
-            "the model has no nn.Linear as its classifier, so the width of its features is unknown"
-        )
-    return layers[-1]
-
-
 def auxiliary_head(classifier: nn.Linear, kind: Kind, hidden: int, dropout: float) -> nn.Module:
     """A new classifier of the size of ``classifier``.
 

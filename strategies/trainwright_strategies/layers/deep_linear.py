@@ -62,5 +62,17 @@ def find_head(model: nn.Module, name: str | None = None) -> tuple[str, nn.Module
         return list(heads.items())[-1]
     if name is not None and name in heads:
         return name, heads[name]
-    there = ", ".join(heads) or "no linear layer at all"
-    raise ValueError(f"the model has no linear layer {name or ''!r}; it has {there}")
+    wanted = "" if name is None else f" {name!r}"
+    raise ValueError(f"the model has no linear layer{wanted}; it has {', '.join(heads) or 'none'}")
+
+
+def find_linear_head(model: nn.Module, name: str | None = None) -> tuple[str, nn.Linear]:
+    """As :func:`find_head`, of a classifier that is a single linear layer.
+
+    Raises:
+        ValueError: there is none, or it is a deep linear one.
+    """
+    path, head = find_head(model, name)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"the classifier {path} is a deep linear one already")
+    return path, head
