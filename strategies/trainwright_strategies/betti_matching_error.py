@@ -19,6 +19,7 @@ from trainwright_objectives.betti_matching import (
     soft_dice,
 )
 from trainwright_objectives.cubical_persistence import Construction, betti_numbers
+from trainwright_strategies.outputs import column_of, output_of
 
 
 def mask_errors(prediction: Tensor, target: Tensor, construction: Construction = "V") -> Tensor:
@@ -107,10 +108,7 @@ class BettiMatchingError(Strategy):
         """
         sums = torch.zeros(4, dtype=torch.float64)
         for batch, outputs in evaluation.batches():
-            for name, where in ((self.output, outputs), (self.column, batch)):
-                if name not in where:
-                    raise ValueError(f"there is no {name!r} among {', '.join(where)}")
-            errors = self._errors(outputs[self.output], batch[self.column])
+            errors = self._errors(output_of(outputs, self.output), column_of(batch, self.column))
             sums[:3] += errors.double().sum(dim=0).cpu()
             sums[3] += len(errors)
         matching, numbers, overlap, count = evaluation.sum(sums).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -35,9 +35,9 @@ from trainwright_strategies.layers.teacher import Teacher, check_teacher
 from trainwright_strategies.outputs import output_of
 
 _LOSSES = {"binary_kl_norm": BinaryKLNorm, "binary_kl": BinaryKL, "distillation_kl": DistillationKL}
-_HEADS = ("linear", "nonlinear", "none")
-_ALIGNMENTS = ("none", "all", "shared")
 
+Head = Literal["linear", "nonlinear", "none"]
+Alignment = Literal["none", "all", "shared"]
 Part = Literal["both", "task", "distillation", "teacher"]
 
 
@@ -141,16 +141,16 @@ class DualHeadDistillation(Strategy):
         loss: Literal["binary_kl_norm", "binary_kl", "distillation_kl"] = "binary_kl_norm",
         temperature: Annotated[float, Field(gt=0)] = 2.0,
         weight: Annotated[float, Field(ge=0)] = 1.0,
-        head: Literal["linear", "nonlinear", "none"] = "linear",
+        head: Head = "linear",
         hidden: Annotated[int, Field(ge=1)] = 200,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
-        alignment: Literal["none", "all", "shared"] = "none",
+        alignment: Alignment = "none",
     ) -> None:
         check_teacher(teacher_weights, teacher_epochs, teacher_lr)
         for name, value, allowed in (
             ("loss", loss, tuple(_LOSSES)),
-            ("head", head, _HEADS),
-            ("alignment", alignment, _ALIGNMENTS),
+            ("head", head, get_args(Head)),
+            ("alignment", alignment, get_args(Alignment)),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
@@ -165,7 +165,7 @@ class DualHeadDistillation(Strategy):
         self.head = head
         self.hidden = hidden
         self.dropout = dropout
-        self.alignment = alignment
+        self.alignment: Alignment = alignment
         self._distillation = _LOSSES[loss](temperature)
         self._teacher = Teacher(teacher, teacher_weights, teacher_lr)
         self._part: Part = "both"
@@ -228,14 +228,14 @@ class DualHeadDistillation(Strategy):
         elif self.weight == 0 or self.alignment == "none":
             take()
         else:
-            self._aligned_step(step)
+            self._aligned_step(step, self.alignment)
 
-    def _aligned_step(self, step: Step) -> None:
+    def _aligned_step(self, step: Step, scope: Literal["all", "shared"]) -> None:
         with self._only("task"):
             task = step.gradient(statistics=True)
         with self._only("distillation"):
             distillation = step.gradient()
-        moved = task + aligned(task, distillation, self.alignment)  # type: ignore[arg-type]
+        moved = task + aligned(task, distillation, scope)
         own = [n for n in task if n.startswith(f"model.{self._classifier}.")]
         shared = [n for n in task if n not in own and not n.startswith(f"model.{NAME}.")]
         self._context.log(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainwright.strategy import Batch, Declares, Evaluation, Strategy
 from trainwright_objectives.options import check_above_zero
-from trainwright_strategies.outputs import unit_output_of
+from trainwright_strategies.outputs import column_of, unit_output_of
 
 
 def knn_classes(
@@ -126,6 +126,5 @@ class KnnProbe(Strategy):
     def _as_bank(self, batch: Batch) -> Batch:
         if self.read is None or self.bank is None:
             return batch
-        if missing := [name for name in (self.read, self.bank) if name not in batch]:
-            raise ValueError(f"the data has no column {missing[0]!r}; it has {', '.join(batch)}")
-        return {**batch, self.read: batch[self.bank]}
+        column_of(batch, self.read)  # a wrong name would replace nothing
+        return {**batch, self.read: column_of(batch, self.bank)}

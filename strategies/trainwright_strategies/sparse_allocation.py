@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ from trainwright.strategy import (
     Strategy,
 )
 from trainwright_objectives.options import check_whole
-from trainwright_strategies.layers.allocation import RULES, Rule, Selection, zipf_counts
+from trainwright_strategies.layers.allocation import Rule, Selection, zipf_counts
 from trainwright_strategies.layers.auxiliary_codes import (
     auxiliary_codes,
     auxiliary_loss,
@@ -111,8 +111,10 @@ class SparseAllocation(Strategy):
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,
         activity: str | None = None,
     ) -> None:
-        if allocation not in RULES:
-            raise ValueError(f"allocation must be one of {', '.join(RULES)}, got {allocation!r}")
+        if allocation not in get_args(Rule):
+            raise ValueError(
+                f"allocation must be one of {', '.join(get_args(Rule))}, got {allocation!r}"
+            )
         if aux not in _AUX:
             raise ValueError(f"aux must be one of {', '.join(_AUX)}, got {aux!r}")
         for name, count in (("k", k), ("aux_k", aux_k or 1), ("dead_after", dead_after)):

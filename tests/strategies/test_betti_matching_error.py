@@ -94,7 +94,7 @@ def test_ill_options(options: dict[str, Any], message: str) -> None:
 
 def test_what_is_missing() -> None:
     logits, target = torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4).long()
-    with pytest.raises(ValueError, match="there is no 'mask' among target"):
+    with pytest.raises(ValueError, match="the data has no column 'mask'; it has target"):
         BettiMatchingError(column="mask").evaluate(_Given(logits, target))
-    with pytest.raises(ValueError, match="there is no 'scores' among logits"):
+    with pytest.raises(ValueError, match="the model has no output 'scores'; it gives logits"):
         BettiMatchingError(output="scores").evaluate(_Given(logits, target))

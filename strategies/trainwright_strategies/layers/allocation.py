@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 Rule = Literal["token_choice", "mutual_choice", "feature_choice"]
-RULES = ("token_choice", "mutual_choice", "feature_choice")
 
 
 def token_choice(affinities: Tensor, k: int) -> Tensor:
@@ -163,8 +162,8 @@ class Selection(nn.Module):
             decay: of the running means, in [0, 1).
         """
         fired = mask.sum(dim=0)
-        share = max(1 - decay, 1 / (float(self.updates) + 1))
         self.updates += 1
+        share = (1 / self.updates).clamp(min=1 - decay)
         self.density.lerp_(fired / len(mask), share)
         self.idle.add_(len(mask)).mul_(fired == 0)
         smallest = affinities.float().masked_fill(~mask, torch.inf)
