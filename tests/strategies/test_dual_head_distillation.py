@@ -18,14 +18,14 @@ from trainwright.engine.local import LocalEngine
 from trainwright.errors import InputError
 from trainwright.models.mlp import MLP
 from trainwright.objective import Term, WeightedSum
-from trainwright.strategy import Context, Gradient
+from trainwright.strategy import Context
 from trainwright.testing import Case as Conforming
 from trainwright.testing import Rig, Setup
 from trainwright.training.feed import Update
 from trainwright.training.further import build_auxiliaries
 from trainwright.training.update import Updater
 from trainwright_strategies.deep_linear_head import DeepLinearHead
-from trainwright_strategies.dual_head_distillation import DualHeadDistillation, aligned, cosine
+from trainwright_strategies.dual_head_distillation import DualHeadDistillation
 
 FACTS = {"in_features": 6, "out_features": 4}
 STEPS, SIZE, RATE = 4, 12, 0.3
@@ -172,47 +172,6 @@ def test_the_teacher_is_in_evaluation_mode_and_stays_as_it_is(weights: str) -> N
     stored = load_file(weights)
     assert not any(module.training for module in running.model.modules())
     assert all(value.equal(stored[name]) for name, value in running.model.state_dict().items())
-
-
-def vector(*values: float) -> Gradient:
-    return Gradient({"w": torch.tensor(values, dtype=torch.float64)})
-
-
-def test_worked_projection() -> None:
-    task, other = vector(1.0, 2.0, 0.0), vector(-1.0, 0.2, 3.0)
-    moved = aligned(task, other, "all")
-    torch.testing.assert_close(moved["w"], vector(-0.88, 0.44, 3.0)["w"])
-    torch.testing.assert_close((task + moved)["w"], vector(0.12, 2.44, 3.0)["w"])
-    assert float(moved.dot(task)) == pytest.approx(0, abs=1e-12)
-
-
-def test_agreeing_gradients_are_left_alone() -> None:
-    assert aligned(vector(1.0, 2.0), vector(-1.0, 0.5), "all")["w"].tolist() == [-1.0, 0.5]
-    assert aligned(vector(1.0, 2.0), vector(-1.0, 0.6), "shared")["w"].tolist() == [-1.0, 0.6]
-
-
-def test_scopes_differ_by_what_the_distillation_does_not_reach() -> None:
-    task = Gradient({"body": torch.tensor([1.0]), "head": torch.tensor([3.0])})
-    other = Gradient({"body": torch.tensor([-2.0]), "head": torch.tensor([0.0])})
-    every, shared = (aligned(task, other, scope) for scope in ("all", "shared"))
-    assert [round(float(v), 6) for v in every.values()] == [-1.8, 0.6]
-    assert [float(v) for v in shared.values()] == [0.0, 0.0]
-
-
-def test_an_aligned_step_descends_the_task_no_slower() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for scope in ("all", "shared"):
-        for _ in range(50):
-            task, other = (
-                Gradient({n: torch.randn(5, generator=generator) for n in "ab"}) for _ in range(2)
-            )
-            step = task + aligned(task, other, scope)
-            assert float(step.dot(task)) >= (1 - 1e-6) * float(task.dot(task))
-
-
-def test_cosine() -> None:
-    assert float(cosine(vector(1.0, 0.0), vector(1.0, 1.0), ["w"])) == pytest.approx(0.5**0.5)
-    assert float(cosine(vector(0.0, 0.0), vector(1.0, 1.0), ["w"])) == 0
 
 
 @pytest.mark.parametrize(
