@@ -21,6 +21,7 @@ from trainwright.strategy import (
     Strategy,
 )
 from trainwright_objectives.correctness_aware_calibration import confidence_of, squared_gap
+from trainwright_strategies.auroc import auroc
 from trainwright_strategies.layers.attack import attacked_column
 from trainwright_strategies.layers.views import rotated
 
@@ -48,21 +49,6 @@ def kolmogorov_smirnov_error(confidence: Tensor, correct: Tensor) -> float:
     gaps = (ordered - correct.double()[order]).cumsum(0)
     last = torch.cat([ordered[1:] != ordered[:-1], torch.ones(1, dtype=torch.bool)])
     return float(gaps[last].abs().max() / len(confidence))
-
-
-def ranking_auroc(confidence: Tensor, correct: Tensor) -> float:
-    """How often a right prediction is more confident than a wrong one; NaN if one kind is missing.
-
-    Ties count half.
-    """
-    ordered = confidence.sort().values
-    below = torch.searchsorted(ordered, confidence)
-    not_above = torch.searchsorted(ordered, confidence, right=True)
-    ranks = (below + not_above + 1).double() / 2
-    right, wrong = int(correct.sum()), int((~correct).sum())
-    if right == 0 or wrong == 0:
-        return math.nan
-    return float((ranks[correct].sum() - right * (right + 1) / 2) / (right * wrong))
 
 
 class CalibrationReport(Strategy):
@@ -154,12 +140,12 @@ class CalibrationReport(Strategy):
         confidence, correct = (
             context.gather(torch.cat(list(one))).cpu() for one in zip(*parts, strict=True)
         )
-        auroc = ranking_auroc(confidence, correct)
+        ranked = auroc(confidence, correct)
         found = {
             "ece": expected_calibration_error(confidence, correct, self.n_bins),
             "brier": float(squared_gap(confidence, correct).mean()),
             "ks": kolmogorov_smirnov_error(confidence, correct),
-            "auroc": 0.5 if math.isnan(auroc) else auroc,
+            "auroc": 0.5 if math.isnan(ranked) else ranked,
         }
         return {**found, "accuracy": float(correct.float().mean())} if prefix else found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,26 +10,8 @@ from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Declares, Evaluation, Loss, Strategy
 from trainwright_strategies.all_rows import all_rows
+from trainwright_strategies.auroc import auroc
 from trainwright_strategies.outputs import column_of
-
-
-def overlap(losses: Tensor, right: Tensor) -> float:
-    """How likely a wrong sample has a smaller loss than a right one; ties count half.
-
-    Args:
-        losses: shape (N,).
-        right: bool, shape (N,).
-
-    Returns:
-        0 where all wrong ones have larger losses, 1/2 where the losses say nothing; NaN where
-        one of the kinds is missing.
-    """
-    low, high = losses[~right], losses[right].sort().values
-    if not len(low) or not len(high):
-        return math.nan
-    # Counted twice: right ones below a wrong one both times, its equals once.
-    below = torch.searchsorted(high, low) + torch.searchsorted(high, low, right=True)
-    return 1 - float(below.double().mean()) / (2 * len(high))
 
 
 def mean_overlap(losses: Tensor, right: Tensor, group: Tensor) -> float:
@@ -38,7 +19,7 @@ def mean_overlap(losses: Tensor, right: Tensor, group: Tensor) -> float:
     sizes = torch.unique(group, return_counts=True)[1].tolist()
     order = torch.argsort(group, stable=True)
     parts = (torch.split(values[order], sizes) for values in (losses, right))
-    each = [overlap(*part) for part in zip(*parts, strict=True)]
+    each = [auroc(*part) for part in zip(*parts, strict=True)]
     return float(torch.tensor(each, dtype=torch.float64).nanmean())
 
 
@@ -103,7 +84,7 @@ class PersonalLossOverlap(Strategy):
         ]
         losses, right, group = all_rows(evaluation.context, own).cpu().unbind(dim=1)
         return {
-            "overlap_global": overlap(losses, right > 0),
+            "overlap_global": auroc(losses, right > 0),
             "overlap_personal": mean_overlap(losses, right > 0, group),
         }
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from trainwright.strategy import Context
+from trainwright_strategies.auroc import auroc
 from trainwright_strategies.calibration_report import (
     CalibrationReport,
     expected_calibration_error,
     kolmogorov_smirnov_error,
-    ranking_auroc,
 )
 from trainwright_strategies.layers.views import rotated
 
@@ -48,8 +48,8 @@ def test_auroc_pair_by_pair() -> None:
         for a in confidence[correct].tolist()
         for b in confidence[~correct].tolist()
     ]
-    assert ranking_auroc(confidence, correct) == pytest.approx(sum(pairs) / len(pairs))
-    assert math.isnan(ranking_auroc(confidence, torch.ones(200, dtype=torch.bool)))
+    assert auroc(confidence, correct) == pytest.approx(sum(pairs) / len(pairs))
+    assert math.isnan(auroc(confidence, torch.ones(200, dtype=torch.bool)))
 
 
 def test_kolmogorov_smirnov_threshold_by_threshold() -> None:
@@ -93,7 +93,7 @@ def test_measures_of_samples_as_they_are_and_shifted() -> None:
     confidence, correct = logits.softmax(1).amax(1), logits.argmax(1) == given.batch["target"]
     assert found["ece"] == pytest.approx(expected_calibration_error(confidence, correct, 10))
     assert found["brier"] == pytest.approx(float((confidence - correct.float()).square().mean()))
-    assert found["auroc"] == pytest.approx(ranking_auroc(confidence, correct))
+    assert found["auroc"] == pytest.approx(auroc(confidence, correct))
     assert found["ks"] == pytest.approx(kolmogorov_smirnov_error(confidence, correct))
     shifted = report._shifted(given.batch, given.context)["x"]
     noise = shifted - rotated(given.batch["x"], 90.0)

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from trainwright.strategy import Context
+from trainwright_strategies.auroc import auroc
 from trainwright_strategies.personal_loss_overlap import (
     PersonalLossOverlap,
     mean_overlap,
-    overlap,
 )
 
 
@@ -27,10 +27,10 @@ def by_hand(losses: list[float], right: list[bool]) -> float:
 def test_against_all_pairs() -> None:
     losses = torch.randint(6, (40,)).float()
     right = torch.rand(40) < 0.6
-    assert overlap(losses, right) == pytest.approx(by_hand(losses.tolist(), right.tolist()))
-    assert overlap(torch.tensor([1.0, 2.0]), torch.tensor([True, False])) == 0.0
-    assert overlap(torch.tensor([1.0, 1.0]), torch.tensor([True, False])) == 0.5
-    assert math.isnan(overlap(torch.ones(3), torch.ones(3, dtype=torch.bool)))
+    assert auroc(losses, right) == pytest.approx(by_hand(losses.tolist(), right.tolist()))
+    assert auroc(torch.tensor([1.0, 2.0]), torch.tensor([True, False])) == 0.0
+    assert auroc(torch.tensor([1.0, 1.0]), torch.tensor([True, False])) == 0.5
+    assert math.isnan(auroc(torch.ones(3), torch.ones(3, dtype=torch.bool)))
 
 
 def test_within_groups() -> None:
@@ -50,7 +50,7 @@ def test_levels_of_users_overlap_in_all_but_not_within() -> None:
     right = torch.arange(500) % 10 < 7
     losses = 5.0 * torch.rand(50)[user] + 0.5 * ~right
     assert mean_overlap(losses, right, user) == 0.0
-    assert overlap(losses, right) > 0.3
+    assert auroc(losses, right) > 0.3
 
 
 class _Evaluation:
@@ -83,7 +83,7 @@ def test_it_measures_the_training_samples_and_leaves_the_loss(training) -> None:
     with torch.no_grad():
         found = probe.evaluate(_Evaluation(run.model, columns))
     assert found == {
-        "overlap_global": pytest.approx(overlap(losses, right)),
+        "overlap_global": pytest.approx(auroc(losses, right)),
         "overlap_personal": pytest.approx(mean_overlap(losses, right, user), nan_ok=True),
     }
     loss = run.compute(columns)
