@@ -88,11 +88,16 @@ def inside(parsed: Parsed, path: str) -> Parsed:
     values: Any = parsed.values
     for key in path.split("."):
         values = values[key]
-    places = {"": nearest_location(parsed.locations, path)}
-    for inner, location in parsed.locations.items():
+    return Parsed(values, places_inside(parsed.locations, path))
+
+
+def places_inside(locations: dict[str, Location], path: str) -> dict[str, Location]:
+    """The places of what stands at a dotted path, as if it were a file of its own."""
+    places = {"": nearest_location(locations, path)}
+    for inner, location in locations.items():
         if inner.startswith(f"{path}."):
             places[inner.removeprefix(f"{path}.")] = location
-    return Parsed(values, places)
+    return places
 
 
 def _within(path: str, outer: str) -> bool:

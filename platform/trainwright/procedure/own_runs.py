@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import yaml
+
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
+from trainwright.job.document import Document
 from trainwright.job.kinds import kind_of
-from trainwright.orchestration.prepare import prepare
+from trainwright.job.load import checked
+from trainwright.job.merging import EXTENDS, places_inside
+from trainwright.orchestration.prepare import Prepared, prepare
 from trainwright.orchestration.request import Request
 from trainwright.procedure.spec import ProcedureJob
 
 
-def training_of(job: Job[ProcedureJob], name: str, values: Mapping[str, Any]) -> Job[Any]:
-    """The training that ``runs.<name>`` of a procedure's job holds.
+def own_runs(job: Job[ProcedureJob]) -> tuple[dict[str, Prepared], list[Problem]]:
+    """The trainings in ``runs`` of a procedure's job, checked whole, and what is wrong with others.
 
     Seed, storage and tracking are the procedure's, and it trains in this process, unless the
-    values say otherwise. So procedures with one seed share it.
-
-    Raises:
-        InputError: it is no training job.
+    training says otherwise. So procedures with one seed share it.
     """
-    spec = job.spec
+    found: dict[str, Prepared] = {}
+    problems: list[Problem] = []
+    for name, values in job.spec.own_runs.items():
+        try:
+            found[name] = prepare(_training(job, name, values))
+        except InputError as error:
+            problems += [replace(p, path=f"runs.{name}.{p.path}") for p in error.problems]
+    return found, problems
+
+
+def _training(job: Job[ProcedureJob], name: str, values: Mapping[str, Any]) -> Job[Any]:
     kind = values.get("kind", "train")
-    with _inside(f"runs.{name}"):
-        if kind != "train":
-            raise JobError(Problem("kind", "a procedure starts from trained runs", kind, "train"))
-        shared = {
-            "name": name,
-            "seed": spec.seed,
-            "storage": spec.storage,
-            "tracking": spec.tracking.model_dump(mode="json", exclude_unset=True),
-            "cluster": {"workers": 0},
-        }
-        return Job.from_dict({**shared, **values}, base=job.base)
+    if kind != "train":
+        raise JobError(Problem("kind", "a procedure starts from trained runs", kind, "train"))
+    if EXTENDS in values:
+        raise JobError(Problem(EXTENDS, "only a file can extend a file", values[EXTENDS]))
+    spec = job.spec
+    shared = {
+        "name": name,
+        "seed": spec.seed,
+        "storage": spec.storage,
+        "tracking": spec.tracking.model_dump(mode="json", exclude_unset=True),
+        "cluster": {"workers": 0},
+    }
+    whole = {**shared, **values}
+    text: str = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
+    places = places_inside(job.document.locations, f"runs.{name}")
+    return checked(Document(whole, places, job.document.file, text), job.base)
 
 
-def name_of(training: Job[Any], name: str) -> str:
-    """The name that the run of a training has, or will have.
-
-    Raises:
-        InputError: it cannot be trained.
-    """
-    with _inside(f"runs.{name}"):
-        return prepare(training).name
-
-
-def train(trainings: Mapping[str, Job[Any]]) -> None:
+def train(trainings: Iterable[Job[Any]]) -> None:
     """Train all of them, or continue them.
 
     Raises:
         RunError: one failed.
         Interrupted: it was asked to stop.
     """
-    for name, training in trainings.items():
-        with _inside(f"runs.{name}"):
-            kind_of(training).run(training, Request())
-
-
-@contextmanager
-def _inside(path: str) -> Iterator[None]:
-    """Give every problem raised inside its place in the procedure's job."""
-    try:
-        yield
-    except InputError as error:
-        told = [replace(problem, path=f"{path}.{problem.path}") for problem in error.problems]
-        raise type(error)(told) from error
+    for training in trainings:
+        kind_of(training).run(training, Request())

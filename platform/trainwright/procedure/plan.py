@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,11 @@ from trainwright.job.identity import run_name
 from trainwright.orchestration.anchoring import anchored_data
 from trainwright.orchestration.exporting import fingerprint_of, named_checkpoint
 from trainwright.orchestration.machine import does_not_fit_here
-from trainwright.orchestration.prepare import located, storage_of
+from trainwright.orchestration.prepare import Prepared, located, storage_of
 from trainwright.plugins import plugin_files
 from trainwright.procedure.data import SPLITS, JobData
 from trainwright.procedure.inputs import Inputs
-from trainwright.procedure.own_runs import name_of, training_of
+from trainwright.procedure.own_runs import own_runs
 from trainwright.procedure.spec import ProcedureJob
 from trainwright.procedure.trained import TrainedRun
 from trainwright.runs import RunRecord, run_folder
@@ -41,7 +41,7 @@ class Plan:
         inputs: seed, data and earlier runs.
         plugin_files: the user's plugin files, relative path -> content.
         summary: what will be done with what, one line each.
-        untrained: trainings that go before it, by the name of their run.
+        untrained: trainings that go before it, under their names in ``runs``.
     """
 
     job: Job[ProcedureJob]
@@ -64,16 +64,13 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
     with located(job):
         named = _uses(spec)
         runs, prints, problems = _runs(spec, storage)
-        trainings = {name: training_of(job, name, values) for name, values in spec.own_runs.items()}
-        names = {name: name_of(training, name) for name, training in trainings.items()}
-        prints |= names
-        for name, run in names.items():
-            if found := _trained(storage, run):
-                runs[name] = found
-        untrained = {name: one for name, one in trainings.items() if name not in runs}
+        trainings, wrong = own_runs(job)
+        prints |= {name: training.name for name, training in trainings.items()}
+        runs |= _trained(trainings)
+        untrained = {name: one.job for name, one in trainings.items() if name not in runs}
         uri = spec.tracking.uri if spec.tracking.enabled else None
         beside = [*(check_uri(uri) if uri else []), *does_not_fit_here(spec.cluster)]
-        _refuse(job, [*problems_of_uses(named, job.base), *beside, *problems])
+        _refuse(job, [*problems_of_uses(named, job.base), *beside, *problems, *wrong])
         data = None
         if spec.data is not None:
             data = JobData(anchored_data(spec.data, job.base), job.base, spec.seed)
@@ -90,18 +87,20 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
         further={"runs": prints} if prints else {},
         sections=SECTIONS,
     )
-    summary = _summary(spec, inputs)
-    summary += [f"trained first: {name}" for name in untrained]
+    summary = [*_summary(spec, inputs), *(f"trained first: {name}" for name in untrained)]
     return Plan(job, name, storage, procedure, inputs, files, summary, untrained)
 
 
-def _trained(storage: Folder, run: str) -> TrainedRun | None:
-    """A run of this name, if it is finished."""
-    record = RunRecord.load(run_folder(storage, run, fresh=False))
-    if record is None or record.status != "finished":
-        return None
-    folder, record, checkpoint = named_checkpoint(storage, run)
-    return TrainedRun(record.name, folder.url, checkpoint.name)
+def _trained(trainings: Mapping[str, Prepared]) -> dict[str, TrainedRun]:
+    """The runs of those that are finished."""
+    found = {}
+    for name, training in trainings.items():
+        storage = storage_of(training.job)
+        record = RunRecord.load(run_folder(storage, training.name, fresh=False))
+        if record is not None and record.status == "finished":
+            folder, record, checkpoint = named_checkpoint(storage, training.name)
+            found[name] = TrainedRun(record.name, folder.url, checkpoint.name)
+    return found
 
 
 def _refuse(job: Job[Any], problems: Sequence[Problem]) -> None:

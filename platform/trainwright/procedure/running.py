@@ -73,7 +73,7 @@ def run_procedure(job: Job[ProcedureJob], request: Request) -> RunResult:
     if record is not None and record.status == "finished":
         return RunResult.of(folder, record, already_finished=True)
     if plan.untrained:
-        train(plan.untrained)
+        train(plan.untrained.values())
         plan = make_plan(job)
     with sole_driver(folder):
         record = RunRecord.load(folder)  # a driver that was waited for may have finished it

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import trainwright
 from trainwright.errors import InputError
@@ -62,7 +63,7 @@ def test_what_it_needs_is_trained_first_and_once(values: dict[str, Any]) -> None
     assert not Path("runs").exists()
     result = trainwright.run(values)
     assert result.run == checked.run
-    assert trained() == [trained()[0]]
+    assert len(trained()) == 1
     assert result.metrics["loss"] == trainwright.evaluate(trained()[0]).metrics["validation/loss"]
     assert trainwright.run(values).already_finished
     assert not any("trained first" in line for line in trainwright.validate(values).summary)
@@ -78,6 +79,14 @@ def test_what_the_procedure_says_to_it_is_told(values: dict[str, Any]) -> None:
     values["runs"] = {"model": {**TRAINING, "training": {"epochs": 2}}}
     with pytest.raises(InputError, match="trained for another time"):
         trainwright.run(values)
+
+
+def test_it_may_be_kept_elsewhere(values: dict[str, Any]) -> None:
+    values["runs"] = {"model": {**TRAINING, "storage": "elsewhere"}}
+    assert trainwright.run(values).status == "finished"
+    assert trained() == []
+    ((_, record),) = list_runs(Folder("elsewhere"))
+    assert (record.name.partition("-")[0], record.status) == ("model", "finished")
 
 
 def test_variants_share_it_and_seeds_hold_out_other_samples(values: dict[str, Any]) -> None:
@@ -110,6 +119,7 @@ def test_variants_share_it_and_seeds_hold_out_other_samples(values: dict[str, An
         ({"model": {"name": "mpl"}}, r"runs\.model\.model\.name: .* 'mpl'"),
         ({"optimiser": "sgd"}, r"runs\.model\.optimiser: "),
         ({"kind": "compare"}, r"runs\.model\.kind: a procedure starts from trained runs"),
+        ({"extends": "other.yaml"}, r"runs\.model\.extends: only a file can extend a file"),
     ],
 )
 def test_mistakes_in_it_are_told_where_they_stand(
@@ -118,3 +128,29 @@ def test_mistakes_in_it_are_told_where_they_stand(
     values["runs"] = {"model": {**TRAINING, **change}}
     with pytest.raises(InputError, match=message):
         trainwright.validate(values)
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(values: dict[str, Any]) -> None:
+    values["runs"] = {
+        "model": {**TRAINING, "model": {"name": "mlp", "hiden": [16]}},
+        "a.b": {**TRAINING, "metrics": ["acuracy"]},
+        "gone": "gone",
+    }
+    values["procedure"] = {"name": "measures.py:Measures", "facter": 2.0}
+    text = yaml.safe_dump(values, sort_keys=False)
+    Path("job.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        trainwright.validate("job.yaml")
+    found = {problem.path: problem.location for problem in caught.value.problems}
+    lines = text.splitlines()
+    for path, written in [
+        ("procedure.facter", "facter: 2.0"),
+        ("runs.model.model.hiden", "hiden:"),
+        ("runs.a.b.metrics.0", "- acuracy"),
+        ("runs.gone", "gone: gone"),
+    ]:
+        location = found.pop(path)
+        assert location is not None
+        assert location.file == "job.yaml"
+        assert written in lines[location.line - 1]
+    assert not found
