@@ -35,7 +35,7 @@ class Board:
             self.runs[run.name] = {
                 "state": "kept" if kept else "waiting",
                 "step": known.steps if known else 0,
-                "total_steps": run.prepared.total_steps,
+                "total_steps": run.checked.total_steps,
                 "metrics": dict(known.metrics) if known and kept else {},
             }
 

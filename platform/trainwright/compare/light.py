@@ -61,7 +61,7 @@ class Errand:
             job=anchored(run.job).model_dump(mode="json", by_alias=True),
             base=str(run.job.base),
             run_url=run.folder.url,
-            plugin_files=run.prepared.plugin_files,
+            plugin_files=run.checked.plugin_files,
         )
         return cls(
             name=run.folder.url.rstrip("/").rsplit("/", 1)[-1],
@@ -69,7 +69,7 @@ class Errand:
             order=order,
             source=run.job.source,
             resolved=public_values(run.job.spec),
-            total_steps=run.prepared.total_steps,
+            total_steps=run.checked.total_steps,
             stores=store_environment(),
         )
 

@@ -6,19 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trainwright.compare.checked import Checked, check
 from trainwright.compare.expectation import Line, Quantity
-from trainwright.compare.procedures import PreparedProcedure
-from trainwright.compare.procedures import prepared as prepared_run
 from trainwright.compare.rules import expectations, reported
 from trainwright.compare.variants import CompareJobFile, Variant, variants_of
 from trainwright.errors import JobError, Problem
 from trainwright.job import Job
 from trainwright.job.identity import HASH_DIGITS, canonical
-from trainwright.orchestration.prepare import Prepared, storage_of
+from trainwright.orchestration.prepare import storage_of
 from trainwright.runs import run_folder
 from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
-from trainwright.training.monitored import Best
 
 DERIVED = ("seconds_per_step", "steps", "seconds")
 """Quantities that every run has besides those in its journal."""
@@ -34,7 +32,7 @@ class PlannedRun:
         job: the whole job, a training or a procedure.
         name: the name under which it is kept.
         folder: its folder.
-        prepared: the variant, checked whole with its first seed.
+        checked: the variant, checked whole with its first seed.
     """
 
     variant: str
@@ -42,12 +40,12 @@ class PlannedRun:
     job: Job
     name: str
     folder: Folder
-    prepared: Prepared
+    checked: Checked
 
     @property
     def is_light(self) -> bool:
         """Whether it trains in one process, so that a process can train many of them."""
-        return self.is_here and not isinstance(self.prepared, PreparedProcedure)
+        return self.is_here and self.checked.shares_process
 
     @property
     def is_here(self) -> bool:
@@ -87,11 +85,11 @@ class Plan:
     @property
     def total_steps(self) -> int:
         """Updates of all runs together."""
-        return sum(run.prepared.total_steps for run in self.runs)
+        return sum(run.checked.total_steps for run in self.runs)
 
-    def best(self, variant: str) -> Best:
-        """The metric that says which moment of a variant's runs is best."""
-        return next(iter(self.variants[variant].values())).prepared.best
+    def checked(self, variant: str) -> Checked:
+        """What is known of a variant's runs."""
+        return next(iter(self.variants[variant].values())).checked
 
 
 def make_plan(job: CompareJobFile, *, fresh: bool = False, placebo: bool = False) -> Plan:
@@ -140,14 +138,14 @@ def _name(label: str, names: Mapping[str, list[str]], placebo: bool) -> str:
 def _runs(
     variant: Variant, seeds: list[int], storage: Folder, fresh: bool
 ) -> dict[int, PlannedRun]:
-    with variant.told():
-        prepared = prepared_run(variant.job(seeds[0]))
     found = {}
-    for seed in seeds:
-        job = variant.job(seed)
-        name = prepared.name_of(job)
-        folder = run_folder(storage, name, fresh)
-        found[seed] = PlannedRun(variant.name, seed, job, name, folder, prepared)
+    with variant.told():
+        checked = check(variant.job(seeds[0]))
+        for seed in seeds:
+            job = variant.job(seed)
+            name = checked.name_of(job)
+            folder = run_folder(storage, name, fresh)
+            found[seed] = PlannedRun(variant.name, seed, job, name, folder, checked)
     return found
 
 
@@ -158,13 +156,9 @@ def _report(
     if job.spec.report:
         return reported(job.spec)[0]
     expected = [leaf.quantity for line in lines for leaf in line.leaves]
-    bests = [next(iter(runs.values())).prepared.best for runs in planned.values()]
-    monitored = [Quantity(best.metric) for best in bests]
-    evaluated = [
-        Quantity(name)
-        for runs in planned.values()
-        for name in next(iter(runs.values())).prepared.metrics
-    ]
+    variants = [next(iter(runs.values())).checked for runs in planned.values()]
+    monitored = [Quantity(one.best.metric) for one in variants if one.best]
+    evaluated = [Quantity(name) for one in variants for name in one.metrics]
     every = [*expected, *(q for q in evaluated if q in monitored), *evaluated]
     return [q for q in dict.fromkeys(every) if q.name not in DERIVED] or [Quantity("train/loss")]
 
@@ -178,23 +172,12 @@ def _refuse_unknown_quantities(plan: Plan) -> None:
         for leaf in line.leaves:
             if leaf.variant in replaced:
                 continue
-            prepared = next(iter(plan.variants[leaf.variant].values())).prepared
-            problem = _unknown(f"expect.{index}", leaf.quantity.name, leaf.variant, prepared)
-            problems += [problem] if problem else []
+            name, checked = leaf.quantity.name, plan.checked(leaf.variant)
+            if name in DERIVED or checked.may_record(name):
+                continue
+            message = f"the runs of {leaf.variant} will record no such quantity"
+            known = [*checked.metrics, *checked.quantities, *DERIVED]
+            allowed, close = one_of(known), nearest(name, known)
+            problems.append(Problem(f"expect.{index}", message, name, allowed, close))
     if problems:
         raise JobError([plan.job.locate(problem) for problem in dict.fromkeys(problems)])
-
-
-def _unknown(path: str, name: str, variant: str, prepared: Prepared) -> Problem | None:
-    if isinstance(prepared, PreparedProcedure):
-        return None
-    known = [*prepared.metrics, "train/loss", "train/lr", *DERIVED]
-    if prepared.job.spec.data.test is not None:
-        known += [metric.replace("validation/", "test/", 1) for metric in prepared.metrics]
-    split, slash, _ = name.partition("/")
-    is_recorded = name in known or any(name.startswith(f"{metric}/") for metric in known)
-    may_be_logged = slash and (split == "train" or bool(prepared.job.spec.strategies))
-    if is_recorded or may_be_logged:
-        return None
-    message = f"the runs of {variant} will record no such quantity"
-    return Problem(path, message, name, one_of(known), nearest(name, known))

@@ -102,7 +102,7 @@ class RunValues:
             return math.nan
         return median(history.values[1:] or history.values)
 
-    def value(self, quantity: Quantity, best: Best) -> float:
+    def value(self, quantity: Quantity, best: Best | None) -> float:
         """One quantity at its moment.
 
         Raises:
@@ -121,8 +121,8 @@ class RunValues:
             raise UnrecordedError(f"no {quantity.name} was recorded{hint}")
         moment: str | int | None = quantity.moment
         if moment == "best":
-            watched = self.histories.get(best.metric)
-            moment = watched.best_step(best) if watched else None
+            watched = self.histories.get(best.metric) if best else None
+            moment = watched.best_step(best) if watched and best else None
         found = None if moment is None else history.at(moment)
         if found is None:
             raise UnrecordedError(f"{quantity.name} has no value yet at {quantity.moment}")
@@ -163,7 +163,7 @@ class Recorded:
             UnrecordedError: the run recorded no such thing.
         """
         try:
-            return self.of(variant, seed).value(quantity, self._plan.best(variant))
+            return self.of(variant, seed).value(quantity, self._plan.checked(variant).best)
         except UnrecordedError as error:
             raise UnrecordedError(f"{variant}, seed {seed}: {error}") from None
 

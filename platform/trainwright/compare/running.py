@@ -56,16 +56,16 @@ def validate_comparison(job: CompareJobFile) -> Validation:
     """
     _refuse_too_large(job)
     plan = make_plan(job)
-    prepared = {name: next(iter(runs.values())).prepared for name, runs in plan.variants.items()}
+    variants = {name: plan.checked(name) for name in plan.variants}
     finished = [run for run in plan.runs if _is_finished(run)]
     seeds = job.spec.seed_list
     summary = [
         f"{len(plan.variants)} variants x {len(seeds)} seeds: {len(plan.runs)} runs, "
         f"{len(finished)} of them finished already",
-        *(f"{name}: {'; '.join(checked.summary[1:])}" for name, checked in prepared.items()),
+        *(f"{name}: {'; '.join(checked.summary)}" for name, checked in variants.items()),
         f"{len(plan.lines)} expectations; table of {', '.join(map(str, plan.report))}",
     ]
-    remarks = dict.fromkeys(r for checked in prepared.values() for r in checked.remarks)
+    remarks = dict.fromkeys(r for checked in variants.values() for r in checked.remarks)
     alone = all(run.is_light for run in plan.runs)
     shown = [] if alone else list(remarks)
     return Validation.of(plan.storage, plan.name, plan.total_steps, summary, shown)

@@ -21,9 +21,14 @@ from trainwright import Procedure
 class Search(Procedure):
     """The smallest of some random numbers; each seed has others."""
 
-    def __init__(self, tries: int = 1, broken_seed: int = -1) -> None:
+    def __init__(self, tries: int = 1, broken_seed: int = -1, refused_seed: int = -1) -> None:
         self.tries = tries
         self.broken_seed = broken_seed
+        self.refused_seed = refused_seed
+
+    def check(self, inputs):
+        if inputs.seed == self.refused_seed:
+            raise ValueError("not with this seed")
 
     def run(self, context):
         if context.seed == self.broken_seed:
@@ -99,6 +104,12 @@ def test_mistakes_are_told_where_they_stand(values: dict[str, Any]) -> None:
     values["variants"]["longer"] = {"procedure.trys": 20}
     with pytest.raises(InputError, match=r"procedure\.trys: .* has no option"):
         trainwright.validate(values)
+    values["variants"]["longer"] = {"procedure.refused_seed": 2}
+    with pytest.raises(InputError) as caught:
+        trainwright.validate(values)
+    (problem,) = caught.value.problems
+    assert problem.path == "base.procedure"
+    assert "not with this seed" in problem.message
     values["base"]["kind"] = "compare"
     with pytest.raises(InputError, match="only single runs can be compared"):
         trainwright.validate(values)
