@@ -49,20 +49,13 @@ def input_gradient(
     leaves = {name: batch[name].detach().clone().requires_grad_() for name in columns}
     value = scalar_of(loss({**batch, **leaves}))
     size = len(next(iter(batch.values())))
-    inputs = list(leaves.values())
-    found = dict(
-        zip(
-            leaves,
-            torch.autograd.grad(value * (size * scale), inputs, allow_unused=True),
-            strict=True,
-        )
-    )
-    gradients = {name: gradient for name, gradient in found.items() if gradient is not None}
-    if unused := set(found) - set(gradients):
-        raise ValueError(f"the loss does not depend on column {sorted(unused)[0]!r}")
-    if scale == 1.0:
-        return gradients
-    return {name: gradient / scale for name, gradient in gradients.items()}
+    found = torch.autograd.grad(value * (size * scale), list(leaves.values()), allow_unused=True)
+    gradients = {}
+    for name, gradient in zip(leaves, found, strict=True):
+        if gradient is None:
+            raise ValueError(f"the loss does not depend on column {name!r}")
+        gradients[name] = gradient / scale if scale != 1.0 else gradient
+    return gradients
 
 
 @contextmanager

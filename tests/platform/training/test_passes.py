@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from trainwright.engine import EngineSettings, NamedModel, TrainModule
 from trainwright.engine.local import LocalEngine
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Compute, Loss, Step, Strategy
-from trainwright.training.differentiation import input_gradient, kept_buffers
+from trainwright.training.differentiation import kept_buffers
 from trainwright.training.feed import Update
 from trainwright.training.update import Updater
 
@@ -140,18 +139,6 @@ def test_an_open_graph_survives_a_gradient_by_the_input() -> None:
     loss = nn.functional.cross_entropy(model(batch["x"]), batch["target"])
     expected = moved(loss, model(batch["x"] + slope).square().mean(), model=model)
     assert_same(updated(Meanwhile()), expected)
-
-
-def test_a_column_that_the_model_does_not_read() -> None:
-    batch = {**batch_of(), "other": torch.zeros(SIZE)}
-    model = network()
-
-    def loss(given: Batch) -> Tensor:
-        return model(given["x"]).square().mean()
-
-    assert input_gradient(loss, batch, ["x"])["x"].shape == (SIZE, 5)
-    with pytest.raises(ValueError, match="does not depend on column 'other'"):
-        input_gradient(loss, batch, ["x", "other"])
 
 
 def test_buffers_that_two_modules_share_stay_shared() -> None:
