@@ -29,7 +29,7 @@ test: install  ## run the tests (under 15 minutes on 2 cores)
 
 .PHONY: test-all
 test-all: install  ## run all tests, the slow ones too
-	HYPOTHESIS_PROFILE=default $(PYTEST) -m "not gpu"
+	HYPOTHESIS_PROFILE=new $(PYTEST) -m "not gpu"
 
 .PHONY: lint
 lint: install  ## check style, types and the arrows between packages

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# The same examples in every run of `make test`; `make test-all` draws new ones.
+# The same examples in every run of `make test`; `make test-all` draws new ones. How long an example
+# takes depends on the machine, so that neither has a limit.
+settings.register_profile("new", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
