@@ -133,6 +133,7 @@ class BettiMatching(nn.Module):
     topological features of prediction and target, components and loops with the values at which
     they appear and disappear, are matched if they are the same feature of the union of both
     images; matched ones are pulled together, others are shortened until they are gone. The
+    first component of each image never disappears, and these two are matched wherever they lie. The
     gradient reaches a few pixels only, those that give a feature its birth or death, so that Dice
     stands beside it.
 

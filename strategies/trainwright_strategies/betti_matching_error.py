@@ -27,7 +27,7 @@ def mask_errors(prediction: Tensor, target: Tensor, construction: Construction =
 
     Example:
         >>> one, other = torch.zeros(1, 4, 5), torch.zeros(1, 4, 5)
-        >>> one[0, 1, 1], other[0, 2, 3] = 1.0, 1.0  # one dot each, apart
+        >>> one[0, 0, 0] = one[0, 3, 4] = other[0, 0, 4] = other[0, 3, 0] = 1.0  # dots, all apart
         >>> mask_errors(one, other).round().tolist()
         [[2.0, 0.0, 1.0]]
     """

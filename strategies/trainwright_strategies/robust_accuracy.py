@@ -30,8 +30,8 @@ def class_tail(correct: Tensor, count: Tensor, share: float) -> float:
         share: of the classes that have samples, in (0, 1]; at least one is taken.
 
     Example:
-        >>> class_tail(torch.tensor([9.0, 1.0, 5.0, 0.0]), torch.tensor([10.0, 10, 10, 0]), 0.6)
-        0.3
+        >>> class_tail(torch.tensor([7.0, 1.0, 4.0, 0.0]), torch.tensor([8.0, 8, 8, 0]), 0.6)
+        0.3125
     """
     accuracy = (correct[count > 0] / count[count > 0]).sort().values
     worst = max(1, math.ceil(share * len(accuracy) - 1e-9))
