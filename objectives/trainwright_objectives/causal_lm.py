@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwright_objectives.classes import lookup
 from trainwright_objectives.options import Reduction, check_reduction
 from trainwright_objectives.precision import at_least_float32
 
@@ -51,7 +52,7 @@ def causal_lm(
 
 def _cross_entropy(logits: Tensor, target: Tensor, ignored: int, smoothing: float) -> Tensor:
     """One value per token, 0 for those that do not count, shape (B, T)."""
-    try:
+    with lookup(target, logits.shape[-1], ignored):
         return functional.cross_entropy(
             logits.flatten(0, 1),
             target.flatten(),
@@ -59,15 +60,6 @@ def _cross_entropy(logits: Tensor, target: Tensor, ignored: int, smoothing: floa
             label_smoothing=smoothing,
             reduction="none",
         ).view_as(target)
-    except (IndexError, RuntimeError) as error:
-        counted = target[target != ignored]
-        if not counted.numel() or (counted.min() >= 0 and counted.max() < logits.shape[-1]):
-            raise
-        raise ValueError(
-            f"targets lie in [{int(counted.min())}, {int(counted.max())}], but there are "
-            f"{logits.shape[-1]} outputs: allowed are 0 to {logits.shape[-1] - 1}, "
-            f"and {ignored} for tokens that do not count"
-        ) from error
 
 
 def _check_options(label_smoothing: float, reduction: str) -> None:

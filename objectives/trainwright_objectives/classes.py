@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -31,19 +34,38 @@ def check_class_indices(logits: Tensor, target: Tensor, loss: str) -> None:
         )
 
 
+@contextmanager
+def lookup(target: Tensor, num_classes: int, ignore_index: int | None = None) -> Iterator[None]:
+    """Around a lookup by class: once it has failed, says which targets are out of range.
+
+    To ask before would let every forward pass wait for the device.
+
+    Args:
+        target: class indices, of any shape.
+        num_classes: how many outputs there are.
+        ignore_index: a target of this value is not looked up.
+
+    Raises:
+        ValueError: a target is not in [0, num_classes).
+    """
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        counted = target if ignore_index is None else target[target != ignore_index]
+        if not counted.numel() or (counted.min() >= 0 and counted.max() < num_classes):
+            raise
+        beside = "" if ignore_index is None else f", and {ignore_index} for what does not count"
+        raise ValueError(
+            f"targets lie in [{int(counted.min())}, {int(counted.max())}], but there are "
+            f"{num_classes} outputs: allowed are 0 to {num_classes - 1}{beside}"
+        ) from error
+
+
 def of_target(values: Tensor, target: Tensor) -> Tensor:
-    """``values[n, target[n]]``; asks about the range only after the lookup has failed.
+    """``values[n, target[n]]``.
 
     Raises:
         ValueError: a target is not in [0, D).
     """
-    try:
+    with lookup(target, values.shape[1]):
         return values.gather(1, target.long().unsqueeze(1)).squeeze(1)
-    except (IndexError, RuntimeError) as error:
-        low, high = int(target.min()), int(target.max())
-        if low >= 0 and high < values.shape[1]:
-            raise
-        raise ValueError(
-            f"targets lie in [{low}, {high}], but there are {values.shape[1]} outputs: "
-            f"allowed are 0 to {values.shape[1] - 1}"
-        ) from error

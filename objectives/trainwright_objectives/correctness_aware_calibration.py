@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.classes import check_class_indices, of_target
 from trainwright_objectives.options import reduced
+from trainwright_objectives.precision import at_least_float32
 
 
 def confidence_of(logits: Tensor) -> Tensor:
@@ -16,8 +17,7 @@ def confidence_of(logits: Tensor) -> Tensor:
         >>> round(confidence_of(torch.tensor([[2.0, 1.0, 0.0]])).item(), 6)
         0.665241
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return logits.softmax(dim=1).amax(dim=1)
+    return at_least_float32(logits).softmax(dim=1).amax(dim=1)
 
 
 def balancing_weights(correct: Tensor, share: Tensor) -> Tensor:
@@ -90,11 +90,7 @@ class CorrectnessAwareCalibration(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, predicted: Tensor | None = None) -> Tensor:
         """The loss of calibrated ``logits`` (N, C) against class indices (N,)."""
         check_class_indices(logits, target, "correctness-aware loss")
-        low, high = (int(end) for end in torch.aminmax(target)) if len(target) else (0, 0)
-        if low < 0 or high >= logits.shape[1]:
-            raise ValueError(
-                f"targets lie in [{low}, {high}], allowed are 0 to {logits.shape[1] - 1}"
-            )
+        of_target(logits, target)  # refuses what would otherwise pass for a mistake of the model
         predicted = logits.argmax(dim=1) if predicted is None else predicted
         correct = predicted == target
         errors = squared_gap(confidence_of(logits), correct)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwright_objectives.classes import check_class_indices
+from trainwright_objectives.classes import check_class_indices, lookup
 from trainwright_objectives.options import Reduction, check_reduction
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -55,22 +55,21 @@ def stablemax_cross_entropy(
             "logits must be floating-point numbers of shape (..., K) with K at least 2, got "
             f"{logits.dtype} of shape {tuple(logits.shape)}"
         )
+    if target.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"targets must have shape {tuple(logits.shape[:-1])} to go with the logits, "
+            f"got {tuple(target.shape)}"
+        )
     scores, classes = logits.flatten(0, -2), target.flatten()
     check_class_indices(scores, classes, "StableMax cross-entropy")
-    counted = classes[classes != ignore_index]
-    if len(counted) and (counted.min() < 0 or counted.max() >= logits.shape[-1]):
-        raise ValueError(
-            f"targets lie in [{int(counted.min())}, {int(counted.max())}], but there are "
-            f"{logits.shape[-1]} outputs: allowed are 0 to {logits.shape[-1] - 1}, "
-            f"and {ignore_index} for those that do not count"
+    with lookup(classes, logits.shape[-1], ignore_index):
+        losses = functional.cross_entropy(
+            log_stable(scores),
+            classes.long(),
+            None if weight is None else weight.to(scores),
+            ignore_index=ignore_index,
+            reduction=reduction,
         )
-    losses = functional.cross_entropy(
-        log_stable(scores),
-        classes.long(),
-        None if weight is None else weight.to(scores),
-        ignore_index=ignore_index,
-        reduction=reduction,
-    )
     return losses.view_as(target) if reduction == "none" else losses
 
 
@@ -151,5 +150,7 @@ class StableMaxCrossEntropy(nn.Module):
 
     def count(self, target: Tensor) -> Tensor:
         """What the mean is divided by: the weights of the targets that count, or their number."""
-        kept = target[target != self.ignore_index]
-        return (kept >= 0).sum() if self.weight is None else self.weight.to(kept.device)[kept].sum()
+        counted = target != self.ignore_index
+        if self.weight is None:
+            return counted.sum()
+        return self.weight.to(target.device)[target[counted]].sum()

@@ -159,8 +159,14 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (torch.tensor([0, 1, 1, 3]), r"lie in \[0, 3\], allowed are 0 to 2"),
-        (torch.tensor([0, -1, 1, 2]), r"lie in \[-1, 2\], allowed are 0 to 2"),
+        (
+            torch.tensor([0, 1, 1, 3]),
+            r"lie in \[0, 3\], but there are 3 outputs: allowed are 0 to 2",
+        ),
+        (
+            torch.tensor([0, -1, 1, 2]),
+            r"lie in \[-1, 2\], but there are 3 outputs: allowed are 0 to 2",
+        ),
         (torch.zeros(4, 3), "not defined for soft targets"),
     ],
 )

@@ -158,6 +158,7 @@ def test_the_platform_takes_its_count_as_denominator() -> None:
         (torch.zeros(2, 3), torch.tensor([0, 3]), r"targets lie in \[0, 3\]"),
         (torch.zeros(2, 3), torch.tensor([-1, 0]), r"targets lie in \[-1, 0\]"),
         (torch.zeros(2, 3), torch.zeros(3).long(), "must have shape"),
+        (torch.zeros(2, 5, 3), torch.zeros(5, 2).long(), r"must have shape \(2, 5\)"),
         (torch.zeros(2, 3), torch.zeros(2), "class indices of an integer type"),
     ],
 )
