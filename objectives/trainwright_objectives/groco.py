@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.options import check_above_zero
+from trainwright_objectives.precision import at_least_float32
 
 
 class SoftSort(NamedTuple):
@@ -218,6 +219,7 @@ class GroCo(nn.Module):
     def _views(self, query: Tensor, document: Tensor, further: Tensor | None) -> list[Tensor]:
         """All views, with rows of length 1, in float32 at least."""
         _check_shapes(query, document, further)
+        query = at_least_float32(query)
         views = [query, document, *(() if further is None else further.unbind(dim=1))]
         if self.num_positive_views is not None and self.num_positive_views > len(views):
             raise ValueError(
@@ -225,8 +227,7 @@ class GroCo(nn.Module):
             )
         if len(query) < 2 and self.training:
             raise ValueError("one image has no negatives in its batch: use batches of 2 or more")
-        full = torch.promote_types(query.dtype, torch.float32)
-        return [functional.normalize(view.to(full), dim=1) for view in views]
+        return [functional.normalize(view.to(query), dim=1) for view in views]
 
     def extra_repr(self) -> str:
         """The options that shape the loss, for ``print(objective)``."""

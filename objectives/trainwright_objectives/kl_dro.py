@@ -20,7 +20,7 @@ def log_mean_exp(x: Tensor) -> Tensor:
         >>> round(log_mean_exp(torch.tensor([0.2, 1.0, 2.5, 0.7])).item(), 4)
         1.5116
     """
-    x = x.flatten().to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_float32(x).flatten()
     return torch.logsumexp(x, dim=0) - math.log(max(len(x), 1))
 
 
@@ -54,15 +54,6 @@ def moving_log_mean(before: Tensor, now: Tensor, eta: float) -> Tensor:
         return now
     mixed = torch.logaddexp(before + math.log1p(-eta), now + math.log(eta))
     return torch.where(before.isnan(), now, mixed)
-
-
-def check_temperature(temperature: float) -> None:
-    """Refuse a temperature out of range.
-
-    Raises:
-        ValueError: it is no number above 0.
-    """
-    check_above_zero("temperature", temperature)
 
 
 def check_eta(eta: float) -> None:
@@ -127,7 +118,7 @@ class KlDro(nn.Module):
 
     def __init__(self, temperature: float = 1.0, eta: float = 1.0) -> None:
         super().__init__()
-        check_temperature(temperature)
+        check_above_zero("temperature", temperature)
         check_eta(eta)
         self.temperature = temperature
         self.eta = eta
@@ -155,10 +146,10 @@ class KlDro(nn.Module):
     def _normaliser(self, now: Tensor) -> Tensor:
         if self.log_u is None or not self.training:
             return now
+        now = now.to(self.log_u)
+        moved = moving_log_mean(self.log_u, now, self.eta)
         # A batch with a NaN is told by its loss, and must not spoil all that follow.
-        if now.isfinite():
-            self.log_u.copy_(moving_log_mean(self.log_u, now.to(self.log_u), self.eta))
-        return self.log_u
+        return self.log_u.copy_(torch.where(now.isfinite(), moved, self.log_u))
 
     def extra_repr(self) -> str:
         """The options that shape the loss, for ``print(objective)``."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwright_objectives.classes import of_target
-from trainwright_objectives.comp_sum import check_inputs, check_options, comp_sum
-from trainwright_objectives.options import Reduction, check_at_least_zero, reduced
+from trainwright_objectives.comp_sum import check_options, comp_sum
+from trainwright_objectives.options import Reduction, check_at_least_zero, check_reduction, reduced
 from trainwright_objectives.precision import at_least_float32
 
 
@@ -77,17 +77,12 @@ def smooth_adv_comp_sum(
         >>> round(smooth_adv_comp_sum(clean, torch.tensor([0]), adv).item(), 6)
         1.488999
     """
-    check_options(tau, temperature, reduction)
-    _check_nu(nu)
-    check_inputs(logits, target)
+    check_reduction(reduction)
+    check_at_least_zero("nu", nu)
     losses = comp_sum(logits, target, tau, temperature, reduction="none")
     if adv_logits is not None:
         losses = losses + nu * margin_shift(logits, adv_logits, target)
     return reduced(losses, reduction)
-
-
-def _check_nu(nu: float) -> None:
-    check_at_least_zero("nu", nu)
 
 
 class SmoothAdvCompSum(nn.Module):
@@ -145,7 +140,7 @@ class SmoothAdvCompSum(nn.Module):
     ) -> None:
         super().__init__()
         check_options(tau, temperature, reduction)
-        _check_nu(nu)
+        check_at_least_zero("nu", nu)
         self.tau = tau
         self.temperature = temperature
         self.nu = nu

@@ -11,12 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Step, Strategy
-from trainwright_objectives.kl_dro import (
-    check_eta,
-    check_temperature,
-    log_mean_exp,
-    moving_log_mean,
-)
+from trainwright_objectives.kl_dro import check_eta, log_mean_exp, moving_log_mean
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.layers.attack import Attack, Direction, attacked_column
 
 EXPONENT = "done_at_exponent"
@@ -125,7 +121,7 @@ class DoneAt(Strategy):
         column: str | None = None,
     ) -> None:
         if temperature is not None:
-            check_temperature(temperature)
+            check_above_zero("temperature", temperature)
         check_eta(eta)
         if not barrier >= 0:
             raise ValueError(f"barrier must be at least 0, got {barrier!r}")
