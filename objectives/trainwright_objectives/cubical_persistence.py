@@ -59,16 +59,15 @@ def grid(height: int, width: int, construction: Construction) -> Grid:
     x, y = (part.ravel() for part in np.mgrid[:rows, :columns])
     dimension = x % 2 + y % 2
     edges = np.flatnonzero(dimension == 1)
-    across = np.where(x[edges] % 2 == 1, columns, 1)  # from an edge to its vertices
-    beside = np.where(x[edges] % 2 == 1, 1, columns)  # and to its squares
-    lower, upper = y[edges] > 0, y[edges] < columns - 1
     upright = x[edges] % 2 == 1
-    lower, upper = (
-        np.where(upright, lower, x[edges] > 0),
-        np.where(upright, upper, x[edges] < rows - 1),
-    )
+    across = np.where(upright, columns, 1)  # from an edge to its vertices
+    beside = np.where(upright, 1, columns)  # and to its squares
+    place, last = np.where(upright, y[edges], x[edges]), np.where(upright, columns, rows) - 1
     size = rows * columns
-    sides = [np.where(lower, edges - beside, size), np.where(upper, edges + beside, size)]
+    sides = [
+        np.where(place > 0, edges - beside, size),
+        np.where(place < last, edges + beside, size),
+    ]
     near = [
         [np.clip((at - shift + low) // 2, 0, length - 1) for low in (0, 1)]
         for at, length in ((x, height), (y, width))
