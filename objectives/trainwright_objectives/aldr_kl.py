@@ -49,8 +49,8 @@ class AldrKL(nn.Module):
     the margin loss; one whose scores stay undecided, as wrong labels make them, keeps
     ``temperature`` and a loss closer to the symmetric one, on which its label has less pull.
     Temperatures are found by fixed-point steps in each call; strategy ``sample_temperature``
-    keeps them from epoch to epoch instead, as the authors do. The loss can be negative; their mean
-    is recorded as ``temperature``.
+    keeps them from epoch to epoch instead, as the authors do; their mean is recorded as
+    ``temperature``. The loss can be negative.
 
     Equation:
         f = logits / mean over k of |logits[k]|; d as in ``ldr_kl``;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,6 @@ from trainwright_objectives.options import check_above_zero
 from trainwright_objectives.precision import at_least_float32
 
 Form = Literal["softmax", "simple"]
-
-_FORMS = ("softmax", "simple")
 
 
 class Candidates(NamedTuple):
@@ -196,7 +194,7 @@ class Contrastive(nn.Module):
     ) -> None:
         super().__init__()
         check_above_zero("temperature", temperature)
-        if form not in _FORMS:
+        if form not in get_args(Form):
             raise ValueError(f"form must be softmax or simple, got {form!r}")
         if not 0 < kept_fraction <= 1:
             raise ValueError(f"kept_fraction must be above 0 and at most 1, got {kept_fraction!r}")

@@ -22,7 +22,8 @@ def distillation_kl(student: Tensor, teacher: Tensor, temperature: float) -> Ten
     """
     mine = functional.log_softmax(student / temperature, dim=1)
     theirs = functional.log_softmax(teacher / temperature, dim=1)
-    return temperature**2 * (theirs.exp() * (theirs - mine)).sum(dim=1)
+    divergence = functional.kl_div(mine, theirs, reduction="none", log_target=True)
+    return temperature**2 * divergence.sum(dim=1)
 
 
 class DistillationKL(Distillation):

@@ -180,5 +180,6 @@ class SoftTopk(LabelLoss):
             raise ValueError(
                 f"k must be below the number of labels, {num_labels}, got {int(k.max())}"
             )
+        # Of a single label k would be 0, and the search begin at infinity.
         available = (scores > -math.inf).sum(dim=1, keepdim=True)
         return torch.minimum(k, (available - 1).clamp(min=0.5).to(k))

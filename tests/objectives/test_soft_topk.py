@@ -51,7 +51,7 @@ def test_worked_loss_and_gradient() -> None:
 
 
 def test_random_scores_equal_the_definition() -> None:
-    """With a shift found by another method: Newton's, from where bisection leaves off."""
+    """With a shift found by another method: Newton's, in short steps from 0."""
     scores, dense = random_case()
     found = SoftTopk(k=3, alpha=1.5, reduction="none")(dense, scores)
     for row, positive, value in zip(scores.tolist(), dense.tolist(), found.tolist(), strict=True):
