@@ -19,7 +19,7 @@ from trainwright_objectives.cubical_persistence import (
 )
 
 NEVER = -1
-"""In the place of a pixel: the feature does not die, and counts as dying at the far value."""
+"""In the place of a pixel: the feature does not die; its partner in the other image neither."""
 
 
 class Matching(NamedTuple):

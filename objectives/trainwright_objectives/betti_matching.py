@@ -62,10 +62,10 @@ def betti_matching(prediction: Tensor, target: Tensor, topology: Topology = DEFA
     if topology.levels == "bothlevel":
         parts = [topology._replace(levels=levels) for levels in ("superlevel", "sublevel")]
         return torch.stack([betti_matching(prediction, target, one) for one in parts]).sum(dim=0)
-    never = float(topology.levels == "sublevel")
-    values = torch.cat([prediction.flatten(), target.flatten(), prediction.new_tensor([never])])
+    # Features that never die have partners that never do: the value at their death is any one.
+    values = torch.cat([prediction.flatten(), target.flatten(), prediction.new_zeros(1)])
     images = torch.stack([prediction, target]).detach().double().cpu().numpy()
-    squares = _all_squares(images if never else -images, topology)
+    squares = _all_squares(images if topology.levels == "sublevel" else -images, topology)
     left, right, factor, sample = torch.from_numpy(squares).to(values.device).T
     terms = factor * (values[left] - values[right]).square()
     return values.new_zeros(len(prediction)).index_add(0, sample, terms)
