@@ -191,6 +191,17 @@ def test_certain_predictions_stay_finite(dtype: torch.dtype, base: str) -> None:
     assert (raw.grad.abs().reshape(3, -1).sum(1) > 0.05).all(), "certainty must not stop learning"
 
 
+@pytest.mark.parametrize("base", ["bce", "ce", "poisson"])
+def test_a_least_probability_where_they_are_given(base: str) -> None:
+    """Zero where the response is one: minus the logarithm of eps (a rate adds itself)."""
+    nothing = torch.zeros(2, 2, dtype=torch.float64)
+    prediction, response = (nothing, nothing + 1) if base != "ce" else (nothing, torch.eye(2))
+    found = AggregateInterpolating(0.3, base, from_logits=False, eps=1e-3)
+    loss = found(prediction, torch.tensor([0, 1]), response)
+    rate = 1e-3 if base == "poisson" else 0.0
+    assert loss.item() == pytest.approx(rate - math.log(1e-3), rel=1e-12)
+
+
 def test_a_last_dimension_of_one_is_none() -> None:
     raw, bag_id, response = sample("squared")
     expected = AggregateInterpolating()(raw, bag_id, response)

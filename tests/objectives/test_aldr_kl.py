@@ -59,10 +59,11 @@ def test_worked_steps_and_losses() -> None:
     close(objective.temperatures(LOGITS, TARGET, third), third.tolist(), 1e-6)
 
 
-def test_steps_within_a_call_are_those_from_the_start() -> None:
+@pytest.mark.parametrize("margin_in_q", [False, True])
+def test_steps_within_a_call_are_those_from_the_start(margin_in_q: bool) -> None:
     logits, target = random_outputs(12, 5)
     for steps in (1, 3):
-        objective = AldrKL(temperature=1.0, num_steps=steps)
+        objective = AldrKL(temperature=1.0, margin_in_q=margin_in_q, num_steps=steps)
         start = torch.ones(12, dtype=torch.float64)
         found = objective.temperatures(logits, target, start, steps)
         torch.testing.assert_close(

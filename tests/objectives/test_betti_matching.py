@@ -194,8 +194,9 @@ def test_the_objective() -> None:
     torch.testing.assert_close(found["loss"], (0.7 * dice + 0.3 * betti).mean())
     each = BettiMatching(0.3, 0.7, reduction="none")(logits, target[:, None].double())["loss"]
     torch.testing.assert_close(each, 0.7 * dice + 0.3 * betti)
-    total = BettiMatching(0.3, 0.7, reduction="sum")(logits, target.long())["loss"]
-    torch.testing.assert_close(total, each.sum())
+    total = BettiMatching(0.3, 0.7, reduction="sum")(logits, target.long())
+    torch.testing.assert_close(total["loss"], each.sum())
+    torch.testing.assert_close(total["betti"], betti.sum())
     given = BettiMatching(0.3, 0.7, activation="none")(logits.sigmoid(), target)["loss"]
     torch.testing.assert_close(given, each.mean())
 

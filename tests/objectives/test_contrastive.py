@@ -280,6 +280,8 @@ def test_ill_embeddings() -> None:
     with pytest.raises(ValueError, match="off by nan"):
         Contrastive(normalize=False)(query * math.nan, document)
     unit = functional.normalize(query, dim=1)
+    with pytest.raises(ValueError, match=r"off by 0\.0[23]"):
+        Contrastive(normalize=False)(1.025 * unit, unit)
     torch.testing.assert_close(
         Contrastive(normalize=False)(unit, unit), Contrastive()(query, query)
     )

@@ -92,10 +92,10 @@ def test_barcodes_of_an_image_and_of_its_inclusion(construction: str, levels: in
 
 
 @CONSTRUCTIONS
-@pytest.mark.parametrize("levels", [0, 2])
+@pytest.mark.parametrize("levels", [0, 1, 2])
 def test_matching_by_its_definition(construction: str, levels: int) -> None:
     """Through image intervals of any length, between intervals of positive length."""
-    for seed in range(4):
+    for seed in range(5):
         images = [image_of(seed, levels=levels), image_of(seed + 50, levels=levels)]
         slow = [Slow(one, construction) for one in (*images, np.minimum(*images))]
         bars = [slow_barcode(one, one) for one in slow]

@@ -113,10 +113,12 @@ def test_moving_normaliser_weighs_by_all_batches_so_far() -> None:
         each = cross_entropy(logits, target, reduction="none")
         now = (each.detach() / 0.8).exp().mean().item()
         u = now if u is None else 0.75 * u + 0.25 * now
-        loss = objective(logits, target)["loss"]
+        result = objective(logits, target)
+        loss = result["loss"]
         assert loss.item() == pytest.approx(0.8 * math.log(u), rel=1e-5)
         found = torch.autograd.grad(loss, logits, retain_graph=True)[0]
         weights = (each.detach() / 0.8).exp() / u
+        assert result["largest_weight"].item() == pytest.approx(weights.max().item() / 7, rel=1e-5)
         expected = torch.autograd.grad((weights * each).mean(), logits)[0]
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
     objective.eval()

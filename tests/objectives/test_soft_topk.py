@@ -136,6 +136,20 @@ def test_small_batches_take_a_smaller_k() -> None:
     torch.testing.assert_close(large, SoftTopk(k=3, in_batch=True)(label, **given))
 
 
+def test_a_query_without_positives_moves_nothing() -> None:
+    scores = torch.tensor(SCORES * 2, dtype=torch.float64, requires_grad=True)
+    dense = torch.tensor([[0.0, 0, 0, 0, 0], [1.0, 0, 1, 0, 0]])
+    SoftTopk(k="positives")(dense, scores).backward()
+    assert not scores.grad[0].any()
+    assert scores.grad[1].isfinite().all()
+
+
+def test_a_single_label_in_evaluation_has_a_finite_loss() -> None:
+    rows, label = torch.eye(2), torch.tensor([3, 3])
+    objective = SoftTopk(k=5, in_batch=True).eval()
+    assert objective(label, query=rows, document=rows, label=label).isfinite()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
