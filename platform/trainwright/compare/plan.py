@@ -63,7 +63,7 @@ class Plan:
         storage: where all runs are kept.
         variants: variant -> seed -> its run; with a placebo, methods have the baseline's runs.
         lines: the expectations.
-        report: quantities of the table.
+        report: quantities of the table; none: all that the runs record.
         placebo: whether methods are replaced by the baseline.
     """
 
@@ -152,7 +152,10 @@ def _runs(
 def _report(
     job: CompareJobFile, lines: list[Line], planned: Mapping[str, Mapping[int, PlannedRun]]
 ) -> list[Quantity]:
-    """What the table shows: as the job says, else what it expects and what its runs monitor."""
+    """What the table shows: as the job says, else what it expects and what its runs evaluate.
+
+    Empty where none of it is known beforehand.
+    """
     if job.spec.report:
         return reported(job.spec)[0]
     expected = [leaf.quantity for line in lines for leaf in line.leaves]
@@ -160,7 +163,9 @@ def _report(
     monitored = [Quantity(one.best.metric) for one in variants if one.best]
     evaluated = [Quantity(name) for one in variants for name in one.metrics]
     every = [*expected, *(q for q in evaluated if q in monitored), *evaluated]
-    return [q for q in dict.fromkeys(every) if q.name not in DERIVED] or [Quantity("train/loss")]
+    others = [Quantity(name) for one in variants for name in one.quantities[:1]]
+    shown = [quantity for quantity in dict.fromkeys(every) if quantity.name not in DERIVED]
+    return shown or list(dict.fromkeys(others))
 
 
 def _refuse_unknown_quantities(plan: Plan) -> None:

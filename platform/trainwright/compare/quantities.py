@@ -147,6 +147,12 @@ class Recorded:
         """Everything that one run recorded."""
         return self.runs[self._plan.variants[variant][seed].name]
 
+    @property
+    def quantities(self) -> list[Quantity]:
+        """Everything that a run recorded, but for the state of the machine."""
+        names = {name for run in self.runs.values() for name in run.histories}
+        return [Quantity(name) for name in sorted(names) if not name.startswith("system/")]
+
     def seeds(self, variants: Iterable[str]) -> list[int]:
         """The seeds for which the runs of all ``variants`` are finished."""
         names = list(variants)

@@ -110,7 +110,7 @@ def rows_of(plan: Plan, recorded: Recorded) -> list[Row]:
     """The table: each reported quantity of each variant."""
     baseline = plan.job.spec.baseline
     found = []
-    for quantity in plan.report:
+    for quantity in plan.report or recorded.quantities:
         reference = recorded.values(quantity, baseline)
         for variant in plan.variants:
             values = recorded.values(quantity, variant)

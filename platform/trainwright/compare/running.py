@@ -63,7 +63,8 @@ def validate_comparison(job: CompareJobFile) -> Validation:
         f"{len(plan.variants)} variants x {len(seeds)} seeds: {len(plan.runs)} runs, "
         f"{len(finished)} of them finished already",
         *(f"{name}: {'; '.join(checked.summary)}" for name, checked in variants.items()),
-        f"{len(plan.lines)} expectations; table of {', '.join(map(str, plan.report))}",
+        f"{len(plan.lines)} expectations; table of "
+        f"{', '.join(map(str, plan.report)) or 'all that they record'}",
     ]
     remarks = dict.fromkeys(r for checked in variants.values() for r in checked.remarks)
     alone = all(run.is_light for run in plan.runs)

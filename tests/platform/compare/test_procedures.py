@@ -84,6 +84,13 @@ def test_procedures_are_compared_and_found_again(values: dict[str, Any]) -> None
     assert again.rows == result.rows
 
 
+def test_the_table_shows_all_that_they_record_unless_told_otherwise(values: dict[str, Any]) -> None:
+    del values["expect"]
+    assert trainwright.validate(values).summary[-1].endswith("table of all that they record")
+    result = trainwright.run(values)
+    assert {row.quantity for row in result.rows} == {"held_out", "smallest", "tried"}
+
+
 def test_a_placebo_is_noticed(values: dict[str, Any]) -> None:
     result = trainwright.run(values, placebo=True)
     assert not result.holds
