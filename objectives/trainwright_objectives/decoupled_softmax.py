@@ -31,8 +31,7 @@ def decoupled_softmax(
         Shape (B,); 0 for a query without positives.
     """
     chosen = positives if sampled is None else sampled
-    # Ids of padding mean nothing; the value found there is left out afterwards.
-    own = scores.gather(1, chosen.ids.clamp(0, scores.shape[1] - 1))
+    own = chosen.taken_from(scores)
     if coupled:
         losses = scores.logsumexp(dim=1, keepdim=True) - own
     else:

@@ -39,6 +39,10 @@ class Positives(NamedTuple):
         wider = torch.zeros(len(columns), num_labels + 1, dtype=torch.bool, device=columns.device)
         return wider.scatter_(1, columns, True)[:, :num_labels]
 
+    def taken_from(self, scores: Tensor) -> Tensor:
+        """The scores (B, L) of the positives, shape (B, P); of no meaning for padding."""
+        return scores.gather(1, self.ids.clamp(0, scores.shape[1] - 1))
+
     def sampled(self, size: int) -> Positives:
         """``size`` of them at most, drawn without replacement with probability ~ weight."""
         if size >= self.ids.shape[1]:

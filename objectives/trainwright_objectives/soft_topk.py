@@ -166,8 +166,7 @@ class SoftTopk(LabelLoss):
             scores = scores.masked_fill(unused, -math.inf)
         k = self._k(scores, positives)
         logs = log_soft_topk(scores, k, self.alpha, self.num_iterations)
-        own = logs.gather(1, sampled.ids.clamp(0, scores.shape[1] - 1))
-        return sampled.mean_of(-own, self.weighted)
+        return sampled.mean_of(-sampled.taken_from(logs), self.weighted)
 
     def _k(self, scores: Tensor, positives: Positives) -> Tensor:
         """Each query's k, shape (B, 1); a query without positives counts for nothing with any."""
