@@ -7,32 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from scaled_networks import LR, decoder, plan_of, prepared
 from torch import Tensor, nn
-from torch.nn import functional
 
+from trainwright.models import ConvNet
 from trainwright.models.mlp import MLP
 from trainwright.models.residual_mlp import ResidualMLP
 from trainwright.strategy import Context, Plan
-from trainwright_strategies.layers.scaled_linear import ScaledLinear
-from trainwright_strategies.mup import Mup, Parameterization, roles_of
-
-RELU, LR = math.sqrt(2), 0.001
-
-
-def plan_of(optimizer: str = "sgd", **options: Any) -> Plan:
-    return Plan(None, 1, 8, None, {"lr": LR, **options}, {}, optimizer)
-
-
-def prepared(
-    method: Mup, model: nn.Module, optimizer: str = "sgd"
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The model as the strategy leaves it, and an optimizer of its groups."""
-    method.plan(plan_of(optimizer))
-    model = method.model(model, Context(seed=0))
-    groups = method.parameters([{"params": list(model.named_parameters())}])
-    bare = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
-    kind = torch.optim.SGD if optimizer == "sgd" else torch.optim.Adam
-    return model, kind(bare, lr=LR)
+from trainwright_strategies.layers.scaled import ScaledLinear
+from trainwright_strategies.mup import Mup
 
 
 def change(method: Mup, model: nn.Module, optimizer: str = "sgd") -> tuple[float, float]:
@@ -62,36 +45,6 @@ def mlp(width: int) -> Any:
     return lambda: MLP(20, 3, hidden=[width, width])
 
 
-def test_multipliers_and_rates_by_hand() -> None:
-    mup = Parameterization("mup", width=64, depth=3)
-    assert mup.gamma == 8
-    assert mup.multiplier("input", 25) == pytest.approx(1 / 5)
-    assert mup.multiplier("hidden", 64) == pytest.approx(RELU / 8)
-    assert mup.multiplier("output", 64) == pytest.approx(RELU / 64)
-    assert mup.rate("hidden", "weight", adam=False) == mup.rate("input", "vector", adam=False) == 64
-    assert mup.rate("output", "vector", adam=False) == 1
-    assert mup.rate("hidden", "weight", adam=True) == pytest.approx(1 / 8)
-    assert mup.rate("output", "weight", adam=True) == mup.rate("hidden", "vector", adam=True) == 1
-    deep = Parameterization("depth_mup", width=64, depth=4)
-    assert deep.multiplier("hidden", 64) == pytest.approx(RELU / 16)
-    assert deep.multiplier("output", 64) == mup.multiplier("output", 64)
-    assert deep.rate("hidden", "weight", adam=True) == pytest.approx(1 / 16)
-    assert deep.rate("hidden", "weight", adam=False) == 64
-    assert deep.rate("hidden", "vector", adam=False) == 16
-    assert deep.rate("hidden", "vector", adam=True) == 1 / 4
-    ntp = Parameterization("ntp", width=64)
-    assert ntp.multiplier("output", 64) == pytest.approx(RELU / 8)
-    assert ntp.rate("hidden", "weight", adam=False) == 1
-
-
-def test_at_the_base_width_mup_is_ntp() -> None:
-    mup = Parameterization("mup", width=64, base_width=64, gamma0=2.0)
-    ntp = Parameterization("ntp", width=64, gamma0=2.0)
-    for role in ("input", "hidden", "output"):
-        assert mup.multiplier(role, 64) == ntp.multiplier(role, 64)
-        assert mup.rate(role, "weight", adam=False) == ntp.rate(role, "weight", adam=False)
-
-
 def test_the_network_is_the_equation() -> None:
     """Against plain matrix products, for an MLP and a residual network."""
     torch.manual_seed(0)
@@ -108,16 +61,6 @@ def test_the_network_is_the_equation() -> None:
     for block in blocks:
         h = h + 1.5 * h.relu() @ block.T / math.sqrt(16 * 2)
     torch.testing.assert_close(model(x)["logits"], 1.5 * h.relu() @ last.T / 16)
-
-
-def test_features_move_equally_at_every_width_under_mup_alone() -> None:
-    narrow, wide = (over_seeds(mlp(width)) for width in (128, 1024))
-    assert 1 / 1.5 < wide[0] / narrow[0] < 1.5
-    narrow_ntp, wide_ntp = (over_seeds(mlp(w), mup={"mode": "ntp"}) for w in (128, 1024))
-    assert 0.2 < wide_ntp[0] / narrow_ntp[0] < 0.55  # 1 / sqrt(8)
-    # The output at the start: 1 / sqrt(N) under muP, of order one in ntp.
-    assert 0.25 < wide[1] / narrow[1] < 0.5
-    assert 0.7 < wide_ntp[1] / narrow_ntp[1] < 1.4
 
 
 def test_features_move_equally_under_adam() -> None:
@@ -169,38 +112,29 @@ def test_sp_leaves_everything() -> None:
     assert all(p.equal(before[name]) for name, p in model.named_parameters())
 
 
-def test_an_exported_model_is_ordinary_and_computes_the_same() -> None:
+@pytest.mark.parametrize("kind", ["mlp", "gpt", "convnet"])
+def test_an_exported_model_is_ordinary_and_computes_the_same(kind: str) -> None:
+    """Its weights, in a network that knows nothing of all this, give the same outputs."""
+    makes: dict[str, Any] = {
+        "mlp": (lambda: MLP(20, 3, hidden=[16, 16], batch_norm=True), torch.randn(6, 20)),
+        "gpt": (decoder, torch.arange(24).view(4, 6) % 11),
+        "convnet": (lambda: ConvNet(1, 3, width=4), torch.randn(6, 1, 5, 5)),
+    }
+    make, x = makes[kind]
     torch.manual_seed(0)
     method = Mup()
-    model, stepper = prepared(method, MLP(20, 3, hidden=[16, 16], batch_norm=True))
-    x = torch.randn(6, 20)
-    functional.cross_entropy(model(x)["logits"], torch.arange(6) % 3).backward()
+    model, stepper = prepared(method, make())
+    model(x)["logits"].square().mean().backward()
     stepper.step()
     expected = model.eval()(x)["logits"]
-    exported = method.export(model)
-    assert {type(m) for m in exported.modules() if isinstance(m, nn.Linear)} == {nn.Linear}
-    torch.testing.assert_close(exported(x)["logits"], expected)
-
-
-def test_roles() -> None:
-    model = MLP(20, 3, hidden=[16, 16])
-    assert roles_of(model, {}) == {"body.0": "input", "body.2": "hidden", "head": "output"}
-    assert roles_of(model, {"body.*": "input"})["body.2"] == "input"
-    with pytest.raises(ValueError, match=r"'haed' fits none of body\.0, .*; nearest: head"):
-        roles_of(model, {"haed": "output"})
-    with pytest.raises(ValueError, match="must have an input and an output layer"):
-        roles_of(MLP(20, 3, hidden=[]), {})
-    with pytest.raises(ValueError, match="does not know how Conv2d, Embedding should be"):
-        roles_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Embedding(3, 2), nn.Linear(2, 2)), {})
+    plain = make().eval()
+    plain.load_state_dict(method.export(model).state_dict())
+    torch.testing.assert_close(plain(x)["logits"], expected)
 
 
 def test_a_shared_weight_is_refused() -> None:
-    model = MLP(16, 16, hidden=[16])
-    model.head.weight = model.body[0].weight
-    method = Mup()
-    method.plan(plan_of())
-    with pytest.raises(ValueError, match="share one weight"):
-        method.model(model, Context(seed=0))
+    with pytest.raises(ValueError, match=r"share one weight.* tie_embeddings to false"):
+        prepared(Mup(), decoder(tied=True))
 
 
 @pytest.mark.parametrize(

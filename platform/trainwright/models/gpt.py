@@ -120,6 +120,12 @@ class CausalBlock(nn.Module):
         self.contract = nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def queries(self) -> tuple[nn.Linear, int, int]:
+        """The layer whose first outputs are queries, their number, and the size of a head."""
+        dim = self.qkv.in_features
+        return self.qkv, dim, dim // self.heads
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, dim) to the same shape."""
         x = x + self.dropout(self.attention(self.norm1(x)))

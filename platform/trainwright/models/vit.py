@@ -86,6 +86,12 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def queries(self) -> tuple[nn.Linear, int, int]:
+        """The layer whose first outputs are queries, their number, and the size of a head."""
+        dim = self.qkv.in_features
+        return self.qkv, dim, dim // self.heads
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, tokens, dim) to the same shape."""
         x = x + self.dropout(self.attention(self.norm1(x)))
