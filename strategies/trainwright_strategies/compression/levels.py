@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.procedure import TrainedRun
+from trainwright_objectives.precision import at_least_float32
 from trainwright_strategies.compression.evolution import Point, Space
 from trainwright_strategies.layers.magnitude import prune
 from trainwright_strategies.layers.mask import is_linear_map
@@ -34,9 +35,8 @@ def kl_divergence(whole: Tensor, compressed: Tensor) -> Tensor:
     """
     if whole.ndim == 3:
         whole, compressed = whole[:, :-1], compressed[:, :-1]
-    dtype = torch.promote_types(whole.dtype, torch.float32)
-    p = whole.to(dtype).log_softmax(-1)
-    q = compressed.to(dtype).log_softmax(-1)
+    p = at_least_float32(whole).log_softmax(-1)
+    q = at_least_float32(compressed).log_softmax(-1)
     divergences: Tensor = (p.exp() * (p - q)).sum(-1)
     return divergences.mean()
 

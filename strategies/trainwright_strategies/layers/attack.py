@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainwright.strategy import SampleRandom
 from trainwright_objectives.options import check_at_least_zero
+from trainwright_objectives.precision import at_least_float32
 
 Norm = Literal["linf", "l2"]
 Direction = Literal["steepest", "gradient", "adam"]
@@ -101,7 +102,7 @@ class Attack:
 
     def start(self, x: Tensor, random: SampleRandom) -> Tensor:
         """Where the ascent begins: uniform in the ball, or its centre."""
-        x = _precise(x)
+        x = at_least_float32(x.detach())
         if not self.random_start:
             return x
         shape = tuple(x.shape[1:])
@@ -127,13 +128,14 @@ class Attack:
 
     def project(self, x: Tensor, moved: Tensor) -> Tensor:
         """The nearest point of the ball around ``x``, then of the valid range."""
-        delta = moved - _precise(x)
+        centre = at_least_float32(x.detach())
+        delta = moved - centre
         if self.norm == "linf":
             delta = delta.clamp(-self.eps, self.eps)
         else:
             length = delta.flatten(1).norm(dim=1)
             delta = delta * _rows((self.eps / length.clamp(min=self.eps)), delta)
-        moved = _precise(x) + delta
+        moved = centre + delta
         return moved if self.clip is None else moved.clamp(*self.clip)
 
 
@@ -170,10 +172,6 @@ def attacked_column(batch: Mapping[str, Tensor], name: str | None) -> str:
         f"one column of floating-point numbers is changed; the option column {problem} "
         f"of {', '.join(floating) or 'none'}"
     )
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x.detach().to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainwright_objectives.precision import at_least_float32
+
 RunningStats = Literal["sequential", "scaled"]
 OnRemainder = Literal["short", "merge", "error"]
 
@@ -182,9 +184,7 @@ def _precise(tensor: Tensor | None) -> Tensor | None:
 
     With half-precision parameters torch keeps the mean of the batch in half precision too.
     """
-    if tensor is None:
-        return None
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return None if tensor is None else at_least_float32(tensor)
 
 
 def _store(buffer: Tensor | None, value: Tensor | None) -> None:
