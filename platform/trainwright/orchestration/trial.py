@@ -13,7 +13,7 @@ from trainwright.strategy import Context
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly, assemble
 from trainwright.training.construction import Construction, is_sharded
-from trainwright.training.dry_run import dry_run, evaluation_of, world_size_dependence
+from trainwright.training.dry_run import dry_run, world_size_dependence
 from trainwright.training.metrics import monitored
 from trainwright.training.monitored import Best
 from trainwright.training.starting import Place
@@ -44,8 +44,8 @@ class Trial:
         """
         assembly = self.assembly
         if self.has_weights:
-            remarks = [*dry_run(assembly, base), *self.remarks]
-            return remarks, *evaluation_of(assembly, base)
+            remarks, names, best = dry_run(assembly, base)
+            return [*remarks, *self.remarks], names, best
         return [*world_size_dependence(assembly), *self.remarks], [], monitored(assembly.job, base)
 
 

@@ -27,11 +27,12 @@ from trainwright.training.monitored import Best
 SAMPLES = 8
 
 
-def dry_run(assembly: Assembly, base: Path) -> list[str]:
+def dry_run(assembly: Assembly, base: Path) -> tuple[list[str], list[str], Best]:
     """Run model, objective, strategies and metrics once, on the CPU, in float32.
 
     Returns:
-        Remarks for ``validate``: what will depend on the number of workers.
+        Remarks for ``validate``: what will depend on the number of workers; the metrics that
+        evaluation will give, as far as known; and the one that is monitored.
 
     Raises:
         JobError: something that the objective, the model or a metric needs is missing, or one of
@@ -53,17 +54,12 @@ def dry_run(assembly: Assembly, base: Path) -> list[str]:
     metrics = build_metrics(assembly.job, base, splits, torch.device("cpu"))
     for metric in metrics:
         _metric(metric, outputs, batch)
-    names, _ = evaluation_of(assembly, base)
+    names, best = _evaluation(assembly, base)
     _wanted_metrics(assembly, names)
-    return world_size_dependence(assembly)
+    return world_size_dependence(assembly), names, best
 
 
-def evaluation_of(assembly: Assembly, base: Path) -> tuple[list[str], Best]:
-    """The metrics that evaluation will give, as far as known, and the one that is monitored.
-
-    Raises:
-        JobError: the monitored metric is not among them.
-    """
+def _evaluation(assembly: Assembly, base: Path) -> tuple[list[str], Best]:
     is_evaluated = assembly.splits.validation is not None
     names = metric_names(assembly.terms, assembly.job) if is_evaluated else []
     further = dry_evaluation(assembly)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainwright.engine.base import Engine
 from trainwright.objective import Share
-from trainwright.strategy import Batch, Gradient, Outputs
+from trainwright.strategy import Batch, Gradient, Loss, Outputs
 from trainwright.strategy.step import LossFunction
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import CoupledLoss
@@ -43,6 +43,7 @@ class Passes:
     def __init__(self, engine: Engine, innermost: ObjectiveCompute) -> None:
         self._engine = engine
         self._innermost = innermost
+        self._is_inside = False
 
     def forward(self, batch: Batch) -> Outputs:
         """The model's named outputs, differentiable."""
@@ -50,6 +51,17 @@ class Passes:
         with self._aside(statistics=False):
             outputs: Outputs = module(module.model, batch)
         return outputs
+
+    def loss(
+        self, compute: Callable[[Batch], Loss], batch: Batch, share: Share | None = None
+    ) -> Loss:
+        """The loss of one micro-batch, differentiable; inside another pass a part of that one."""
+        if self._is_inside:
+            return compute(batch)
+        with self._aside(statistics=False):
+            self._innermost.share = share
+            loss: Loss = self._engine.module(partial(compute, batch))
+        return loss
 
     def gradient(
         self,
@@ -137,7 +149,11 @@ class Passes:
 
     def _value(self, loss: LossFunction, batch: Batch, share: Share | None) -> Tensor:
         self._innermost.share = share
-        value: Tensor = self._engine.module(lambda: scalar_of(loss(batch)))
+        self._is_inside = True
+        try:
+            value: Tensor = self._engine.module(lambda: scalar_of(loss(batch)))
+        finally:
+            self._is_inside = False
         return value
 
     @contextmanager

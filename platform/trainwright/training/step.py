@@ -56,7 +56,9 @@ class EngineStep(Step):
 
     @override
     def loss(self, batch: Batch) -> Loss:
-        return self._updater.compute(batch)
+        own = zip(self.batches, self._shares, strict=False)  # before train_on there are no shares
+        share = next((share for known, share in own if known is batch), None)
+        return self._updater.passes.loss(self._updater.compute, batch, share)
 
     @override
     def gradient(

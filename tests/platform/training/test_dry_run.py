@@ -83,6 +83,16 @@ class Failing(Strategy):
         raise RuntimeError("of no use")
 
 
+class Once(Strategy):
+    evaluated = False
+
+    def evaluate(self, evaluation):
+        if self.evaluated:
+            raise RuntimeError("once is enough")
+        self.evaluated = True
+        return {"seen": 1.0}
+
+
 class Pair(nn.Module):
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__()
@@ -278,3 +288,7 @@ def test_a_metric_that_a_strategy_watches_must_be_evaluated(tmp_path: Path) -> N
     assert "nearest: validation/accuracy" in text
     data = {"source": "digits", "batch_size": 64}
     assert "no data.validation" in _refusal(tmp_path, data=data, strategies=["early_stopping"])
+
+
+def test_the_strategies_evaluation_is_tried_once(tmp_path: Path) -> None:
+    _prepare(tmp_path, strategies=["own.py:Once"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +117,41 @@ def test_a_hessian_product_is_over_the_samples_that_are_given() -> None:
         for value, wanted in zip(found.values(), product_by_gradients(rows), strict=True):
             torch.testing.assert_close(value.double(), wanted, rtol=1e-4, atol=1e-5)
             assert wanted.abs().max() > 1e-3
+
+
+def noisy() -> nn.Module:
+    """With all that a pass moves: running statistics and the generator of the masks."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+
+
+class Looking(Strategy):
+    """The loss of the update beforehand, by itself and as what is differentiated."""
+
+    def step(self, step: Step, take: Callable[[], None]) -> None:
+        (whole,) = step.batches
+        parts = [{n: c[rows] for n, c in whole.items()} for rows in (slice(0, 3), slice(3, SIZE))]
+        self.losses = [step.loss(whole).value for _ in range(2)]
+        self.slopes = torch.autograd.grad(self.losses[0], list(step.model.parameters()))
+        self.gradients = [step.gradient(), step.gradient(step.loss)]
+        self.by_parts = [step.gradient(loss, parts) for loss in (None, step.loss)]
+        take()
+        self.taken = step.sums["train/loss"]  # type: ignore[attr-defined]
+
+
+def test_a_loss_that_is_looked_at_changes_nothing() -> None:
+    strategy, plain = Looking(), Strategy()
+    torch.manual_seed(3)
+    expected = updated(plain, noisy())
+    torch.manual_seed(3)
+    assert_same(updated(strategy, noisy()), expected)
+    assert strategy.losses[0] == strategy.losses[1] == strategy.taken
+    for found, wanted in zip(strategy.gradients[0].values(), strategy.slopes, strict=True):
+        torch.testing.assert_close(found, wanted)
+    # Inside another pass it is a part of that: masks go on from micro-batch to micro-batch.
+    for first, second in (strategy.gradients, strategy.by_parts):
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), name
 
 
 class Meanwhile(Strategy):
