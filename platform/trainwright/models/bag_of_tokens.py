@@ -13,8 +13,11 @@ _Size = Annotated[int, Field(gt=0)]
 class BagOfTokens(nn.Module):
     """Mean of the tokens' vectors, then a linear head: fast and hard to beat on short texts.
 
-    Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text Classification", 2016,
-    arXiv 1607.01759, without n-grams. With sequences of one token it is a table of vectors.
+    With sequences of one token it is a table of vectors.
+
+    Source:
+        A. Joulin, E. Grave, P. Bojanowski, T. Mikolov, "Bag of Tricks for Efficient Text
+        Classification", 2016, arXiv 1607.01759, without n-grams.
     """
 
     def __init__(self, vocabulary_size: _Size, out_features: _Size, dim: _Size = 64) -> None:

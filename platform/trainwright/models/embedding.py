@@ -14,8 +14,11 @@ class Embedding(nn.Module):
     """A table of vectors, one for each token; of several tokens their mean.
 
     As both encoders of ``two_tower`` with columns of one token, users and items, it is matrix
-    factorisation: Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender
-    Systems", 2009.
+    factorisation.
+
+    Source:
+        Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems",
+        2009.
     """
 
     def __init__(

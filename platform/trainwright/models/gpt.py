@@ -18,10 +18,12 @@ _STD = 0.02
 class GPT(nn.Module):
     """Decoder-only transformer: each position sees itself and the past, and predicts what follows.
 
-    Learned positions, norm before attention and perceptron, GELU, a last norm, a linear head
-    without bias: the architecture of Radford and others, "Language Models are Unsupervised
-    Multitask Learners", 2019, with exact GELU. With ``dim: 768, depth: 12, heads: 12``, 50,257
-    tokens and sequences of 1,024 it has that paper's 124 million weights.
+    Learned positions, norm before attention and perceptron, exact GELU, a last norm, a linear
+    head without bias. With ``dim: 768, depth: 12, heads: 12``, 50,257 tokens and sequences of
+    1,024 it has the paper's 124 million weights.
+
+    Source:
+        A. Radford and others, "Language Models are Unsupervised Multitask Learners", 2019.
     """
 
     def __init__(

@@ -14,8 +14,11 @@ _Size = Annotated[int, Field(gt=0)]
 class ResNet(nn.Module):
     """The residual network for CIFAR: three groups of blocks of width w, 2w and 4w.
 
-    He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section
-    4.2, with parameter-free shortcuts (option A). Depth 20 and width 16 have 0.27 million weights.
+    Shortcuts have no parameters (option A). Depth 20 and width 16 have 0.27 million weights.
+
+    Source:
+        K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
+        arXiv 1512.03385, section 4.2.
     """
 
     def __init__(

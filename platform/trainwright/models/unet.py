@@ -16,9 +16,12 @@ _Size = Annotated[int, Field(gt=0)]
 class UNet(nn.Module):
     """Network that says something about each pixel, for segmentation and denoising.
 
-    Ronneberger, Fischer and Brox, "U-Net", MICCAI 2015, arXiv 1505.04597: pairs of 3 x 3
-    convolutions, halved and doubled in size ``depth`` times, with shortcuts between equal sizes.
-    Here convolutions are padded, so that the output has the input's size, and normalised.
+    Pairs of 3 x 3 convolutions, halved and doubled in size ``depth`` times, with shortcuts between
+    equal sizes.
+
+    Source:
+        O. Ronneberger, P. Fischer, T. Brox, "U-Net", MICCAI 2015, arXiv 1505.04597. Here
+        convolutions are padded, so that the output has the input's size, and normalised.
     """
 
     def __init__(

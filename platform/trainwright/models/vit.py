@@ -15,8 +15,11 @@ _Dropout = Annotated[float, Field(ge=0, lt=1)]
 class ViT(nn.Module):
     """Transformer on image patches with a class token and learned positions.
 
-    Dosovitskiy and others, "An Image is Worth 16x16 Words", ICLR 2021, section 3.1: norm before
-    attention and before the two-layer perceptron, GELU.
+    The norm stands before attention and before the two-layer perceptron; GELU.
+
+    Source:
+        A. Dosovitskiy and others, "An Image is Worth 16x16 Words", ICLR 2021, arXiv 2010.11929,
+        section 3.1.
     """
 
     def __init__(

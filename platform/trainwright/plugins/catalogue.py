@@ -195,25 +195,28 @@ def _entry(group: str, name: str) -> Entry:
         return Entry(name, group, first_sentence(item.doc), item.origin)
     origin = origin_of(points[0])
     own = len(points) == 1 and points[0].module.startswith("trainwright")
-    text = _docstring_in_source(points[0]) if own else None
-    if text is None:
+    document = _documented_in_source(points[0]) if own else None
+    if document is None:
         try:
-            text = documentation(target_of(find(group, name).factory)).text
+            document = documentation(target_of(find(group, name).factory))
         except PluginError as error:
             return Entry(name, group, "", origin, error.problems[0].message)
-    document = Docstring.parse(text)
     return Entry(
         name, group, document.purpose, origin, paper=document.paper, card=document.sections
     )
 
 
-def _docstring_in_source(point: EntryPoint) -> str | None:
-    """The docstring of an entry point's object; None when its module does not define it."""
+def _documented_in_source(point: EntryPoint) -> Docstring | None:
+    """What :func:`documentation` says, unimported; None when the module does not define it."""
     file = module_file(point.module)
     try:
-        return docstrings(file).get(point.attr) if file else None
+        texts = docstrings(file) if file else {}
     except SyntaxError:
         return None  # the import that follows says where
+    if point.attr not in texts:
+        return None
+    of_constructor = Docstring.parse(texts.get(f"{point.attr}.__init__"))
+    return Docstring.parse(texts[point.attr]).merged(of_constructor)
 
 
 def _group_of(name: str) -> str:

@@ -10,7 +10,7 @@ _SECTION = re.compile(r"^([A-Z][A-Za-z]*(?: [a-z]+)?):[ \t]*$")
 _ENTRY = re.compile(r"^[*]{0,2}([A-Za-z_]\w*)[ \t]*(?:\([^)]*\))?[ \t]*:[ \t]*(.*)$")
 _ROLE = re.compile(r":[a-z:]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`")
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
-_ARXIV = re.compile(r"arXiv[:\s]+(\d{4}\.\d{4,5}|[a-z-]+/\d{7})")
+_ARXIV = re.compile(r"(?:arXiv[:\s]+|arxiv\.org/abs/)(\d{4}\.\d{4,5}|[a-z-]+/\d{7})")
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)`'\]])\.(?=\s|$)")
 
 

@@ -27,14 +27,20 @@ def module_file(module: str) -> Path | None:
 def docstrings(file: Path) -> dict[str, str]:
     """Class or function name -> docstring (empty if it has none), for one source file.
 
+    That of a constructor is under ``<class>.__init__``.
+
     Raises:
         SyntaxError: the file is not Python.
     """
-    return {
-        node.name: ast.get_docstring(node) or ""
-        for node in ast.parse(file.read_bytes(), filename=str(file)).body
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
-    }
+    found = {}
+    for node in ast.parse(file.read_bytes(), filename=str(file)).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            found[node.name] = ast.get_docstring(node) or ""
+        if isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                    found[f"{node.name}.__init__"] = ast.get_docstring(inner) or ""
+    return found
 
 
 @cache

@@ -11,8 +11,9 @@ import yaml
 
 from trainwright.errors import PluginError
 from trainwright.job.models import TrainJob
+from trainwright.models.resnet import ResNet
 from trainwright.plugins import GROUPS, check_options, find, short_names
-from trainwright.plugins.catalogue import card, listing
+from trainwright.plugins.catalogue import card, documentation, listing
 from trainwright.plugins.docstring import Docstring
 
 
@@ -56,8 +57,18 @@ def test_listing_tells_paper_and_card_of_own_plugins():
     assert {"Equation", "Args", "Needs", "Measured", "Source"} <= set(found.card)
     assert entries["optimizers", "adamw"].paper is None
     for (group, name), entry in entries.items():
-        if "arXiv" in entry.card.get("Source", ""):
+        if "arxiv" in entry.card.get("Source", "").lower():
             assert entry.paper, (group, name)
+        if entry.origin.startswith("trainwright"):
+            assert entry.card, f"{group} {name} has a purpose and nothing else"
+        if entry.origin.startswith(("trainwright_objectives", "trainwright_strategies")):
+            assert {"Measured", "Source"} <= set(entry.card), (group, name)
+
+
+def test_the_card_has_what_the_constructor_says_as_the_page_has():
+    (found,) = (entry for entry in listing("models") if entry.name == "resnet")
+    assert found.card == documentation(ResNet).sections
+    assert {"Args", "Raises", "Source"} <= set(found.card)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +77,7 @@ def test_listing_tells_paper_and_card_of_own_plugins():
         ("A. Author, arXiv 2101.01234, 2021.", "2101.01234"),
         ("A. Author, arXiv:\n    0704.0001v2.", "0704.0001"),
         ("arXiv cs/0309136", "cs/0309136"),
+        ("A. Author, 2021. https://arxiv.org/abs/2101.01234", "2101.01234"),
         ("A. Author, JMLR 3, 2003.", None),
     ],
 )

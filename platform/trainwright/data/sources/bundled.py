@@ -65,8 +65,11 @@ def _first_of_each(target: Any, per_class: list[int], num_classes: int) -> Any:
 def breast_cancer() -> Table:
     """569 tumours described by 30 features; the class is malignant or benign.
 
-    Columns ``features`` (as measured: standardize them) and ``target``. UCI "Breast Cancer
-    Wisconsin (Diagnostic)" (Wolberg and others, 1995, doi:10.24432/C5DW2B).
+    Columns ``features`` (as measured: standardize them) and ``target``.
+
+    Source:
+        UCI, "Breast Cancer Wisconsin (Diagnostic)", Wolberg and others, 1995,
+        doi:10.24432/C5DW2B.
     """
     from sklearn.datasets import load_breast_cancer
 
@@ -76,8 +79,10 @@ def breast_cancer() -> Table:
 def wine() -> Table:
     """178 wines described by 13 chemical features, from 3 growers.
 
-    Columns ``features`` (as measured: standardize them) and ``target``. UCI "Wine" (Aeberhard
-    and Forina, 1991, doi:10.24432/C5PC7J).
+    Columns ``features`` (as measured: standardize them) and ``target``.
+
+    Source:
+        UCI, "Wine", Aeberhard and Forina, 1991, doi:10.24432/C5PC7J.
     """
     from sklearn.datasets import load_wine
 
@@ -88,7 +93,11 @@ def diabetes() -> Table:
     """442 patients described by 10 features; the value is the disease's progress in a year.
 
     Columns ``features`` (centred and scaled by scikit-learn) and ``target`` (25 to 346, shape
-    (1,)). From Efron, Hastie, Johnstone and Tibshirani, "Least Angle Regression", 2004.
+    (1,)).
+
+    Source:
+        B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, "Least Angle Regression", 2004,
+        arXiv math/0406456.
     """
     from sklearn.datasets import load_diabetes
 

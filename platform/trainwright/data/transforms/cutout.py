@@ -15,9 +15,12 @@ from trainwright.data.transforms.selection import ColumnTransform
 class Cutout(ColumnTransform):
     """Overwrite a square at a random place of each image; it may stand out over the edge.
 
-    The square's centre is uniform over the image, as in DeVries and Taylor, "Improved
-    Regularization of Convolutional Neural Networks with Cutout", 2017, arXiv 1708.04552. Image
-    columns of equal size lose the same square. Training only.
+    The square's centre is uniform over the image. Image columns of equal size lose the same
+    square. Training only.
+
+    Source:
+        T. DeVries, G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with
+        Cutout", 2017, arXiv 1708.04552.
     """
 
     training_only: ClassVar[bool] = True
