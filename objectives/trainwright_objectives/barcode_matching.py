@@ -1,4 +1,7 @@
-"""Which topological features of two images are the same: the Betti matching of their barcodes."""
+"""Which topological features of two images are the same: the Betti matching of their barcodes.
+
+Pairs of images are taken many at a time; pixels are numbered through, image by image.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainwright_objectives.cube_grid import Construction, Ints
 from trainwright_objectives.cubical_persistence import (
-    Construction,
     Filtration,
     Floats,
     Intervals,
-    Ints,
     barcode,
     filtration,
     lengths,
 )
 
-NEVER = -1
-"""In the place of a pixel: the feature does not die; its partner in the other image neither."""
-
 
 class Matching(NamedTuple):
-    """The features of one dimension in two images, as pixels of birth and death.
+    """The features of one dimension in pairs of images, as pixels of birth and death.
 
     Attributes:
         matched: those that correspond: birth and death in the first and in the second image,
-            shape (n, 4).
-        first: those of the first image that have no partner, shape (n, 2).
-        second: those of the second image, shape (n, 2).
+            shape (n, 4); ``NEVER`` twice for features that do not die.
+        first: those of first images that have no partner, shape (n, 2).
+        second: those of second images, shape (n, 2).
     """
 
     matched: Ints
@@ -43,14 +42,14 @@ def match(
     construction: Construction = "V",
     min_persistence: float = 0.0,
 ) -> list[Matching]:
-    """The features of two images that have the same part in the union of both.
+    """The features of pairs of images that have the same part in the union of both.
 
     Pixels enter from the lowest value to the highest, those of the union at the lower of both.
 
     Args:
-        first: values of the pixels, shape (H, W).
+        first: values of the pixels, shape (N, H, W).
         second: the same shape.
-        construction: of the complex, see :mod:`trainwright_objectives.cubical_persistence`.
+        construction: of the complex, see :mod:`trainwright_objectives.cube_grid`.
         min_persistence: features whose values of birth and death differ by no more are left out.
 
     Returns:
@@ -89,34 +88,29 @@ def _matching(
     """Intervals are matched by their birth with those of the map, these with the union's by death.
 
     Args:
-        images: the two images.
-        bars: the barcode of each.
-        maps: that of its inclusion into the union, short intervals too.
-        deaths: of the union's intervals.
+        images: the first and the second images.
+        bars: their barcodes.
+        maps: those of their inclusions into the unions, short intervals too.
+        deaths: of the unions' intervals.
     """
-    partners = np.full((2, images[0].grid.size + 1), -1)
-    for partner, bar, into in zip(partners, bars, maps, strict=True):
-        dies = _lookup(bar, len(partner))
-        found = (dies[into.birth] >= 0) & np.isin(into.death, deaths)
-        partner[into.death[found]] = into.birth[found]
-    births = partners[:, (partners >= 0).all(axis=0)]
+    size = len(images[0].rank)
+    known = np.zeros(size, dtype=bool)
+    known[deaths] = True
+    dies, partner = np.full((2, 2, size), -1)
+    for own, other, bar, into in zip(dies, partner, bars, maps, strict=True):
+        own[bar.birth] = bar.death
+        found = (own[into.birth] >= 0) & known[into.death]
+        other[into.death[found]] = into.birth[found]
+    births = partner[:, (partner >= 0).all(axis=0)]
     pairs, alone = [], []
-    for image, bar, birth in zip(images, bars, births, strict=True):
-        own = Intervals(birth, _lookup(bar, len(partners[0]))[birth])
-        pairs.append(_pixels(image, own))
-        left = ~np.isin(bar.birth, birth)
+    for image, own, bar, birth in zip(images, dies, bars, births, strict=True):
+        pairs.append(_pixels(image, Intervals(birth, own[birth])))
+        own[birth] = -1
+        left = own[bar.birth] >= 0
         alone.append(_pixels(image, Intervals(bar.birth[left], bar.death[left])))
     return Matching(np.concatenate(pairs, axis=1), *alone)
 
 
-def _lookup(bar: Intervals, size: int) -> Ints:
-    """Birth -> death, -1 where no interval is born."""
-    found = np.full(size, -1)
-    found[bar.birth] = bar.death
-    return found
-
-
 def _pixels(image: Filtration, intervals: Intervals) -> Ints:
     """The pixels from which births and deaths have their values, shape (n, 2)."""
-    pixel = np.append(image.pixel, NEVER)
-    return np.stack([pixel[intervals.birth], pixel[intervals.death]], axis=1)
+    return np.stack([image.pixel[intervals.birth], image.pixel[intervals.death]], axis=1)

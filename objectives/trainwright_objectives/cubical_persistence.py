@@ -1,9 +1,6 @@
 """Persistent homology of grey-level images in dimensions 0 and 1, and of inclusions of them.
 
-An image is a complex of cubes on a grid: with the construction ``V`` pixels are vertices, with
-edges between neighbours and squares between four, so that bright pixels are 4-connected and the
-ground is 8-connected; with ``T`` pixels are squares, and it is the other way round. A cube is named
-by its place on the grid, a flat index, which is the same for all images of one size.
+Images are taken many at a time: those of a batch are one complex of as many parts.
 
 All cubes enter one after the other, in an order that refines that of their values: equal values
 by dimension, then by the pixel that gives the value, the first in row order where several do. For
@@ -14,98 +11,38 @@ Stucki and others, because ties decide which pixels a gradient reaches.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-Ints = NDArray[np.int64]
+from trainwright_objectives.cube_grid import Construction, Grid, Ints, grid
+
 Floats = NDArray[np.float64]
-Construction = Literal["V", "T"]
 
+NEVER = -1
+"""In the place of a pixel: there is none, for what never enters."""
 
-class Grid(NamedTuple):
-    """The cubes of images of one size.
-
-    Attributes:
-        size: number of cubes; also the name of the outer square, around the image.
-        vertices: places of the vertices.
-        edges: places of the edges.
-        ends: the two vertices of each edge, shape (edges, 2).
-        sides: the two squares beside each edge, shape (edges, 2).
-        dimension: of each cube, shape (size,).
-        pixels: the up to four pixels around a cube, row by row, shape (4, size).
-        turn: in which order a pixel claims the cubes around it, shape (4, size).
-    """
-
-    size: int
-    vertices: Ints
-    edges: Ints
-    ends: Ints
-    sides: Ints
-    dimension: Ints
-    pixels: Ints
-    turn: Ints
-
-
-@lru_cache(maxsize=8)
-def grid(height: int, width: int, construction: Construction) -> Grid:
-    """The cubes of images of ``height`` x ``width`` pixels."""
-    shift = 0 if construction == "V" else 1
-    rows, columns = 2 * height - 1 + 2 * shift, 2 * width - 1 + 2 * shift
-    x, y = (part.ravel() for part in np.mgrid[:rows, :columns])
-    dimension = x % 2 + y % 2
-    edges = np.flatnonzero(dimension == 1)
-    upright = x[edges] % 2 == 1
-    across = np.where(upright, columns, 1)  # from an edge to its vertices
-    beside = np.where(upright, 1, columns)  # and to its squares
-    place, last = np.where(upright, y[edges], x[edges]), np.where(upright, columns, rows) - 1
-    size = rows * columns
-    sides = [
-        np.where(place > 0, edges - beside, size),
-        np.where(place < last, edges + beside, size),
-    ]
-    near = [
-        [np.clip((at - shift + low) // 2, 0, length - 1) for low in (0, 1)]
-        for at, length in ((x, height), (y, width))
-    ]
-    pairs = [(i, j) for i in near[0] for j in near[1]]
-    turn = np.stack([_turn(x - 2 * i - shift, y - 2 * j - shift) for i, j in pairs])
-    return Grid(
-        size=size,
-        vertices=np.flatnonzero(dimension == 0),
-        edges=edges,
-        ends=np.stack([edges - across, edges + across], axis=1),
-        sides=np.stack(sides, axis=1),
-        dimension=dimension,
-        pixels=np.stack([i * width + j for i, j in pairs]),
-        turn=turn,
-    )
-
-
-def _turn(down: Ints, right: Ints) -> Ints:
-    """The place of a cube among those of its dimension around a pixel, by its offset."""
-    corner = (down > 0) * 2 + (right > 0)
-    side = np.where(right == 0, np.where(down > 0, 2, 0), np.where(right > 0, 3, 1))
-    return np.where(
-        (down != 0) & (right != 0), corner, np.where((down == 0) & (right == 0), 0, side)
-    )
+_ROUNDS = 2
+"""How often joins are looked at together before the others go one by one; more gains nothing."""
 
 
 @dataclass(frozen=True)
 class Filtration:
-    """The order in which the cubes of one image enter.
+    """The order in which the cubes of each of N images enter.
+
+    Cubes are numbered through: those of an image after those of the one before, each image's last
+    being its outer square, which never enters. Pixels are numbered through as well.
 
     Attributes:
-        grid: its cubes.
-        value: at which each cube enters, rising, shape (size,).
-        pixel: from which each cube has its value, shape (size,).
-        rank: number of each cube in the order, shape (size + 1,); the outer square is last.
-        tree: edges that join components, in their order.
-        loops: edges that close a loop, in their order.
+        grid: the cubes of one image.
+        value: at which each cube enters, rising, shape (N * (size + 1),).
+        pixel: from which each cube has its value, the same shape; ``NEVER`` for the outer square.
+        rank: number of each cube in the order of its image, the same shape.
+        tree: edges that join components, image by image in their order.
+        loops: edges that close a loop, likewise.
     """
 
     grid: Grid
@@ -116,40 +53,93 @@ class Filtration:
     loops: Ints
 
 
-def filtration(image: Floats, construction: Construction) -> Filtration:
-    """The order in which the cubes enter when pixels do from the lowest value to the highest."""
-    cubes = grid(*image.shape, construction)
-    around = image.ravel()[cubes.pixels]
-    chosen = (around.argmax if construction == "V" else around.argmin)(axis=0)
-    everywhere = np.arange(cubes.size)
-    value, pixel = around[chosen, everywhere], cubes.pixels[chosen, everywhere]
-    claim = 4 * pixel + cubes.turn[chosen, everywhere]
-    if construction == "V":
-        claim = 4 * image.size - 1 - claim
-    order = np.lexsort((claim, cubes.dimension, value))
-    rank = np.empty(cubes.size + 1, dtype=np.int64)
-    rank[order], rank[cubes.size] = everywhere, cubes.size
-    tree = _spanning_tree(cubes, rank)
-    edges = cubes.edges[np.argsort(rank[cubes.edges])]
-    return Filtration(cubes, value, pixel, rank, edges[tree[edges]], edges[~tree[edges]])
+def filtration(images: Floats, construction: Construction) -> Filtration:
+    """The order in which the cubes enter when pixels do from the lowest value to the highest.
+
+    Args:
+        images: values of the pixels, shape (N, H, W).
+        construction: of the complex.
+    """
+    count, pixels = len(images), images[0].size
+    cubes = grid(*images.shape[1:], construction)
+    # Whose claim comes first: of equal values the first pixel, for V the order is turned round.
+    backwards = construction == "V"
+    flat = images.reshape(count, pixels)
+    order = (
+        flat[:, ::-1].argsort(axis=1, kind="stable")
+        if backwards
+        else flat.argsort(axis=1, kind="stable")
+    )
+    order = pixels - 1 - order if backwards else order
+    first = pixels * np.arange(count)[:, None]
+    values = flat.ravel()[order + first]
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(pixels)[None], axis=1)
+    claims = 4 * place[:, cubes.pixels] + (3 - cubes.turn if backwards else cubes.turn)
+    claim = claims.max(axis=1) if backwards else claims.min(axis=1)
+    by = claim // 4 + first
+    rank = _ranks(values, by, claim, cubes.dimension)
+    tree, loops = _tree_and_loops(cubes, rank)
+    return Filtration(
+        cubes,
+        value=_with_outer(values.ravel()[by], np.inf),
+        pixel=_with_outer((order + first).ravel()[by], NEVER),
+        rank=_with_outer(rank, cubes.size),
+        tree=tree,
+        loops=loops,
+    )
 
 
-def _spanning_tree(cubes: Grid, rank: Ints) -> NDArray[np.bool_]:
-    """Which edges join two components when they enter: a minimum spanning tree; shape (size,)."""
-    weight, (first, second) = rank[cubes.edges] + 1.0, cubes.ends.T
-    graph = coo_matrix((weight, (first, second)), shape=(cubes.size, cubes.size))
-    found = np.zeros(cubes.size, dtype=bool)
-    entered = np.argsort(rank[:-1])
-    found[entered[minimum_spanning_tree(graph.tocsr()).data.astype(np.int64) - 1]] = True
-    return found
+def _ranks(values: Floats, by: Ints, claim: Ints, dimension: Ints) -> Ints:
+    """The number of each cube in the order of its image, without sorting the cubes.
+
+    Args:
+        values: of the pixels of each image, rising, shape (N, P).
+        by: the place in ``values`` of the pixel that claims a cube, numbered through, (N, size).
+        claim: number of each cube among the claims of its image, shape (N, size).
+        dimension: of each cube, shape (size,).
+    """
+    image = np.arange(len(values))[:, None]
+    new = np.ones(values.shape, dtype=bool)
+    new[:, 1:] = values[:, 1:] > values[:, :-1]
+    starts, level = np.flatnonzero(new), np.cumsum(new) - 1
+    many = np.diff(starts, append=values.size)[level]
+    before = (starts % values.shape[1])[level]
+    # Each value has room for all claims of its pixels in dimension 0, then in 1, then in 2.
+    slot = claim + 8 * before[by] + 4 * many[by] * dimension + 12 * values.shape[1] * image
+    taken = np.zeros(12 * values.size, dtype=bool)
+    taken[slot] = True
+    ranks: Ints = np.cumsum(taken)[slot] - 1 - dimension.size * image
+    return ranks
+
+
+def _with_outer(values: NDArray[Any], outer: float) -> NDArray[Any]:
+    """Values of cubes (N, size) and of the outer squares, numbered through."""
+    return np.pad(values, ((0, 0), (0, 1)), constant_values=outer).ravel()
+
+
+def _tree_and_loops(cubes: Grid, rank: Ints) -> tuple[Ints, Ints]:
+    """Edges in their order: a minimum spanning tree of each image joins, the others close loops."""
+    stride = cubes.size + 1
+    first = stride * np.arange(len(rank))[:, None]
+    ends = (first[..., None] + cubes.ends[cubes.edges]).reshape(-1, 2)
+    weight = rank[:, cubes.edges] + 1.0
+    graph = coo_matrix((weight.ravel(), ends.T), shape=(first.size * stride, first.size * stride))
+    found = minimum_spanning_tree(graph.tocsr()).tocoo()
+    joins = np.zeros(rank.shape, dtype=bool)
+    joins[found.row // stride, found.data.astype(np.int64) - 1] = True
+    order = np.empty_like(rank)
+    np.put_along_axis(order, rank, np.arange(cubes.size)[None], axis=1)
+    closes = (cubes.dimension == 1)[order] & ~joins
+    return (order + first)[joins], (order + first)[closes]
 
 
 class Intervals(NamedTuple):
-    """The barcode of one dimension: cubes at which features are born and die.
+    """Barcodes in one dimension: cubes at which features are born and die.
 
     Attributes:
         birth: shape (n,).
-        death: shape (n,); the number of cubes for one that never dies.
+        death: shape (n,); the outer square of its image for one that never dies.
     """
 
     birth: Ints
@@ -157,39 +147,68 @@ class Intervals(NamedTuple):
 
 
 def barcode(births: Filtration, deaths: Filtration) -> tuple[Intervals, Intervals]:
-    """Components and loops of one image, or those of the map into a larger one.
+    """Components and loops of images, or those of the maps into larger ones.
 
     Args:
-        births: of the image.
-        deaths: the same, or of one in which no cube enters later.
+        births: of the images.
+        deaths: the same, or of images in which no cube enters later.
 
     Returns:
-        Dimension 0, its last interval being the one that never dies, and dimension 1. Intervals
+        Dimension 0, its last intervals being those that never die, and dimension 1. Intervals
         that end at the value at which they begin are among them.
     """
-    cubes = births.grid
-    edge_of = np.zeros(cubes.size, dtype=np.int64)
-    edge_of[cubes.edges] = np.arange(len(cubes.edges))
-    oldest = cubes.vertices[births.rank[cubes.vertices].argmin()]
-    born = _younger(cubes.ends[edge_of[deaths.tree]], births.rank)
-    components = Intervals(np.append(born, oldest), np.append(deaths.tree, cubes.size))
+    cubes, stride = births.grid, births.grid.size + 1
+    oldest = np.flatnonzero(births.rank == 0)
+    outer = np.arange(cubes.size, len(births.rank), stride)
+    born = _younger(_around(cubes.ends, deaths.tree), births.rank)
+    components = Intervals(np.append(born, oldest), np.append(deaths.tree, outer))
     # Loops are the components of what has not entered yet, in reverse.
     loops = births.loops[::-1]
-    filled = _younger(cubes.sides[edge_of[loops]], -deaths.rank)
+    filled = _younger(_around(cubes.sides, loops), -deaths.rank)
     return components, Intervals(loops, filled)
 
 
+def _around(places: Ints, edges: Ints) -> Ints:
+    """``places`` (size, 2) beside edges that are numbered through, shape (n, 2)."""
+    place = edges % (len(places) + 1)
+    return places[place] + (edges - place)[:, None]
+
+
 def _younger(pairs: Ints, age: Ints) -> Ints:
-    """For each of the joins of a tree in turn, the eldest cube of the part that is the younger.
+    """For each of the joins of a forest in turn, the eldest cube of the part that is the younger.
+
+    A cube whose first join is with an elder one dies there, whatever happens before: all such are
+    found at once, and counted to the elder one. The few joins that are left go one by one.
 
     Args:
         pairs: cubes that are joined, shape (n, 2).
         age: of all cubes; the lower, the elder.
     """
-    parent = list(range(len(age)))
-    ages = age.tolist()
+    died = np.empty(len(pairs), dtype=np.int64)
+    left = np.arange(len(pairs))
+    for _ in range(_ROUNDS):
+        at = np.arange(len(pairs))
+        first = np.empty(len(age), dtype=np.int64)
+        first[pairs[::-1].ravel()] = at[::-1].repeat(2)  # of several the last to be written stays
+        swap = age[pairs[:, 0]] > age[pairs[:, 1]]
+        younger, elder = np.where(swap, pairs.T, pairs.T[::-1])
+        dies = first[younger] == at
+        died[left[dies]] = younger[dies]
+        into = np.arange(len(age))
+        into[younger[dies]] = elder[dies]
+        while not np.array_equal(into, further := into[into]):
+            into = further
+        left, pairs = left[~dies], into[pairs[~dies]]
+    names, pairs = np.unique(pairs, return_inverse=True)
+    died[left] = names[_younger_in_turn(pairs.reshape(-1, 2).tolist(), age[names].tolist())]
+    return died
+
+
+def _younger_in_turn(pairs: list[list[int]], ages: list[int]) -> Ints:
+    """The same one by one."""
+    parent = list(range(len(ages)))
     died = []
-    for a, b in pairs.tolist():
+    for a, b in pairs:
         while parent[a] != a:
             parent[a] = a = parent[parent[a]]
         while parent[b] != b:
@@ -203,16 +222,16 @@ def _younger(pairs: Ints, age: Ints) -> Ints:
 
 def lengths(intervals: Intervals, births: Filtration, deaths: Filtration) -> Floats:
     """From the value of birth to that of death; infinite for one that never dies."""
-    ends: Any = np.append(deaths.value, np.inf)
-    found: Floats = ends[intervals.death] - births.value[intervals.birth]
+    found: Floats = deaths.value[intervals.death] - births.value[intervals.birth]
     return found
 
 
-def betti_numbers(mask: NDArray[np.bool_], construction: Construction = "V") -> tuple[int, int]:
-    """How many components and how many holes a mask (H, W) has."""
-    image = filtration(-mask.astype(np.float64), construction)
-    counts = [
-        int(((image.value[bar.birth] < 0) & (lengths(bar, image, image) > 0)).sum())
-        for bar in barcode(image, image)
-    ]
-    return counts[0], counts[1]
+def betti_numbers(masks: NDArray[np.bool_], construction: Construction = "V") -> Ints:
+    """How many components and how many holes each of some masks (N, H, W) has, shape (N, 2)."""
+    images = filtration(-masks.astype(np.float64), construction)
+    stride = images.grid.size + 1
+    counts = []
+    for bar in barcode(images, images):
+        real = (images.value[bar.birth] < 0) & (lengths(bar, images, images) > 0)
+        counts.append(np.bincount(bar.birth[real] // stride, minlength=len(masks)))
+    return np.stack(counts, axis=1)

