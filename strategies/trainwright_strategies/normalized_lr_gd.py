@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.strategy import Batch, Compute, Context, Declares, Loss, Plan, Step, Strategy
@@ -21,7 +22,7 @@ from trainwright_strategies.separable import (
 )
 
 
-def normalizing_factor(errors: Tensor) -> float:
+def normalizing_factor(errors: Tensor, largest: float = math.inf) -> float:
     """One over the mean error probability; at least 1.
 
     As long as one margin is not positive the mean is at least 1 / (2 n). Beyond that it may
@@ -29,6 +30,7 @@ def normalizing_factor(errors: Tensor) -> float:
 
     Args:
         errors: sigmoid(-margin) of every training sample.
+        largest: the factor is cut off there.
 
     Raises:
         ValueError: one is not a number.
@@ -36,7 +38,7 @@ def normalizing_factor(errors: Tensor) -> float:
     mean = float(errors.double().mean())
     if math.isnan(mean):
         raise ValueError("an output of the model is not a number (NaN)")
-    return 1.0 / max(mean, torch.finfo(torch.float32).tiny)
+    return min(1.0 / max(mean, torch.finfo(torch.float32).tiny), largest)
 
 
 class NormalizedLrGd(Strategy):
@@ -65,6 +67,8 @@ class NormalizedLrGd(Strategy):
         experimental: also take networks, more than two classes, other optimizers and
             mini-batches. The factor is then that of the update's samples, with p_i = 1 minus the
             probability of the sample's class; no theorem speaks of it.
+        beta_max: with ``experimental``, beta is cut off there, at least 1; null: it is not. A
+            network whose samples are all clear otherwise takes ever longer steps. Suggested: 100.
 
     Needs:
         A linear model with output ``logits`` and a column ``target`` of two classes; a mean
@@ -101,6 +105,7 @@ class NormalizedLrGd(Strategy):
         init: Literal["zeros", "model"] = "zeros",
         stop: Literal["separated", "never"] = "separated",
         experimental: bool = False,
+        beta_max: Annotated[float, Field(ge=1)] | None = None,
     ) -> None:
         for name, value, allowed in (
             ("mode", mode, ("normalized", "plain")),
@@ -111,10 +116,15 @@ class NormalizedLrGd(Strategy):
                 raise ValueError(f"{name} must be {' or '.join(allowed)}, got {value!r}")
         if experimental and init == "zeros":
             raise ValueError("a network cannot start at zero: with experimental set init: model")
+        if beta_max is not None and not (math.isfinite(beta_max) and beta_max >= 1):
+            raise ValueError(f"beta_max must be None or a number of at least 1, got {beta_max!r}")
+        if beta_max is not None and not experimental:
+            raise ValueError("beta_max is for experimental alone: the bound needs beta whole")
         self.mode = mode
         self.init = init
         self.stop = stop
         self.experimental = experimental
+        self.beta_max = beta_max
         self.separated = False
         self._rows = Rows()
 
@@ -178,7 +188,7 @@ class NormalizedLrGd(Strategy):
         errors, margins = self._rows.gathered(self._context).unbind(dim=1)
         # The stopping rule first: far beyond it beta need not be a number.
         self.separated = bool((margins > 0).all())
-        beta = normalizing_factor(errors)
+        beta = normalizing_factor(errors, self.beta_max or math.inf)
         self._context.log({"normalized_lr_gd/beta": beta})
         factor = beta if self.mode == "normalized" else 1.0
         if self.stop == "separated" and self.separated:

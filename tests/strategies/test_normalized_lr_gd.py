@@ -10,74 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from separable_descent import Logits, Points, descend, gaussian_points, plain, worst_case
 
-from trainwright.strategy import Context, Gradient, Loss
+from trainwright.strategy import Context
 from trainwright_strategies.batch_perceptron import BatchPerceptron
 from trainwright_strategies.normalized_lr_gd import NormalizedLrGd, normalizing_factor
-from trainwright_strategies.separation import Separation
-
-Points = NDArray[np.float64]
-
-
-class _Logits:
-    """A linear model of one output, its objective and the engine's gradient, in float64."""
-
-    couples = "sample"
-
-    def __init__(self, points: Points) -> None:
-        self.x = torch.from_numpy(points)
-        self.theta = torch.zeros(points.shape[1], dtype=torch.float64, requires_grad=True)
-
-    def forward(self, batch: Any) -> dict[str, torch.Tensor]:
-        return {"logits": batch["x"] @ self.theta}
-
-    def __call__(self, batch: Any, outputs: Any = None) -> Loss:
-        signs = 2.0 * batch["target"] - 1.0
-        return Loss(nn.functional.softplus(-signs * outputs["logits"]).mean())
-
-
-def descend(strategy: Any, points: Points, rate: float, limit: int) -> tuple[int, list[Points]]:
-    """Run a strategy's own hooks by hand; (updates until separated, weights of each update).
-
-    ``points`` are y_i a_i; every other one is given as -a_i with target 0. Two micro-batches.
-    """
-    model, probe, context = _Logits(points), Separation(), Context(seed=0)
-    target = torch.arange(len(points)) % 2
-    x = model.x * (2.0 * target - 1.0)[:, None]
-    strategy._context = probe._context = context
-    path = []
-    cuts = [slice(0, len(points) // 3), slice(len(points) // 3, None)]
-    for index in range(limit):
-        path.append(model.theta.detach().numpy().copy())
-        step = SimpleNamespace(index=index, gradients=None)
-        strategy.step(step, lambda: None)
-        probe.step(step, lambda: None)
-        total = torch.zeros_like(model.theta)
-        for cut in cuts:
-            batch = {"x": x[cut], "target": target[cut]}
-            if len(batch["x"]):
-                probe.loss(batch, model)
-                value = strategy.loss(batch, model).value * len(batch["x"]) / len(x)
-                total += torch.autograd.grad(value, model.theta)[0]
-        step.gradients = dict(Gradient({"theta": total}))
-        probe.gradients(step)
-        strategy.gradients(step)
-        if probe.solved_after is not None:
-            return probe.solved_after, path
-        with torch.no_grad():
-            model.theta -= rate * step.gradients["theta"]
-    return limit, path
-
-
-def plain() -> NormalizedLrGd:
-    return NormalizedLrGd(mode="plain")
-
-
-def worst_case(n: int) -> Points:
-    """y_i a_i of one sample (0.5, -1) of class 1 and n - 1 samples (-0.5, -1) of class -1."""
-    return np.array([[0.5, -1.0]] + [[0.5, 1.0]] * (n - 1))
 
 
 def by_loop(points: Points, rate: float, limit: int, normalized: bool) -> int:
@@ -125,13 +62,8 @@ def test_two_points_by_hand() -> None:
     path = descend(plain(), points, 1000.0, 3)[1]
     assert path[2] / 1000 == pytest.approx([1.0, 0.25])
     assert -(points @ path[1]).min() / 2 == pytest.approx(125.0)
-
-
-def gaussian_points() -> Points:
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=6)
-    a = rng.normal(size=(30, 6))
-    return a * np.sign(a @ w)[:, None]
+    p = 1 / (1 + np.exp(np.minimum(points @ path[1], 700.0)))
+    assert np.linalg.norm(points.T @ p / 2) == pytest.approx(math.sqrt(2) / 2)
 
 
 @pytest.mark.parametrize("normalized", [False, True])
@@ -197,6 +129,32 @@ def test_beta() -> None:
         normalizing_factor(torch.tensor([0.5, math.nan]))
 
 
+def test_beta_of_a_network_can_be_cut_off() -> None:
+    errors = torch.tensor([0.01, 0.03])
+    assert normalizing_factor(errors, 100.0) == pytest.approx(50.0)
+    assert normalizing_factor(errors, 5.0) == 5.0
+    method = NormalizedLrGd(init="model", stop="never", experimental=True, beta_max=1.5)
+    method._context = Context(seed=0)
+    step = SimpleNamespace(index=0, gradients={"w": torch.ones(2)})
+    method._rows.put(torch.tensor([[0.01, 3.0], [0.03, 2.0]]))
+    method.gradients(step)
+    assert step.gradients["w"].tolist() == [1.5, 1.5]
+    assert method._context.take_logged()["normalized_lr_gd/beta"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta_max": 2.0}, "beta_max is for experimental alone"),
+        ({"beta_max": 0.5, "experimental": True, "init": "model"}, "a number of at least 1"),
+        ({"beta_max": math.inf, "experimental": True, "init": "model"}, "a number of at least 1"),
+    ],
+)
+def test_wrong_limits_of_beta(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NormalizedLrGd(**options)
+
+
 def test_a_step_is_at_most_rate_times_radius() -> None:
     points = gaussian_points()
     radius = np.linalg.norm(points, axis=1).max()
@@ -204,6 +162,44 @@ def test_a_step_is_at_most_rate_times_radius() -> None:
     lengths = [np.linalg.norm(b - a) for a, b in pairwise(path)]
     assert len(lengths) >= 3
     assert max(lengths) <= 3.0 * radius
+
+
+class _Both:
+    """What one worker gathers: the rows of all workers."""
+
+    def __init__(self, workers: list[NormalizedLrGd]) -> None:
+        self.workers = workers
+
+    def gather(self, own: torch.Tensor) -> torch.Tensor:
+        return torch.cat([rows for worker in self.workers for rows in worker._rows._own])
+
+    def log(self, values: Any) -> None:
+        pass
+
+
+def test_two_workers_with_unequal_shares_take_the_step_of_one() -> None:
+    points = gaussian_points()
+    workers = [NormalizedLrGd(), NormalizedLrGd()]
+    for worker in workers:
+        worker._context = _Both(workers)  # type: ignore[assignment]
+    model = Logits(points)
+    for expected in descend(NormalizedLrGd(), points, 3.0, 9)[1]:
+        assert np.abs(model.theta.detach().numpy() - expected).max() < 1e-12
+        step = SimpleNamespace(index=0, gradients=None)
+        total = torch.zeros_like(model.theta)
+        for worker, share in zip(workers, (slice(0, 7), slice(7, 30)), strict=True):
+            batch = {"x": model.x[share], "target": torch.ones(len(model.x[share]))}
+            worker.step(step, lambda: None)
+            mean = worker.loss(batch, model).value
+            total += torch.autograd.grad(mean, model.theta)[0] * len(batch["x"]) / len(points)
+        found = []
+        for worker in workers:
+            step.gradients = {"theta": total}
+            worker.gradients(step)
+            found.append(step.gradients["theta"])
+        assert found[0].equal(found[1])
+        with torch.no_grad():
+            model.theta -= 3.0 * found[0]
 
 
 def test_duplicates_change_nothing_and_a_copied_class_the_plain_method_most() -> None:
@@ -232,7 +228,7 @@ def test_it_stands_still_and_asks_to_stop_once_all_is_separated() -> None:
 def last_gradient(strategy: NormalizedLrGd) -> torch.Tensor:
     """What the strategy makes of a gradient of ones where all samples are on their side."""
     points = worst_case(10)
-    model, step = _Logits(points), SimpleNamespace(gradients={"theta": torch.ones(2)})
+    model, step = Logits(points), SimpleNamespace(gradients={"theta": torch.ones(2)})
     with torch.no_grad():
         model.theta += torch.tensor([1.0, 0.0])  # ahead of every sample of the worst case
     strategy.step(step, lambda: None)
@@ -251,19 +247,23 @@ def test_no_line_separates_copies_with_both_labels() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("digits", "gd", "normalized"),
+    ("digits", "most", "gd", "normalized"),
     [
-        ((4, 9), (2642, 264, 27, 16), (89, 9, 8, 6)),
-        ((3, 8), (2869, 287, 28, 14), (181, 19, 23, 25)),
+        ((4, 9), 1000, (2642, 264, 27, 16), (89, 9, 8, 6)),
+        ((3, 8), 1000, (2869, 287, 28, 14), (181, 19, 23, 25)),
+        ((4, 9), 10, (1987, 199, 19, 4), (82, 9, 6, 12)),
     ],
 )
-def test_digits(digits: tuple[int, int], gd: tuple[int, ...], normalized: tuple[int, ...]) -> None:
-    """Against counts by a float64 loop in numpy."""
+def test_digits(
+    digits: tuple[int, int], most: int, gd: tuple[int, ...], normalized: tuple[int, ...]
+) -> None:
+    """Against counts by a float64 loop in numpy; ``most`` of the second digit are taken."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     x, y = data.data / 16, data.target
     kept = np.isin(y, digits)
+    kept &= (y != digits[1]) | (np.cumsum(y == digits[1]) <= most)
     x, sign = x[kept] - x[kept].mean(axis=0), np.where(y[kept] == digits[1], 1.0, -1.0)
     points = np.hstack([x, np.ones((len(x), 1))]) * sign[:, None]
     for rate, expected, faster in zip((0.1, 1.0, 10.0, 100.0), gd, normalized, strict=True):
