@@ -16,7 +16,7 @@ from trainwright_strategies.layers.magnitude import prune, prune_together
 from trainwright_strategies.layers.mask import Mask, add_masks, fold_masks, is_linear_map
 from trainwright_strategies.patterns import check_patterns
 
-Control = Literal["random_reinit", "random_mask"]
+Control = Literal["random_reinit", "signed_reinit", "random_mask"]
 
 
 class LotteryTicket(Strategy):
@@ -47,8 +47,9 @@ class LotteryTicket(Strategy):
             the initialisation. Later ones, a few hundred, are what large networks need.
         control: trains something else in the last round, to see what the ticket owes to what:
             ``random_reinit`` has the ticket's mask and other initial values, each drawn from
-            those of its layer; ``random_mask`` the ticket's initial values and another mask with
-            as many weights in each layer.
+            those of its layer; ``signed_reinit`` those, with the signs of the initial ones;
+            ``random_mask`` the ticket's initial values and another mask with as many weights in
+            each layer.
         on_empty: what happens to a layer that would have no weights left: ``raise``, or ``skip``
             its pruning in this round; how many were skipped is recorded.
         compat_official: prune one weight more each time, as the authors' code does.
@@ -204,9 +205,10 @@ class LotteryTicket(Strategy):
         found = dict(self._start)
         for name, mask in self._masks.items():
             value = found[name]
-            if self.control == "random_reinit" and index == self.rounds:
+            if self.control in ("random_reinit", "signed_reinit") and index == self.rounds:
                 places = torch.randint(value.numel(), value.shape, generator=self._random(name))
-                value = value.flatten()[places]
+                drawn = value.flatten()[places]
+                value = drawn if self.control == "random_reinit" else drawn.abs().copysign(value)
             found[name] = value * mask.mask.cpu()
         return found
 

@@ -21,6 +21,7 @@ from trainwright.strategy import Context
 from trainwright.strategy.compose import apply_model
 from trainwright.testing import Case, Rig, Setup
 from trainwright_strategies.layers.magnitude import prune, prune_together
+from trainwright_strategies.layers.mask import Mask
 from trainwright_strategies.lottery_ticket import LotteryTicket
 
 
@@ -145,6 +146,23 @@ def test_controls_differ_from_the_ticket_where_they_should(
         assert random.weights[name].equal(start.weights[name] * random.masks[name])
     others = [name for name in start.weights if name not in ticket.masks]
     assert all(reinit.weights[name].equal(start.weights[name]) for name in others)
+
+
+def test_new_initial_values_with_the_signs_of_the_first_ones() -> None:
+    mask = Mask(torch.Size([20, 30]))
+    mask.mask[::2] = False
+    start = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for control in ("random_reinit", "signed_reinit"):
+        method = LotteryTicket(rounds=2, control=control)
+        method._context, method._start, method._masks = Context(seed=0), {"w": start}, {"w": mask}
+        assert method._rewound(1)["w"].equal(start * mask.mask), "only the last round is another"
+        found[control] = method._rewound(2)["w"]
+    plain, signed = found.values()
+    assert signed.abs().equal(plain.abs())
+    assert not signed.equal(plain)
+    assert signed[mask.mask].sign().equal(start[mask.mask].sign())
+    assert not signed.abs()[mask.mask].equal(start.abs()[mask.mask])
 
 
 def test_workers_that_share_the_weights_find_the_masks_of_one(
