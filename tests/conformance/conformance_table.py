@@ -88,6 +88,12 @@ STRATEGIES = [
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "label_dp_aggregates", job=BAGS),
+    Case(
+        "strategies",
+        "loss_spike_guard",
+        {"warmup": 2, "window": 4},
+        exempt={"changes_training": "no loss spikes here: tests/strategies/test_loss_spike_guard"},
+    ),
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "lv_hba", {"radius": 1.0}),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),

@@ -69,6 +69,14 @@ class Engine(ABC):
         """Clip the gradient, move the weights, clear the gradient."""
 
     @abstractmethod
+    def discard(self) -> None:
+        """Clear the gradient and leave weights and optimizer state as they are."""
+
+    @abstractmethod
+    def local_gradients(self) -> Iterator[Tensor]:
+        """This worker's parts of the reduced gradient, as the engine holds them before clipping."""
+
+    @abstractmethod
     def gradient(self, name: str) -> Tensor:
         """The full reduced gradient of a parameter, float32, zeros where there is none."""
 

@@ -30,6 +30,7 @@ from trainwright.engine.zero_layout import (
     fragments_of,
     frozen_fragments,
     is_sharded,
+    local_gradients,
     refresh_module_copies,
 )
 
@@ -109,11 +110,28 @@ class DeepSpeedEngine(Engine):
         limit = self.settings.max_grad_norm
         if self._clips_itself and limit is not None:
             self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
+        self._step()
+
+    @override
+    def discard(self) -> None:
+        # Every stage clears gradients in its own way, all of them around the optimizer's step.
+        inner = self.optimizer
+        inner.step = _stand_still  # type: ignore[assignment, method-assign]
+        try:
+            self._step()
+        finally:
+            del inner.step
+
+    def _step(self) -> None:
         self._deepspeed.step()
         if self.stage == 3:
             # DeepSpeed clears these in the first backward of an update, and only for parameters
             # that it reaches: to the others the next gradient would be added.
             self._deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
+
+    @override
+    def local_gradients(self) -> Iterator[Tensor]:
+        return local_gradients(self._deepspeed, self._parameters)
 
     @override
     def gradient_norm(self) -> Tensor | float | None:
@@ -222,6 +240,10 @@ class DeepSpeedEngine(Engine):
         scaler = getattr(wrapped, "loss_scaler", None)
         target = scaler if scaler is not None else wrapped
         target.cur_scale = state["loss_scale"]
+
+
+def _stand_still(closure: Any = None) -> None:
+    """An optimizer's step that moves nothing."""
 
 
 def _clips_itself(settings: EngineSettings, stage: int) -> bool:

@@ -67,6 +67,17 @@ class LocalEngine(Engine):
         self._optimizer.zero_grad(set_to_none=True)
 
     @override
+    def discard(self) -> None:
+        if self._scaler.is_enabled():
+            # What it found out about this gradient; without it the next one is not unscaled.
+            self._scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    @override
+    def local_gradients(self) -> Iterator[Tensor]:
+        return (p.grad for p in self._parameters.values() if p.grad is not None)
+
+    @override
     def gradient_norm(self) -> Tensor | float | None:
         return self._norm
 

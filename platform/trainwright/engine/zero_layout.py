@@ -70,6 +70,24 @@ def _sharded_each(wrapped: Any, parameters: Parameters, rank: int) -> Iterator[F
         yield Fragment(name, shape, start, master, owner, offset)
 
 
+def local_gradients(engine: Any, parameters: Parameters) -> Iterator[Tensor]:
+    """This worker's parts of the reduced gradient, between backward and step."""
+    wrapped = engine.optimizer
+    if hasattr(wrapped, "grad_partitions_flat_buffer"):
+        yield wrapped.grad_partitions_flat_buffer
+    elif getattr(wrapped, "cpu_offload", False):
+        yield from (part.grad for part in wrapped.single_partition_of_fp32_groups)
+    elif hasattr(wrapped, "averaged_gradients"):
+        for group in wrapped.averaged_gradients.values():
+            yield from group or []
+    else:
+        for parameter in parameters.values():
+            kept = getattr(parameter, "_hp_grad", None)
+            found = parameter.grad if kept is None else kept
+            if found is not None:
+                yield found
+
+
 def is_sharded(parameters: Iterable[nn.Parameter]) -> bool:
     """Whether a worker's fragments are only a part of the parameters."""
     return any(hasattr(p, "ds_id") or hasattr(p, "_hp_mapping") for p in parameters)

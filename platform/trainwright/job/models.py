@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from trainwright.durations import Duration
 from trainwright.job.plugin_spec import (
     JobSection,
     MetricSpec,
@@ -19,6 +18,7 @@ from trainwright.job.plugin_spec import (
     PluginSpec,
     Section,
 )
+from trainwright.job.training_spec import KeepPolicy, Monitor, TrainingSpec
 
 __all__ = [
     "ClusterSpec",
@@ -156,70 +156,6 @@ class DataSpec(Section):
     sources: dict[str, NamedSource] = Field(
         default_factory=dict, description="further data by name, for strategies that draw from it"
     )
-
-
-class KeepPolicy(Section):
-    """Which checkpoints stay."""
-
-    last: PositiveInt = Field(2, description="number of newest checkpoints that stay")
-    best: int = Field(1, ge=0, description="number of best checkpoints that stay besides")
-
-
-class Monitor(Section):
-    """The metric that says which checkpoint is best."""
-
-    metric: str = Field(description="for example validation/accuracy or validation/loss")
-    mode: Literal["min", "max"] | None = Field(
-        None, description="default: min for losses and errors, otherwise what the metric says"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_bare_name(cls, value: Any) -> Any:
-        return {"metric": value} if isinstance(value, str) else value
-
-
-class TrainingSpec(Section):
-    """How long and how training proceeds."""
-
-    epochs: PositiveInt | None = Field(None, description="passes over the training data")
-    steps: PositiveInt | None = Field(None, description="updates; give epochs or steps")
-    micro_batch_size: PositiveInt | None = Field(
-        None,
-        description="samples per forward and worker; default: the worker's share of the batch",
-    )
-    evaluation_batch_size: PositiveInt | None = Field(
-        None, description="samples per forward and worker in evaluation; default: as in training"
-    )
-    evaluate_every: Duration = Field(
-        Duration(1, "epochs"), description="time between evaluations on the validation split"
-    )
-    checkpoint_every: Duration = Field(
-        Duration(1, "epochs"), description="time between checkpoints"
-    )
-    keep: KeepPolicy = Field(default_factory=KeepPolicy, description="which checkpoints stay")
-    monitor: Monitor | None = Field(
-        None, description="metric that marks the best checkpoint; default: validation/loss"
-    )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="number format of forward and backward; fp16 needs a GPU"
-    )
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="the global gradient is scaled down to this L2 norm"
-    )
-    deterministic: bool = Field(
-        False, description="only deterministic kernels; an operation without one is an error"
-    )
-    record_samples: bool = Field(
-        False, description="write the sample ids of every update to the journal"
-    )
-
-    @property
-    def length(self) -> Duration:
-        """The length of training; one epoch when the job says nothing."""
-        if self.steps is not None:
-            return Duration(self.steps, "steps")
-        return Duration(self.epochs or 1, "epochs")
 
 
 class ClusterSpec(Section):

@@ -116,7 +116,7 @@ class Strategy:
                                          # strategies.per_sample(batch, compute) where one asks
                         engine.backward(loss)            # reduced over the workers, unscaled
                 def update():                            # step.update()
-                    strategies.gradients(step)           # may read and replace the gradient
+                    strategies.gradients(step)           # may replace it, or step.skip(reason)
                     engine.update()                      # clip, then move the weights
                 def take():                              # innermost part of ``step``
                     step.backward()

@@ -128,6 +128,26 @@ class Step:
         """
         raise _no_training()
 
+    def training_loss(self) -> float:
+        """The loss of ``backward`` over the global batch (a collective that waits for the device).
+
+        Raises:
+            RuntimeError: ``backward`` was not called.
+        """
+        raise _no_training()
+
+    def skip(self, reason: str) -> None:
+        """Leave this update out: weights, optimizer, averages and per-sample tables stay.
+
+        Call it before the weights move, in the ``gradients`` hook or around ``update``. The
+        ``updated`` hooks do not run. Every skipped update is counted and recorded with the ids
+        of its samples; a run with more than ``training.max_skipped`` fails.
+
+        Args:
+            reason: why, half a sentence, for the journal.
+        """
+        raise _no_training()
+
     def master(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Whole weights in float32 as the optimizer holds them, by public name."""
         raise _no_training()

@@ -91,11 +91,15 @@ class SampleTable:
         self._ids.append(ids.detach().to(device, torch.int64, copy=True))
         self._put.append(values.detach().to(device, torch.float32, copy=True))
 
+    def forget(self) -> None:
+        """Drop what this worker has put since the last update."""
+        self._ids, self._put = [], []
+
     def settle(self) -> None:
         """Fold what all workers have put (a collective)."""
         ids = torch.cat([self.values.new_empty(0, dtype=torch.int64), *self._ids])
         put = torch.cat([self.values.new_empty(0, *self.shape), *self._put])
-        self._ids, self._put = [], []
+        self.forget()
         counts = row_counts(len(ids), ids.device)
         if sum(counts) == 0:
             return
@@ -162,6 +166,11 @@ class SampleTables:
                 f"{table.fold!r}; asked for {tuple(shape)}, {init} and {fold!r}"
             )
         return table
+
+    def forget(self) -> None:
+        """Drop what was put into every table since the last update."""
+        for table in self._tables.values():
+            table.forget()
 
     def settle(self) -> None:
         """Fold into every table what all workers have put (a collective if there are tables)."""

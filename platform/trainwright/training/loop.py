@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from trainwright.data.loading import Splits
 from trainwright.engine.base import Engine
 from trainwright.strategy import Context, Strategy
 from trainwright.strategy.compose import using
 from trainwright.training.evaluate import Evaluator
-from trainwright.training.feed import Feed
+from trainwright.training.feed import Feed, Update
+from trainwright.training.guard import Guard
 from trainwright.training.progress import Progress
 from trainwright.training.randomness import seed_all
 from trainwright.training.recorder import Recorder
@@ -29,6 +32,7 @@ class Loop:
         feed: gives the updates.
         updater: runs them.
         evaluator: evaluates the validation and test tables of ``splits``.
+        guard: what is done about numbers that are not finite.
         schedule: update of the phase -> factor of each group's base rate.
         tests: whether the test table is evaluated at the end.
         save: writes a checkpoint of the present state; told whether it is the best so far.
@@ -39,6 +43,7 @@ class Loop:
     updater: Updater
     evaluator: Evaluator
     recorder: Recorder
+    guard: Guard
     strategies: Sequence[Strategy]
     context: Context
     timetable: Timetable
@@ -70,6 +75,7 @@ class Loop:
                 self._settle_tables()
                 self._hand_over()
             self.recorder.pass_on()
+            self._check_losses()
             if self._is_over and self.tests:
                 self.evaluate_test()
             stopping = self.recorder.stop_requested and not self._is_over
@@ -106,21 +112,53 @@ class Loop:
         update = self.feed[index]
         seed_all(self.context.seed, "update", index, self.context.rank)
         summed = self.updater(update, now)
+        plain = {
+            "train/lr": now[0],
+            "train/epoch": (self._done + 1) / self.timetable.steps_per_epoch,
+        }
+        late: dict[str, Tensor | float] = {}
+        skipped = self.updater.skipped
+        if skipped is not None:
+            self._leave_out(update, skipped)
+            plain["train/skipped_updates"] = float(self.progress.skipped)
+        elif (norm := self.engine.gradient_norm()) is not None:
+            late["train/grad_norm"] = norm
         self._settle_tables()
-        norm = self.engine.gradient_norm()
         for name, value in self.context.take_logged().items():
             summed[name] = value / self.context.world_size
-        self.recorder.note(
-            index + 1,
-            summed,
-            {"train/lr": now[0], "train/epoch": (self._done + 1) / self.timetable.steps_per_epoch},
-            {} if norm is None else {"train/grad_norm": norm},
-            update.size,
-        )
+        self.recorder.note(index + 1, summed, plain, late, update.size)
         self.progress.finished = index + 1
         self._hand_over()
-        if self.record_samples and self.recorder.journal is not None:
-            self.recorder.journal.samples(index + 1, self.feed.sample_ids(update))
+        if self.record_samples or skipped is not None:
+            self._record_samples(update)
+
+    def _leave_out(self, update: Update, reason: str) -> None:
+        """Count and tell an update that did not move the weights."""
+        self.progress.skipped += 1
+        if self.context.tables is not None:
+            self.context.tables.forget()
+        number = update.index + 1
+        if self.recorder.journal is not None:
+            samples = _named(self.feed.sample_ids(update))
+            message = f"update {number} was left out: {reason}{samples}"
+            self.recorder.journal.event(message, number)
+        self.guard.check_skipped(self.progress.skipped, f"update {number}: {reason}")
+
+    def _record_samples(self, update: Update) -> None:
+        if self.recorder.journal is not None:
+            self.recorder.journal.samples(update.index + 1, self.feed.sample_ids(update))
+
+    def _check_losses(self) -> None:
+        """End training, or ask for a rewind, where a loss that was read is not finite."""
+        if self.recorder.broken is None:
+            return
+        step, cause = self.recorder.broken
+        epoch, _ = self.timetable.place_of(step - 1 - self.progress.began)
+        if epoch == self.context.epoch:
+            update = self.feed[step - 1]
+            self._record_samples(update)
+            cause += _named(self.feed.sample_ids(update))
+        self.guard.give_up(cause, step)
 
     def _hand_over(self) -> None:
         """Give logged histograms and figures to the journal."""
@@ -139,6 +177,7 @@ class Loop:
         if table is None or not self.timetable.evaluation_is_due(self._done):
             return False
         self.recorder.flush()
+        self._check_losses()
         metrics = self.evaluator(table, "validation")
         self._record(metrics)
         asked = [s.evaluated(metrics) for s in using(self.strategies, "evaluated")]
@@ -163,6 +202,14 @@ class Loop:
     def checkpoint(self, improved: bool = False) -> None:
         """Write a checkpoint of this moment; ``improved``: it is the best so far."""
         self.recorder.flush()
+        self._check_losses()
+        self.guard.check_weights(self.engine, self.progress.finished)
         self.progress.loss = self.recorder.last.get("train/loss", self.progress.loss)
         self.save(improved)
         self.recorder.pause()
+
+
+def _named(ids: Sequence[int], most: int = 8) -> str:
+    """The samples of an update, for a message."""
+    more = ", ..." if len(ids) > most else ""
+    return f" ({len(ids)} samples, ids {', '.join(map(str, ids[:most]))}{more})"

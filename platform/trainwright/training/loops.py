@@ -9,6 +9,7 @@ from trainwright.engine import Engine
 from trainwright.training.assembly import Assembly
 from trainwright.training.evaluate import Evaluator, Metric
 from trainwright.training.feed import Feed
+from trainwright.training.guard import Guard
 from trainwright.training.loop import Loop
 from trainwright.training.progress import Progress
 from trainwright.training.recorder import Recorder
@@ -21,6 +22,7 @@ def make_loop(
     metrics: Sequence[Metric],
     recorder: Recorder,
     progress: Progress,
+    guard: Guard,
 ) -> Loop:
     """The loop of one worker for a phase, from what it was assembled to."""
     job, settings, splits = assembly.job, engine.settings, assembly.splits
@@ -52,9 +54,12 @@ def make_loop(
     return Loop(
         engine=engine,
         feed=feed,
-        updater=Updater(engine, assembly.terms, hooks, assembly.auxiliaries, assembly.streams),
+        updater=Updater(
+            engine, assembly.terms, hooks, assembly.auxiliaries, assembly.streams, guard
+        ),
         evaluator=evaluator,
         recorder=recorder,
+        guard=guard,
         strategies=hooks,
         context=assembly.context,
         timetable=assembly.timetable,

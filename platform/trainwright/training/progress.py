@@ -39,6 +39,7 @@ class Progress:
         phases: the phases before it, in their order.
         generation: how many times training began anew: phases, and edits after the last one.
         ended: whether there is nothing left to do.
+        skipped: updates that were left out, over all phases; they count as finished.
     """
 
     finished: int = 0
@@ -52,6 +53,7 @@ class Progress:
     phases: dict[str, Finished] = field(default_factory=dict)
     generation: int = 0
     ended: bool = False
+    skipped: int = 0
 
     @property
     def result(self) -> PhaseResult:
@@ -86,6 +88,7 @@ class Progress:
             "phases": [[name, *_plain(over)] for name, over in self.phases.items()],
             "generation": self.generation,
             "ended": self.ended,
+            "skipped": self.skipped,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -102,6 +105,7 @@ class Progress:
             for name, metrics, steps, loss, step in state["phases"]
         }
         self.generation, self.ended = int(state["generation"]), bool(state["ended"])
+        self.skipped = int(state.get("skipped", 0))
 
 
 def _plain(over: Finished) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ class Recorder:
         total_steps: updates in the whole training.
         journal: worker 0's journal, None on the others.
         monitor: worker 0's monitor, None on the others.
+        judges_gradients: whether a gradient norm that is not finite is a fault.
+        broken: the first update whose loss or gradient norm is not finite, counted from 1, and
+            what was found; the same on all workers.
     """
 
     device: torch.device
@@ -104,6 +108,8 @@ class Recorder:
     monitor: Monitor | None = None
     last: dict[str, float] = field(default_factory=dict)
     stop_requested: bool = False
+    judges_gradients: bool = True
+    broken: tuple[int, str] | None = None
     _rows: list[_Row] = field(default_factory=list)
     _interval: int = 1
     _exchange: _Exchange | None = None
@@ -173,10 +179,21 @@ class Recorder:
             kept = {n: v for n, v in zip(exchange.names, numbers, strict=True) if n in row.summed}
             late = {name: _number(value) for name, value in row.late.items()}
             self.last = {**kept, **row.plain, **late}
+            self.broken = self.broken or self._broken(row.step)
             if self.journal is not None:
                 self.journal.metrics(row.step, self.last)
         if self.monitor is not None and exchange.rows:
             self._show(exchange, self.monitor)
+
+    def _broken(self, step: int) -> tuple[int, str] | None:
+        judged = {"loss": "train/loss"}
+        if self.judges_gradients:
+            judged["gradient norm"] = "train/grad_norm"
+        for what, name in judged.items():
+            value = self.last.get(name, 0.0)
+            if not math.isfinite(value):
+                return step, f"the {what} of update {step} is {value}"
+        return None
 
     def _show(self, exchange: _Exchange, monitor: Monitor) -> None:
         step, pace = exchange.rows[-1].step, exchange.seconds / len(exchange.rows)

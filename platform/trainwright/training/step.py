@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
+from trainwright.collectives import sum_over_workers
 from trainwright.strategy import Batch, Gradient, Loss, Outputs, Step
 from trainwright.strategy.step import LossFunction
 
@@ -45,6 +47,7 @@ class EngineStep(Step):
         self._has_gradient = False
         self._given: dict[str, Mapping[str, Tensor]] = {}
         self._shifted: list[tuple[Tensor, Tensor]] = []
+        self.skipped: str | None = None
 
     def train_on(self, batches: Sequence[Batch], shares: Sequence[Share]) -> None:
         """Take other micro-batches, those that the strategies' ``batch`` hooks have left."""
@@ -160,11 +163,44 @@ class EngineStep(Step):
                     engine.set_gradient(key, value)
             else:
                 engine.put_gradient(given)
+                self._has_gradient = True
         elif not self._has_gradient:
             raise RuntimeError("update() needs a gradient: call backward() or set_gradient() first")
-        self._updater.gradient_hooks(self)
-        engine.update()
-        self._has_gradient = False
+        if not self._is_refused():
+            self._updater.gradient_hooks(self)
+            if self._updater.has_gradient_hooks and self.skipped is None:
+                self._is_refused()
+        if self.skipped is None:
+            engine.update()
+            self._has_gradient = False
+
+    def clear(self) -> None:
+        """Drop the gradient of an update that is left out."""
+        if self._has_gradient:
+            self._updater.engine.discard()
+
+    def _is_refused(self) -> bool:
+        """Whether the guard finds a number in loss or gradient that is not finite."""
+        updater = self._updater
+        if not updater.guard.looks_ahead(self.index):
+            return False
+        loss = self.sums.get("train/loss")
+        found = updater.guard.complaint(updater.engine, [] if loss is None else [loss])
+        if found is not None:
+            self.skip(found)
+            self.sums = {}
+        return found is not None
+
+    @override
+    def training_loss(self) -> float:
+        if "train/loss" not in self.sums:
+            raise RuntimeError("training_loss() needs backward() first")
+        part = torch.as_tensor(self.sums["train/loss"]).reshape(1)
+        return float(sum_over_workers(part, self._updater.engine.settings.device))
+
+    @override
+    def skip(self, reason: str) -> None:
+        self.skipped = reason
 
     def _taken(self, name: str) -> Mapping[str, Tensor]:
         if name not in self._given:

@@ -18,6 +18,7 @@ from trainwright.training.batches import BatchHooks
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import CoupledLoss
 from trainwright.training.feed import Update
+from trainwright.training.guard import Guard
 from trainwright.training.passes import Passes
 from trainwright.training.step import MODEL, EngineStep
 from trainwright.training.streams import Streams
@@ -54,6 +55,7 @@ class Updater:
         strategies: in job order.
         auxiliaries: further models of the strategies.
         streams: further data of the strategies.
+        guard: what is done about numbers that are not finite.
     """
 
     def __init__(
@@ -63,8 +65,11 @@ class Updater:
         strategies: Sequence[Strategy],
         auxiliaries: Auxiliaries | None = None,
         streams: Streams | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.engine = engine
+        self.guard = guard or Guard()
+        self.skipped: str | None = None
         self.auxiliaries = auxiliaries or Auxiliaries({})
         self.streams = streams or Streams({})
         self._terms = terms
@@ -84,17 +89,32 @@ class Updater:
 
         Returns:
             This worker's parts of the global loss and of its logged terms; summed over the
-            workers they are means over the global batch.
+            workers they are means over the global batch. ``skipped`` then says why the update
+            was left out, or None.
         """
         placed = [self.engine.place(batch) for batch in update.batches]
         step = EngineStep(self, (update.index, update.epoch), placed, [], rates)
         batches, size = self._batch_hooks(step, placed, update.size)
         step.train_on(batches, self._shares(batches, size))
+        buffers = self._buffers(update.index)
         wrap_step(self._strategies, step, step.take)()
+        self.skipped = step.skipped
+        if self.skipped is not None:
+            step.clear()
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+            return step.sums
         self.auxiliaries.follow(self.engine, update.index)
         for strategy in self._updated_hooks:
             strategy.updated(step)
         return step.sums
+
+    def _buffers(self, index: int) -> list[tuple[Tensor, Tensor]]:
+        """Running statistics and a copy of each, where a forward pass may turn out to be broken."""
+        if not self.guard.looks_ahead(index):
+            return []
+        return [(buffer, buffer.clone()) for buffer in self.engine.module.buffers()]
 
     def backward(self, step: EngineStep, batch: Batch, share: Share, last: bool) -> None:
         """The ordinary pass over one micro-batch of a step."""
@@ -115,6 +135,11 @@ class Updater:
             for strategy in self._gradient_hooks:
                 strategy.gradients(step)
             step.gradients = None
+
+    @property
+    def has_gradient_hooks(self) -> bool:
+        """Whether a strategy may change the gradient before the weights move."""
+        return bool(self._gradient_hooks)
 
     def parameters(self, of: str) -> Mapping[str, nn.Parameter]:
         """Trainable parameters of the model or of an aux model, by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
 from trainwright.collectives import from_rank_zero
-from trainwright.data.loading import load_splits
+from trainwright.data.loading import Splits, load_splits
 from trainwright.engine import Engine, EngineSettings, make_engine
 from trainwright.errors import CheckpointError, RunError
 from trainwright.job.models import TrainJob
@@ -25,6 +25,7 @@ from trainwright.tracking import JournalWriter, next_attempt
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly
+from trainwright.training.guard import Guard, NumericsError, Rewind
 from trainwright.training.loop import Loop
 from trainwright.training.loops import make_loop
 from trainwright.training.metrics import LateMetrics, build_metrics, monitored
@@ -93,24 +94,50 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     if job.training.deterministic:
         make_deterministic()
     device = _device(job, device)
-    context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
+    guard = Guard(
+        job.training.on_non_finite,
+        job.training.max_skipped,
+        with_gradients=job.training.precision != "fp16",
+    )
+    told: list[str] = []
+    while True:
+        context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
+        try:
+            outcome = _attempt(order, job, base, splits, context, guard, told, monitor)
+            return replace(outcome, warnings=[*told[:-1], *outcome.warnings])
+        except Rewind as rewind:
+            guard = replace(guard, until=rewind.until)
+            told.append(f"{rewind}: training went back to the newest checkpoint")
+
+
+def _attempt(
+    order: WorkOrder,
+    job: TrainJob,
+    base: Path,
+    splits: Splits,
+    context: Context,
+    guard: Guard,
+    told: list[str],
+    monitor: Monitor | None,
+) -> Outcome:
+    """Train from the newest checkpoint on, to the end or to a rewind."""
     assembly, deferred, remarks = assemble_in_parts(job, base, splits, context, order.weights)
     context.data = JobSamples(lambda: splits, assembly.module.model)
     settings = EngineSettings(
         precision=job.training.precision,
         max_grad_norm=assembly.plan.max_grad_norm,
-        device=device,
-        rank=rank,
-        world_size=world_size,
+        device=context.device,
+        rank=context.rank,
+        world_size=context.world_size,
         deepspeed=job.deepspeed,
     )
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     folder = Folder(order.run_url)
     start = _starting_point(order, folder)
-    start.warnings.extend(remarks)
-    with _journal(folder, start, rank, world_size) as journal:
-        return _train(order, assembly, engine, base, start, journal, monitor)
+    start.warnings.extend([*remarks, *told[-1:]])
+    with _journal(folder, start, context.rank, context.world_size) as journal:
+        return _train(order, assembly, engine, base, start, guard, journal, monitor)
 
 
 @dataclass(frozen=True)
@@ -188,6 +215,7 @@ def _train(
     engine: Engine,
     base: Path,
     start: _Start,
+    guard: Guard,
     journal: JournalWriter | None,
     monitor: Monitor | None,
 ) -> Outcome:
@@ -210,21 +238,35 @@ def _train(
         strategy.begin(assembly.context)
     total = assembly.timetable.total_steps
     recorder = Recorder(settings.device, settings.world_size, total, journal, monitor)
+    recorder.judges_gradients = guard.with_gradients
     saver = _saver(order, assembly, holdings, start)
     save = _saving(saver, journal)
 
     def loop_of(phase: Assembly) -> Loop:
-        loop = make_loop(phase, engine, metrics, recorder, progress)
+        loop = make_loop(phase, engine, metrics, recorder, progress, guard)
         loop.save = save
         return loop
 
     with _system_metrics(job, journal, progress):
-        complete = Phases(assembly, base, engine, progress, loop_of, put_back).run()
+        try:
+            complete = Phases(assembly, base, engine, progress, loop_of, put_back).run()
+        except (NumericsError, Rewind):
+            # All workers are here, so the checkpoint from before it can be finished.
+            saver.writer.wait()
+            raise
         saver.writer.wait()
     loss = {} if progress.loss is None else {"train/loss": progress.loss}
     newest = {**progress.metrics, **loss}
     total = progress.finished if progress.ended else recorder.total_steps
-    return Outcome(complete, progress.finished, total, newest, start.attempt, start.warnings)
+    warnings = [*start.warnings, *_left_out(progress)]
+    return Outcome(complete, progress.finished, total, newest, start.attempt, warnings)
+
+
+def _left_out(progress: Progress) -> list[str]:
+    if progress.skipped == 0:
+        return []
+    count = "one update was" if progress.skipped == 1 else f"{progress.skipped} updates were"
+    return [f"{count} left out; the journal's events say which, and why"]
 
 
 def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: _Start) -> Saver:

@@ -1,0 +1,308 @@
+"""Losses, gradients and weights that are not finite: stopped, skipped, or rewound and skipped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stories import Story
+from torch import Tensor, nn
+
+from trainwright.engine import EngineSettings, NamedModel, TrainModule
+from trainwright.engine.local import LocalEngine
+from trainwright.objective import Term, WeightedSum
+from trainwright.storage import Folder
+from trainwright.strategy import Loss, Step, Strategy
+from trainwright.testing import Rig, Setup
+from trainwright.testing.trace import differences
+from trainwright.training.feed import Update
+from trainwright.training.guard import Guard, NumericsError, Rewind
+from trainwright.training.update import Updater
+
+BROKEN = '''"""A cross-entropy that breaks in batches with a certain sample."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Broken(nn.Module):
+    def __init__(self, sample: int = -1, finite: bool = False) -> None:
+        super().__init__()
+        self.sample, self.finite = sample, finite
+
+    def forward(self, logits: Tensor, target: Tensor, sample_id: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(logits, target)
+        if not (sample_id == self.sample).any():
+            return loss
+        if self.finite:
+            # The square root has no slope at zero: the loss is what it was, its gradient is nan.
+            return loss + torch.sqrt(0 * logits.square().sum())
+        return loss * float("nan")
+'''
+
+JOB: dict[str, Any] = {
+    "name": "broken",
+    "data": {"source": "digits", "batch_size": 300, "validation": 0.3},
+    "model": {"name": "mlp", "options": {"hidden": [12]}},
+    "objective": {"name": "broken.py:Broken", "options": {}},
+    "optimizer": {"name": "adamw", "options": {"lr": 0.01}},
+    "training": {"epochs": 3, "checkpoint_every": "3 steps", "evaluate_every": "4 steps"},
+    "metrics": ["accuracy"],
+}
+
+
+def job(action: str = "stop", sample: int = -1, finite: bool = False, **training: Any) -> dict:
+    options = {"sample": sample, "finite": finite}
+    return {
+        **JOB,
+        "objective": {"name": "broken.py:Broken", "options": options},
+        "training": {**JOB["training"], "on_non_finite": action, **training},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guard")
+    (folder / "broken.py").write_text(BROKEN)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rig(folder: Path, two_workers: Any) -> Iterator[Rig]:
+    with Rig(folder / "runs", {2: two_workers}) as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path, rig: Rig) -> tuple[int, list[int]]:
+    """A training sample, and the updates (from 1) of the first two epochs in which it is met."""
+    trace = rig.train(job(record_samples=True), base=folder)
+    story = Story.of(Folder(trace.url))
+    sample = story.samples[2][7]
+    return sample, [step for step, ids in sorted(story.samples.items()) if sample in ids]
+
+
+FAST = [Setup(), Setup("deepspeed", 2, 2)]
+SLOW = [Setup("deepspeed", stage, workers) for stage in range(4) for workers in (1, 2)]
+SETUPS = [*FAST, *(pytest.param(s, marks=pytest.mark.slow) for s in SLOW if s not in FAST)]
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=str)
+@pytest.mark.parametrize("finite", [False, True], ids=["loss", "gradient"])
+def test_rewinding_and_skipping_end_alike(
+    finite: bool, setup: Setup, folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    sample, steps = broken
+    skipped = rig.train(job("skip", sample, finite), setup, folder)
+    rewound = rig.train(job("rewind", sample, finite), setup, folder)
+    assert list(differences(skipped, rewound)) == []
+    counts = {step: v for (key, step), v in skipped.metrics.items() if "skipped" in key}
+    assert counts == {step: number + 1 for number, step in enumerate(steps)}
+    assert all(math.isfinite(value) for value in skipped.metrics.values())
+    assert all(torch.isfinite(value).all() for value in skipped.tensors.values())
+    stories = [Story.of(Folder(trace.url)) for trace in (skipped, rewound)]
+    assert len(stories[0].attempts) == 1 < len(stories[1].attempts) <= 1 + len(steps)
+    for story in stories:
+        assert sorted(story.samples) == steps
+        assert all(sample in ids for ids in story.samples.values())
+        told = [event for event in story.events if "left out" in event]
+        what = "gradient" if finite else "loss"
+        assert [e.split(" (")[0] for e in told] == [
+            f"update {step} was left out: the {what} was not finite" for step in steps
+        ]
+
+
+def test_a_skipped_update_is_as_if_it_had_not_been(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    sample, steps = broken
+    before = {
+        step: value
+        for (name, step), value in rig.train(job(), base=folder).metrics.items()
+        if name == "train/loss" and step < steps[0]
+    }
+    skipped = rig.train(job("skip", sample), base=folder)
+    assert {s: v for (n, s), v in skipped.metrics.items() if n == "train/loss" and s in before} == (
+        before
+    )
+    assert skipped.steps == len({step for _, step in skipped.metrics})
+
+
+def test_stop_says_where_and_what_to_do(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    sample, steps = broken
+    with pytest.raises(NumericsError) as caught:
+        rig.train(job("stop", sample), base=folder)
+    text = str(caught.value)
+    assert text.startswith(f"the loss of update {steps[0]} is nan (300 samples, ids ")
+    assert "training.max_grad_norm" in text
+    assert "training.on_non_finite: skip" in text
+
+
+def test_stop_writes_no_weights_that_are_not_finite(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]], tmp_path: Path
+) -> None:
+    sample, steps = broken
+    every = job("stop", sample, finite=True, checkpoint_every="1 steps", keep={"last": 9})
+    with Rig(tmp_path) as own, pytest.raises(NumericsError) as caught:
+        own.train(every, base=folder)
+    assert f"after update {steps[0]} the weights are not finite" in str(caught.value)
+    (run,) = tmp_path.iterdir()
+    names = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert names == [f"step-{step:08d}-a1" for step in range(1, steps[0])]
+
+
+def test_more_than_max_skipped_is_too_much(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    sample, steps = broken
+    with pytest.raises(NumericsError) as caught:
+        rig.train(job("skip", sample, max_skipped=1), base=folder)
+    assert str(caught.value) == (
+        f"update {steps[1]}: the loss was not finite, and 2 updates were left out by now; "
+        "training.max_skipped is 1"
+    )
+
+
+def test_a_rewind_that_finds_nothing_ends() -> None:
+    guard = Guard("rewind", until=12)
+    with pytest.raises(NumericsError, match="not finite"):
+        guard.give_up("after update 12 the weights are not finite", 12)
+    with pytest.raises(Rewind) as caught:
+        guard.give_up("the loss of update 13 is nan", 13)
+    assert caught.value.until == 13
+
+
+class Watching(Strategy):
+    """Counts what it is told, and may ask that an update is left out."""
+
+    def __init__(self, when: Callable[[int], bool] = lambda index: False) -> None:
+        self.when = when
+        self.seen: list[int] = []
+        self.judged: list[float] = []
+
+    def gradients(self, step: Step) -> None:
+        self.judged.append(step.training_loss())
+        if self.when(step.index):
+            step.skip("asked")
+
+    def updated(self, step: Step) -> None:
+        self.seen.append(step.index)
+
+
+def _updater(strategy: Strategy, guard: Guard | None = None) -> Updater:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    terms = WeightedSum([Term(nn.CrossEntropyLoss(), "ce")])
+    module = TrainModule(NamedModel(network, {"input": "x"}), terms)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    engine = LocalEngine(module, optimizer, EngineSettings())
+    return Updater(engine, terms, [strategy], guard=guard)
+
+
+def _batch(seed: int, scale: float = 1.0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(6, 3, generator=generator) * scale
+    return {"x": x, "target": torch.randint(0, 2, (6,), generator=generator)}
+
+
+def _state(updater: Updater) -> dict[str, Tensor]:
+    return {name: v.clone() for name, v in updater.engine.module.state_dict().items()}
+
+
+def test_running_statistics_do_not_keep_what_was_not_finite() -> None:
+    updater = _updater(strategy := Watching(), Guard("skip"))
+    updater(Update(0, 0, 6, [_batch(0)], (0, 6)), [0.1])
+    before = _state(updater)
+    updater(Update(1, 0, 6, [_batch(1, math.inf)], (0, 6)), [0.1])
+    assert updater.skipped == "the loss was not finite"
+    after = _state(updater)
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    assert strategy.seen == [0]
+    assert len(strategy.judged) == 1, "a gradient that is not finite reached a hook"
+
+
+def test_a_strategy_leaves_an_update_out() -> None:
+    with_it, without = _updater(Watching(lambda index: index == 1)), _updater(Watching())
+    for index in range(3):
+        with_it(Update(index, 0, 6, [_batch(index)], (0, 6)), [0.1])
+        assert with_it.skipped == ("asked" if index == 1 else None)
+    for index in (0, 2):
+        without(Update(index, 0, 6, [_batch(index)], (0, 6)), [0.1])
+    first, second = dict(with_it.engine.parameters()), dict(without.engine.parameters())
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_a_hook_that_makes_the_gradient_infinite_is_caught() -> None:
+    class Dividing(Strategy):
+        def gradients(self, step: Step) -> None:
+            assert step.gradients is not None
+            name = next(iter(step.gradients.names()))
+            step.gradients[name] = step.gradients[name] / 0
+
+    updater = _updater(Dividing(), Guard("skip"))
+    before = _state(updater)
+    updater(Update(0, 0, 6, [_batch(0)], (0, 6)), [0.1])
+    assert updater.skipped == "the gradient was not finite"
+    assert torch.equal(before["model.model.0.weight"], _state(updater)["model.model.0.weight"])
+
+
+def test_the_loss_of_an_update_is_that_of_the_global_batch() -> None:
+    updater = _updater(strategy := Watching())
+    batch = _batch(0)
+    halves = [
+        {name: value[part] for name, value in batch.items()} for part in (slice(4), slice(4, 6))
+    ]
+    sums = updater(Update(0, 0, 6, halves, (0, 6)), [0.1])
+    assert strategy.judged == [pytest.approx(float(sums["train/loss"]))]
+
+
+def test_before_backward_there_is_no_loss() -> None:
+    class Asking(Strategy):
+        def step(self, step: Step, take: Callable[[], None]) -> None:
+            step.training_loss()
+
+    with pytest.raises(RuntimeError, match=r"needs backward\(\) first"):
+        _updater(Asking())(Update(0, 0, 6, [_batch(0)], (0, 6)), [0.1])
+
+
+def test_what_is_put_into_tables_of_a_skipped_update_is_dropped(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    (folder / "remembering.py").write_text(
+        "import torch\n"
+        "from trainwright.strategy import Strategy\n\n\n"
+        "class Remembering(Strategy):\n"
+        "    def begin(self, context):\n"
+        "        self.table = context.table('losses', fold='sum')\n\n"
+        "    def loss(self, batch, compute):\n"
+        "        loss = compute(batch)\n"
+        "        ids = batch['sample_id']\n"
+        "        self.table.put(ids, loss.value.detach().expand(len(ids)))\n"
+        "        return loss\n\n"
+        "    def state_dict(self):\n"
+        "        return {'sums': self.table.values}\n"
+    )
+    sample, _ = broken
+    values = {**job("skip", sample), "strategies": [{"name": "remembering.py:Remembering"}]}
+    trace = rig.train(values, base=folder)
+    sums = next(iter(trace.strategies.values()))["sums"]
+    assert torch.isfinite(sums).all()
+    assert float(sums[sample]) == 0.0
+    assert float(sums.max()) > 0.0
+
+
+def test_a_loss_hook_may_return_what_is_not_finite_without_a_strategy_noticing() -> None:
+    class Poison(Strategy):
+        def loss(self, batch: Any, compute: Any) -> Loss:
+            loss = compute(batch)
+            return Loss(loss.value * math.nan, loss.logged)
+
+    updater = _updater(Poison(), Guard("skip"))
+    assert updater(Update(0, 0, 6, [_batch(0)], (0, 6)), [0.1]) == {}
+    assert updater.skipped == "the loss was not finite"
