@@ -6,7 +6,6 @@ are never read or written: weights and state go through :mod:`trainwright.engine
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +19,7 @@ from typing_extensions import override
 
 from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
+from trainwright.engine.deepspeed_config import clips_itself, deepspeed_config
 from trainwright.engine.deferred import Deferred
 from trainwright.engine.fragments import PARAMETER, Fragment, load_fragments, pieces_of
 from trainwright.engine.linear_loss import linear_loss
@@ -74,7 +74,7 @@ class DeepSpeedEngine(Engine):
             config=config,
             dist_init_required=False,
         )
-        self._clips_itself = _clips_itself(settings, self.stage)
+        self._clips_itself = clips_itself(settings, self.stage)
         self._norm: Tensor | None = None
 
     @override
@@ -244,47 +244,6 @@ class DeepSpeedEngine(Engine):
 
 def _stand_still(closure: Any = None) -> None:
     """An optimizer's step that moves nothing."""
-
-
-def _clips_itself(settings: EngineSettings, stage: int) -> bool:
-    """Whether the engine clips: there DeepSpeed clips too, but slowly and without the norm."""
-    return stage == 0 and settings.precision == "fp32"
-
-
-_BUCKETS = {
-    1: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
-    2: {"reduce_bucket_size": 500_000_000, "allgather_bucket_size": 500_000_000},
-    3: {"reduce_bucket_size": 500_000_000, "stage3_prefetch_bucket_size": 50_000_000},
-}
-
-
-def deepspeed_config(settings: EngineSettings, numel: int) -> dict[str, Any]:
-    """The configuration given to DeepSpeed: the job's own section and what the loop decides.
-
-    Bucket sizes that the job leaves open are cut to the model's size; DeepSpeed's defaults
-    reserve two gigabytes for a model of any size.
-    """
-    config: dict[str, Any] = copy.deepcopy(dict(settings.deepspeed or {}))
-    zero = config.setdefault("zero_optimization", {})
-    stage = zero.setdefault("stage", 0)
-    whole_model = -(-max(numel, 1) // 1024) * 1024
-    for key, limit in _BUCKETS.get(stage, {}).items():
-        zero.setdefault(key, min(limit, whole_model))
-    config.update(
-        train_micro_batch_size_per_gpu=1,
-        gradient_accumulation_steps=1,
-        gradient_clipping=0.0 if _clips_itself(settings, stage) else settings.max_grad_norm or 0.0,
-        zero_allow_untested_optimizer=True,
-        steps_per_print=None,
-    )
-    config.setdefault("wall_clock_breakdown", False)
-    if settings.precision != "fp32":
-        config[settings.precision] = {"enabled": True}
-        if stage > 1:
-            # Micro-batches are added up in float32; the weights' own format loses digits. At
-            # stage 1 this would choose another optimizer, which adds them up wrongly.
-            config.setdefault("data_types", {"grad_accum_dtype": "fp32"})
-    return config
 
 
 def _ensure_process_group(settings: EngineSettings) -> None:

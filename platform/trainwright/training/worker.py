@@ -12,16 +12,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from trainwright.checkpoint import Checkpoint, CheckpointStore, CheckpointWriter
-from trainwright.collectives import from_rank_zero
+from trainwright.checkpoint import CheckpointWriter
 from trainwright.data.loading import Splits, load_splits
 from trainwright.engine import Engine, EngineSettings, make_engine
-from trainwright.errors import CheckpointError, RunError
+from trainwright.errors import RunError
 from trainwright.job.models import TrainJob
 from trainwright.plugins import install_plugin_files
 from trainwright.storage import Folder
 from trainwright.strategy import Context
-from trainwright.tracking import JournalWriter, next_attempt
+from trainwright.tracking import JournalWriter
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly
@@ -33,6 +32,7 @@ from trainwright.training.phases import Phases
 from trainwright.training.progress import Progress
 from trainwright.training.randomness import make_deterministic
 from trainwright.training.recorder import Monitor, Recorder
+from trainwright.training.resuming import Start, starting_point
 from trainwright.training.samples import JobSamples
 from trainwright.training.saving import Holdings, Saver, constants_of, restore
 from trainwright.training.starting import Place
@@ -134,56 +134,15 @@ def _attempt(
     )
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     folder = Folder(order.run_url)
-    start = _starting_point(order, folder)
+    start = starting_point(folder, context.rank, order.start_from)
     start.warnings.extend([*remarks, *told[-1:]])
     with _journal(folder, start, context.rank, context.world_size) as journal:
         return _train(order, assembly, engine, base, start, guard, journal, monitor)
 
 
-@dataclass(frozen=True)
-class _Start:
-    attempt: int
-    checkpoint: Checkpoint | None
-    lineage: list[list[int]]
-    warnings: list[str]
-
-
-def _starting_point(order: WorkOrder, folder: Folder) -> _Start:
-    """Worker 0 chooses attempt and checkpoint; the others follow."""
-    store = CheckpointStore(folder)
-    chosen: tuple[int, str | None, list[str]] | None = None
-    if _place()[0] == 0:
-        newest = store.latest()
-        if newest is None and (lost := _committed(folder)):
-            raise CheckpointError(
-                f"all checkpoints of this run are damaged ({', '.join(lost)}): "
-                + "; ".join(store.warnings)
-                + ". Put one of them back, or start anew with --fresh"
-            )
-        chosen = (
-            max(next_attempt(folder), store.last_attempt() + 1),
-            newest.name if newest else None,
-            list(store.warnings),
-        )
-    attempt, name, warnings = from_rank_zero(chosen)
-    if name is not None:
-        checkpoint = store.at(name)
-        return _Start(attempt, checkpoint, list(checkpoint.info["lineage"]), warnings)
-    if order.start_from is not None:
-        url, other = order.start_from
-        return _Start(attempt, CheckpointStore(Folder(url)).at(other), [], warnings)
-    return _Start(attempt, None, [], warnings)
-
-
-def _committed(folder: Folder) -> list[str]:
-    """Checkpoints that were once complete."""
-    names = folder.names("checkpoints")
-    return [name for name in names if folder.exists(f"checkpoints/{name}/manifest.json")]
-
-
 @contextmanager
 def _journal(
-    folder: Folder, start: _Start, rank: int, world_size: int
+    folder: Folder, start: Start, rank: int, world_size: int
 ) -> Iterator[JournalWriter | None]:
     """Worker 0's journal of one attempt."""
     if rank != 0:
@@ -214,7 +173,7 @@ def _train(
     assembly: Assembly,
     engine: Engine,
     base: Path,
-    start: _Start,
+    start: Start,
     guard: Guard,
     journal: JournalWriter | None,
     monitor: Monitor | None,
@@ -269,7 +228,7 @@ def _left_out(progress: Progress) -> list[str]:
     return [f"{count} left out; the journal's events say which, and why"]
 
 
-def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: _Start) -> Saver:
+def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: Start) -> Saver:
     job, settings = assembly.job, holdings.engine.settings
     writer = CheckpointWriter(
         Folder(order.run_url),

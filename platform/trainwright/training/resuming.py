@@ -1,0 +1,71 @@
+"""From which checkpoint an attempt at a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainwright.checkpoint import Checkpoint, CheckpointStore
+from trainwright.collectives import from_rank_zero
+from trainwright.errors import CheckpointError
+from trainwright.storage import Folder
+from trainwright.tracking import next_attempt
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an attempt begins.
+
+    Attributes:
+        attempt: its number, used by none before.
+        checkpoint: to be put back; None for a run that begins.
+        lineage: ``[attempt, last step]`` of the attempts it continues.
+        warnings: remarks for the user (a damaged checkpoint that was passed over).
+    """
+
+    attempt: int
+    checkpoint: Checkpoint | None
+    lineage: list[list[int]]
+    warnings: list[str]
+
+
+def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None) -> Start:
+    """Worker 0 chooses attempt and checkpoint; the others follow (a collective).
+
+    Args:
+        folder: the run's folder.
+        rank: this worker.
+        start_from: folder of another run to continue from, and its checkpoint's name, for a run
+            that has none of its own.
+
+    Raises:
+        CheckpointError: every checkpoint of the run is damaged.
+    """
+    store = CheckpointStore(folder)
+    chosen: tuple[int, str | None, list[str]] | None = None
+    if rank == 0:
+        newest = store.latest()
+        if newest is None and (lost := _committed(folder)):
+            raise CheckpointError(
+                f"all checkpoints of this run are damaged ({', '.join(lost)}): "
+                + "; ".join(store.warnings)
+                + ". Put one of them back, or start anew with --fresh"
+            )
+        chosen = (
+            max(next_attempt(folder), store.last_attempt() + 1),
+            newest.name if newest else None,
+            list(store.warnings),
+        )
+    attempt, name, warnings = from_rank_zero(chosen)
+    if name is not None:
+        checkpoint = store.at(name)
+        return Start(attempt, checkpoint, list(checkpoint.info["lineage"]), warnings)
+    if start_from is not None:
+        url, other = start_from
+        return Start(attempt, CheckpointStore(Folder(url)).at(other), [], warnings)
+    return Start(attempt, None, [], warnings)
+
+
+def _committed(folder: Folder) -> list[str]:
+    """Checkpoints that were once complete."""
+    names = folder.names("checkpoints")
+    return [name for name in names if folder.exists(f"checkpoints/{name}/manifest.json")]
