@@ -91,6 +91,15 @@ CODES = {
     "objective": {"name": "mse", "bind": {"input": "reconstruction", "target": "features"}},
 }
 
+CONDITIONALS = {
+    "data": {
+        "source": {
+            "name": "synthetic_conditionals",
+            "options": {"num_points": 12, "num_draws": 8},
+        }
+    },
+}
+
 DEGREES = {
     "data": LINKS["data"],
     "model": {"inputs": {"tokens": "node_1"}},

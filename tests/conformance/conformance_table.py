@@ -9,6 +9,7 @@ from conformance_jobs import (
     BAGS,
     CHOICES,
     CODES,
+    CONDITIONALS,
     DEGREES,
     FULL_BATCH,
     GPT,
@@ -96,6 +97,7 @@ STRATEGIES = [
     ),
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "lv_hba", {"radius": 1.0}),
+    Case("strategies", "minimizability_gap", job=CONDITIONALS),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),
     Case("strategies", "mup", job={"optimizer": {"name": "adamw", "options": {"lr": 0.1}}}),
@@ -204,6 +206,7 @@ DATASETS = [
     Case("datasets", "synthetic_regression", job={"objective": {"name": "mse"}}),
     Case("datasets", "graph_links", job=LINKS),
     Case("datasets", "graph_nodes", {"hops": 2}, {"data": {"batch_size": 8}}),
+    Case("datasets", "synthetic_conditionals", {"num_points": 12, "num_draws": 8}),
     Case("datasets", "synthetic_dictionary", job=CODES),
     Case(
         "datasets",

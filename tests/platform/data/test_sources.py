@@ -152,3 +152,20 @@ def test_dictionary_samples_are_sums_of_few_directions() -> None:
     assert alone.min() >= 0.499
     assert alone.max() <= 1.501
     assert 3.2 < active.mean() < 4.0  # cut off at 0.9 and 0.95
+
+
+def test_conditionals_are_drawn_as_often_as_is_probable() -> None:
+    table = sources.synthetic_conditionals(num_points=7, num_draws=200, seed=3)
+    features, target, probabilities = (
+        table.tensors[n].view(7, 200, -1) for n in ("features", "target", "probabilities")
+    )
+    for column in (features, probabilities):
+        assert (column == column[:, :1]).all()
+        assert len(column[:, 0].unique(dim=0)) == 7
+    torch.testing.assert_close(probabilities.sum(dim=2), torch.ones(7, 200))
+    for point in range(7):
+        drawn = torch.bincount(target[point].flatten(), minlength=4)
+        assert ((drawn - 200 * probabilities[point, 0]).abs() < 1.001).all()
+    even = sources.synthetic_conditionals(sharpness=0.0, num_draws=400)
+    assert torch.bincount(even.tensors["target"]).float().std() < 1
+    assert (even.tensors["probabilities"] == 0.25).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainwright.data.sources.bags import random_bags, synthetic_bags, synthetic_sets
 from trainwright.data.sources.bundled import breast_cancer, diabetes, digits, wine
+from trainwright.data.sources.conditionals import synthetic_conditionals
 from trainwright.data.sources.graph import graph_links, graph_nodes
 from trainwright.data.sources.interactions import synthetic_interactions
 from trainwright.data.sources.modular import modular_arithmetic
@@ -28,6 +29,7 @@ __all__ = [
     "random_bags",
     "synthetic_bags",
     "synthetic_classification",
+    "synthetic_conditionals",
     "synthetic_dictionary",
     "synthetic_images",
     "synthetic_interactions",
