@@ -19,7 +19,6 @@ from trainwright.strategy import (
     Declares,
     Evaluation,
     Fit,
-    Gradient,
     Loss,
     Outputs,
     Step,
@@ -29,6 +28,7 @@ from trainwright_objectives.binary_kl import BinaryKL
 from trainwright_objectives.binary_kl_norm import BinaryKLNorm
 from trainwright_objectives.distillation_kl import DistillationKL
 from trainwright_objectives.options import check_at_least_zero
+from trainwright_strategies.alignment import Scope, aligned, cosine
 from trainwright_strategies.layers.auxiliary_head import NAME, auxiliary_head
 from trainwright_strategies.layers.deep_linear import find_linear_head
 from trainwright_strategies.layers.teacher import Teacher, check_teacher
@@ -39,35 +39,6 @@ _LOSSES = {"binary_kl_norm": BinaryKLNorm, "binary_kl": BinaryKL, "distillation_
 Head = Literal["linear", "nonlinear", "none"]
 Alignment = Literal["none", "all", "shared"]
 Part = Literal["both", "task", "distillation", "teacher"]
-
-
-def aligned(task: Gradient, distillation: Gradient, scope: Literal["all", "shared"]) -> Gradient:
-    """``distillation`` without what opposes ``task``; the gradient of the task is never changed.
-
-    Args:
-        task: gradient of the task's loss.
-        distillation: gradient of the other, over the same parameters.
-        scope: project out the direction of ``task`` over ``all`` parameters, or its part over the
-            ``shared`` ones alone, those that ``distillation`` reaches.
-
-    Example:
-        >>> task = Gradient({"w": torch.tensor([1.0, 2.0, 0.0])})
-        >>> other = Gradient({"w": torch.tensor([-1.0, 0.2, 3.0])})
-        >>> [round(value, 2) for value in aligned(task, other, "all")["w"].tolist()]
-        [-0.88, 0.44, 3.0]
-    """
-    dot = task.dot(distillation)
-    if dot >= 0:
-        return distillation
-    if scope == "shared":
-        task = Gradient({n: value * distillation[n].any() for n, value in task.items()})
-    return distillation.axpy(-dot / task.dot(task), task)
-
-
-def cosine(first: Gradient, second: Gradient, names: list[str]) -> Tensor:
-    """Cosine between two gradients over some parameters; 0 where one of them vanishes."""
-    one, other = (Gradient({n: g[n] for n in names}) for g in (first, second))
-    return one.dot(other) / (one.norm() * other.norm()).clamp(min=1e-300)
 
 
 class DualHeadDistillation(Strategy):
@@ -84,11 +55,13 @@ class DualHeadDistillation(Strategy):
 
     Args:
         teacher: model that teaches, by name with options; sizes come from the data.
-        teacher_weights: path or URL of its weights, a safetensors file as ``trainwright export``
-            writes it.
+        teacher_weights: path or URL of its weights: a safetensors file, or the folder that
+            ``trainwright export RUN`` writes from a checkpoint of an earlier run. Other weights
+            need another path: the run goes by its name.
         teacher_epochs: instead, train it for so long on the job's objective, in a phase before.
         teacher_source: samples of that phase, a name of ``data.sources``; None for the job's own.
         teacher_lr: Adam's rate in that phase.
+        teacher_logits: instead of a teacher, the column that holds what it says.
         loss: ``binary_kl_norm`` (the method's), ``binary_kl`` or ``distillation_kl``.
         temperature: of that loss, above 0. Suggested: 2; 4 for ``distillation_kl``.
         weight: of that loss, at least 0; 0 trains without teacher. Suggested: 1 for up to 100
@@ -133,11 +106,12 @@ class DualHeadDistillation(Strategy):
 
     def __init__(
         self,
-        teacher: Annotated[Callable[..., nn.Module], Nested("models")],
+        teacher: Annotated[Callable[..., nn.Module] | None, Nested("models")] = None,
         teacher_weights: Annotated[str | None, JobPath()] = None,
         teacher_epochs: Annotated[int, Field(ge=0)] = 0,
         teacher_source: str | None = None,
         teacher_lr: Annotated[float, Field(gt=0)] = 1e-3,
+        teacher_logits: str | None = None,
         loss: Literal["binary_kl_norm", "binary_kl", "distillation_kl"] = "binary_kl_norm",
         temperature: Annotated[float, Field(gt=0)] = 2.0,
         weight: Annotated[float, Field(ge=0)] = 1.0,
@@ -146,7 +120,7 @@ class DualHeadDistillation(Strategy):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         alignment: Alignment = "none",
     ) -> None:
-        check_teacher(teacher_weights, teacher_epochs, teacher_lr)
+        check_teacher(teacher, teacher_weights, teacher_epochs, teacher_lr, teacher_logits)
         for name, value, allowed in (
             ("loss", loss, tuple(_LOSSES)),
             ("head", head, get_args(Head)),
@@ -167,7 +141,7 @@ class DualHeadDistillation(Strategy):
         self.dropout = dropout
         self.alignment: Alignment = alignment
         self._distillation = _LOSSES[loss](temperature)
-        self._teacher = Teacher(teacher, teacher_weights, teacher_lr)
+        self._teacher = Teacher(teacher, teacher_weights, teacher_lr, teacher_logits)
         self._part: Part = "both"
 
     def model(self, model: nn.Module, context: Context) -> nn.Module:
@@ -197,7 +171,7 @@ class DualHeadDistillation(Strategy):
 
     def models(self, context: Context) -> Mapping[str, AuxModel]:
         """The teacher."""
-        return {} if self.weight == 0 else {"teacher": self._teacher.declared(context)}
+        return {} if self.weight == 0 else self._teacher.declared(context)
 
     def objective(self, objective: nn.Module) -> nn.Module:
         """Leave the objective.
@@ -230,7 +204,7 @@ class DualHeadDistillation(Strategy):
         else:
             self._aligned_step(step, self.alignment)
 
-    def _aligned_step(self, step: Step, scope: Literal["all", "shared"]) -> None:
+    def _aligned_step(self, step: Step, scope: Scope) -> None:
         with self._only("task"):
             task = step.gradient(statistics=True)
         with self._only("distillation"):

@@ -12,10 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-import trainwright
 from trainwright.engine import EngineSettings, NamedModel, TrainModule
 from trainwright.engine.local import LocalEngine
-from trainwright.errors import InputError
 from trainwright.models.mlp import MLP
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Context
@@ -52,7 +50,8 @@ class Case:
     def __init__(self, weights: str, model: nn.Module | None = None, **options: Any) -> None:
         torch.manual_seed(1)
         context = Context(seed=0, facts=FACTS)
-        self.strategy = DualHeadDistillation(teacher, teacher_weights=weights, **options)
+        given = {"teacher": teacher, "teacher_weights": weights, **options}
+        self.strategy = DualHeadDistillation(**given)
         model = MLP(6, 4, [7], activation="tanh") if model is None else model
         self.model = self.strategy.model(model, context)
         self.began = copy.deepcopy(self.model)
@@ -66,10 +65,12 @@ class Case:
         self.context = context
         self.updater = Updater(self.engine, terms, [self.strategy], auxiliaries)
 
-    def train(self, micro: int = SIZE) -> dict[str, Tensor]:
+    def train(self, micro: int = SIZE, told: nn.Module | None = None) -> dict[str, Tensor]:
         self.engine.module.train()
         for index in range(STEPS):
             whole = batch(index)
+            if told is not None:
+                whole["told"] = told(whole["features"])["logits"].detach()
             parts = [
                 {name: column[low : low + micro] for name, column in whole.items()}
                 for low in range(0, SIZE, micro)
@@ -174,11 +175,30 @@ def test_the_teacher_is_in_evaluation_mode_and_stays_as_it_is(weights: str) -> N
     assert all(value.equal(stored[name]) for name, value in running.model.state_dict().items())
 
 
+@pytest.mark.parametrize("alignment", ["none", "all"])
+def test_a_column_teaches_as_the_teacher_whose_logits_it_holds(
+    weights: str, alignment: str
+) -> None:
+    told = teacher()
+    told.load_state_dict(load_file(weights))
+    without = {"teacher": None, "teacher_weights": None, "teacher_logits": "told"}
+    column = Case(weights, alignment=alignment, **without)
+    assert column.context.models == {}
+    found = column.train(told=told.eval())
+    for name, value in Case(weights, alignment=alignment).train().items():
+        assert torch.equal(found[name], value)
+    with pytest.raises(ValueError, match="the data has no column 'told'; it has features, target"):
+        column.updater.compute(batch(0))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"teacher_epochs": 0}, "needs either teacher_weights.* got None and 0"),
-        ({"teacher_epochs": 2, "teacher_weights": "x"}, "needs either teacher_weights"),
+        ({"teacher_epochs": 0}, "is one of teacher_weights.* got None, 0 and None"),
+        ({"teacher_epochs": 2, "teacher_weights": "x"}, "is one of teacher_weights"),
+        ({"teacher_logits": "told"}, "is one of teacher_weights.* got None, 1 and 'told'"),
+        ({"teacher_epochs": 0, "teacher_logits": "told"}, "a column tells of has no model"),
+        ({"teacher": None}, "a teacher needs a model"),
         ({"teacher_epochs": -1}, "whole number of at least 0, got -1"),
         ({"teacher_lr": 0.0}, "teacher_lr must be above 0, got 0.0"),
         ({"temperature": 0.0}, "temperature must be a number above 0"),
@@ -193,7 +213,7 @@ def test_the_teacher_is_in_evaluation_mode_and_stays_as_it_is(weights: str) -> N
 )
 def test_refused_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DualHeadDistillation(teacher, **{"teacher_epochs": 1, **options})
+        DualHeadDistillation(**{"teacher": teacher, "teacher_epochs": 1, **options})
 
 
 def test_models_and_objectives_that_do_not_fit(weights: str) -> None:
@@ -231,29 +251,6 @@ def test_a_model_without_features_is_told(weights: str) -> None:
         case.updater.compute(batch(0))
 
 
-def job(folder: Path, **options: Any) -> dict[str, Any]:
-    return {
-        "name": "dual",
-        "data": {"source": "digits", "batch_size": 256, "validation": 0.2},
-        "model": {"name": "mlp", "hidden": [8]},
-        "objective": "cross_entropy",
-        "strategies": [{"name": "dual_head_distillation", **options}],
-        "optimizer": {"name": "sgd", "lr": 0.1},
-        "training": {"epochs": 2},
-        "cluster": {"workers": 0},
-        "tracking": {"enabled": False},
-        "storage": str(folder),
-    }
-
-
-def test_a_job_whose_teacher_learns_first(tmp_path: Path) -> None:
-    learner = {"name": "mlp", "hidden": [64], "batch_norm": True}
-    result = trainwright.run(job(tmp_path, teacher=learner, teacher_epochs=3, teacher_lr=0.01))
-    assert result.steps == 5 * 6
-    assert result.metrics["validation/teacher_accuracy"] > 0.85
-    assert 0 < result.metrics["validation/aux_accuracy"] < 1
-
-
 def test_workers_with_unequal_shares_evaluate_as_one(two_workers: Any, tmp_path: Path) -> None:
     learner = {"name": "mlp", "options": {"hidden": [24]}}
     case = Conforming(
@@ -264,8 +261,3 @@ def test_workers_with_unequal_shares_evaluate_as_one(two_workers: Any, tmp_path:
         alone, together = (rig.train(job, setup) for setup in (Setup(), Setup("deepspeed", 3, 2)))
     for name in ("validation/teacher_accuracy", "validation/aux_accuracy"):
         assert together.curve(name) == pytest.approx(alone.curve(name), abs=0.05)
-
-
-def test_a_teacher_that_does_not_fit_is_told_before_training(tmp_path: Path, weights: str) -> None:
-    with pytest.raises(InputError, match=r"weights of the teacher.*\n.*Missing key"):
-        trainwright.validate(job(tmp_path, teacher="convnet", teacher_weights=weights))

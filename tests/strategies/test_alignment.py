@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainwright.strategy import Gradient
-from trainwright_strategies.dual_head_distillation import aligned, cosine
+from trainwright_strategies.alignment import aligned, cosine
 
 
 def vector(*values: float) -> Gradient:
