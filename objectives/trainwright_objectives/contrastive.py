@@ -146,11 +146,13 @@ class Contrastive(nn.Module):
     Needs:
         Embeddings of two views, ``query`` and ``document`` of shape (B, D): transform ``two_views``
         and model ``two_tower`` with ``inputs: {query: view_1, document: view_2}``. Samples of the
-        global batch are compared, whatever the workers and micro-batches. ``negatives`` of shape
-        (K, D), which a strategy may add to the outputs, are a bank that takes the place of the
-        batch. Labels are not used: negatives of the anchor's own class stay. Hard negatives from
-        the first update on can pull all embeddings into one point when few are kept: keep more, or
-        train on all of them first; probe ``uniformity_tolerance`` warns.
+        global batch are compared, whatever the workers and micro-batches: negatives of a worker's
+        own share alone would make the loss depend on the number of workers. ``negatives`` of
+        shape (K, D), which the strategy ``memory_bank`` adds to the outputs, take the place of
+        those of the batch. Labels are not used: negatives of the anchor's own class stay. Hard
+        negatives from the first update on can pull all embeddings into one point when few are
+        kept: keep more, take a bank, or train on all of them first (``pretraining``); probe
+        ``uniformity_tolerance`` warns.
 
     Measured:
         Forward and backward take 1.5 and 1.8 times those of the plain loss when a tenth of the

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
+from torch.nn import functional
 
-from trainwright.strategy import Batch, Declares, Evaluation, Strategy
+from trainwright.strategy import Declares, Evaluation, Strategy
 from trainwright_objectives.options import check_above_zero
-from trainwright_strategies.outputs import column_of, unit_output_of
+from trainwright_strategies.labelled_embeddings import Replaced, accuracy, labelled_embeddings
 
 
 def knn_classes(
@@ -55,8 +54,8 @@ class KnnProbe(Strategy):
             its views, say. Held-out samples are read as in any evaluation.
 
     Needs:
-        Class labels, for the measurement alone. Each evaluation embeds all training samples on
-        every worker, and keeps their embeddings in memory until it ends.
+        Class labels, for the measurement alone. At each evaluation every worker embeds its share
+        of the training samples, and holds the embeddings of all of them until it ends.
 
     Measured:
         An evaluation takes the passes over the training samples besides; the votes of 5,000
@@ -84,47 +83,19 @@ class KnnProbe(Strategy):
         if num_neighbors < 1:
             raise ValueError(f"num_neighbors must be at least 1, got {num_neighbors!r}")
         check_above_zero("temperature", temperature)
-        if (read is None) != (bank is None):
-            raise ValueError(
-                "bank is the column that takes the place of read: give both or neither, got "
-                f"read {read!r} and bank {bank!r}"
-            )
         self.num_neighbors = num_neighbors
         self.output = output
         self.target = target
         self.temperature = temperature
-        self.read = read
-        self.bank = bank
+        self._replaced = Replaced(read, bank)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
-        """Classify the split by the training samples; unknown while a job is being checked."""
-        bank = self._bank(evaluation)
-        counted = torch.zeros(2, dtype=torch.float64)
-        for batch, outputs in evaluation.batches():
-            vectors = unit_output_of(outputs, self.output)
-            if bank is not None:
-                counted += self._right(vectors, batch[self.target], *bank)
-        right, total = evaluation.sum(counted).tolist()
-        return {"knn_accuracy": right / total if total else math.nan}
+        """Classify the split by the training samples."""
+        vectors, labels = labelled_embeddings(evaluation, self.output, self.target, self._replaced)
+        bank = functional.normalize(vectors, dim=1)
 
-    def _right(self, vectors: Tensor, target: Tensor, bank: Tensor, labels: Tensor) -> Tensor:
-        found = knn_classes(vectors, bank, labels, self.num_neighbors, self.temperature)
-        return torch.tensor([float((found == target).sum()), len(target)], dtype=torch.float64)
+        def classify(queries: Tensor) -> Tensor:
+            queries = functional.normalize(queries, dim=1)
+            return knn_classes(queries, bank, labels, self.num_neighbors, self.temperature)
 
-    def _bank(self, evaluation: Evaluation) -> tuple[Tensor, Tensor] | None:
-        """Embeddings and classes of all training samples, on every worker."""
-        if evaluation.context.data is None:
-            return None
-        vectors, labels = [], []
-        for batch in evaluation.context.data.batches("train"):
-            outputs = evaluation.forward(self._as_bank(batch))
-            vectors.append(unit_output_of(outputs, self.output))
-            labels.append(batch[self.target])
-        bank = torch.cat(vectors)
-        return bank, torch.cat(labels).to(bank.device)
-
-    def _as_bank(self, batch: Batch) -> Batch:
-        if self.read is None or self.bank is None:
-            return batch
-        column_of(batch, self.read)  # a wrong name would replace nothing
-        return {**batch, self.read: column_of(batch, self.bank)}
+        return {"knn_accuracy": accuracy(evaluation, self.output, self.target, classify)}

@@ -89,6 +89,7 @@ STRATEGIES = [
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "label_dp_aggregates", job=BAGS),
+    Case("strategies", "linear_probe"),
     Case(
         "strategies",
         "loss_spike_guard",
@@ -97,6 +98,12 @@ STRATEGIES = [
     ),
     Case("strategies", "lottery_ticket", {"rounds": 1, "rate": 0.5}, IMAGES),
     Case("strategies", "lv_hba", {"radius": 1.0}),
+    Case(
+        "strategies",
+        "memory_bank",
+        {"num_negatives": 40},
+        {**VIEWS, "objective": {"name": "contrastive", "options": {"symmetric": False}}},
+    ),
     Case("strategies", "minimizability_gap", job=CONDITIONALS),
     Case("strategies", "multi_sample_dropout", {"num_samples": 3}, IMAGES),
     Case("strategies", "multiplicative_gradient_noise", {"base_batch_size": 8}),

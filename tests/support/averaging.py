@@ -51,16 +51,25 @@ class RightAnswers(Strategy):
 
 
 class FurtherPasses(Strategy):
-    """Run the model a second time on each batch; count what is run and what is to be counted."""
+    """Run the model again on each batch, and on changed ones; count runs and what is to count."""
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         counts = torch.zeros(2, dtype=torch.float64)
-        for batch, outputs, counted in evaluation.passes():
+        for (batch, outputs, counted), (_, other, _) in zip(
+            evaluation.passes(), evaluation.passes(change=_halved), strict=True
+        ):
             again = evaluation.forward(batch)["logits"]
             assert torch.equal(again, outputs["logits"])
+            halved = evaluation.forward(_halved(batch))["logits"]
+            assert torch.equal(halved, other["logits"])
+            assert not torch.equal(halved, again)
             counts += torch.tensor([1, len(again) * counted], dtype=torch.float64)
         passes, samples = evaluation.sum(counts).tolist()
         return {"passes": passes, "samples": samples}
+
+
+def _halved(batch: Batch) -> dict[str, Tensor]:
+    return {**batch, "features": batch["features"] / 2}
 
 
 class Recalibration(Strategy):

@@ -15,6 +15,9 @@ from trainwright.strategy.context import Context
 Predict = Callable[[Batch], Outputs]
 """The model's named outputs for a batch in evaluation, as the next layer gives them."""
 
+Change = Callable[[Batch], Batch]
+"""Another batch with the same samples."""
+
 
 class Evaluation(Protocol):
     """The evaluation of one table, shared by the workers; the model is in evaluation mode.
@@ -39,18 +42,23 @@ class Evaluation(Protocol):
         """What strategies may know."""
         ...
 
-    def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
+    def batches(
+        self, split: str | None = None, change: Change | None = None
+    ) -> Iterator[tuple[Batch, Outputs]]:
         """This worker's batches with their outputs; to be used up, for the workers keep step.
 
         Args:
             split: ``train``, ``validation`` or ``test``; None for what is being evaluated.
+            change: gives what the model shall read instead of each batch, and what is returned.
 
         Raises:
             RunError: the job has no such split.
         """
         ...
 
-    def passes(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs, bool]]:
+    def passes(
+        self, split: str | None = None, change: Change | None = None
+    ) -> Iterator[tuple[Batch, Outputs, bool]]:
         """As ``batches``, equally many on each worker, and whether the batch is to be counted."""
         ...
 

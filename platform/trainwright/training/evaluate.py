@@ -15,7 +15,7 @@ from trainwright.engine.base import Engine
 from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Context, Outputs, Strategy
-from trainwright.strategy.evaluation import further_metrics, wrap_predict
+from trainwright.strategy.evaluation import Change, further_metrics, wrap_predict
 from trainwright.training.evaluation_rows import evaluation_rows
 from trainwright.training.statistics import shared_statistics
 
@@ -45,13 +45,17 @@ class _Evaluation:
         self.split = split
         self.context = evaluator.context
 
-    def batches(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs]]:
-        passes = self.passes(split)
+    def batches(
+        self, split: str | None = None, change: Change | None = None
+    ) -> Iterator[tuple[Batch, Outputs]]:
+        passes = self.passes(split, change)
         return ((batch, outputs) for batch, outputs, counts in passes if counts)
 
-    def passes(self, split: str | None = None) -> Iterator[tuple[Batch, Outputs, bool]]:
+    def passes(
+        self, split: str | None = None, change: Change | None = None
+    ) -> Iterator[tuple[Batch, Outputs, bool]]:
         table = self._table if split is None else self._evaluator.table(split)
-        return self._evaluator.passes(table)
+        return self._evaluator.passes(table, change)
 
     def forward(self, batch: Batch) -> Outputs:
         return self._evaluator.forward(batch)
@@ -137,10 +141,12 @@ class Evaluator:
         outputs: Outputs = self._engine.module(self._predict, self._engine.place(batch))
         return outputs
 
-    def passes(self, table: Table) -> Iterator[tuple[Batch, Outputs, bool]]:
+    def passes(
+        self, table: Table, change: Change | None = None
+    ) -> Iterator[tuple[Batch, Outputs, bool]]:
         """This worker's batches with their outputs, and whether they count; as many on each."""
         for raw, counts in self._batches(table):
-            batch = self._engine.place(raw)
+            batch = self._engine.place(raw if change is None else change(raw))
             yield batch, self.forward(batch), counts
 
     def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
