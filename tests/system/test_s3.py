@@ -190,7 +190,7 @@ def test_the_command_line_with_a_ray_of_its_own(endpoint: str, bucket: str, tmp_
     assert RunRecord.load(the_run(bucket)).status == "finished"
 
 
-@pytest.mark.parametrize("away", ["data.source", "storage"])
+@pytest.mark.parametrize("away", [pytest.param("data.source", marks=pytest.mark.slow), "storage"])
 def test_a_server_that_is_away_is_told_before_anything_starts(
     bucket: str, tmp_path: Path, away: str
 ) -> None:

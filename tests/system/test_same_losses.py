@@ -88,8 +88,9 @@ def test_on_ray(cluster: None, reference: Story, tmp_path: Path, workers: int, s
 @pytest.mark.parametrize(
     ("size", "micro_batch_size"),
     [
-        *((size, None) for size in (1, 2, 4)),
+        *((size, None) for size in (1, 2)),
         (2, 7),
+        pytest.param(4, None, marks=pytest.mark.slow),
         pytest.param(1, 7, marks=pytest.mark.slow),
         pytest.param(4, 7, marks=pytest.mark.slow),
     ],

@@ -102,9 +102,18 @@ def problems_of(text: str, path: Path) -> list[Problem]:
         return error.problems
 
 
+QUICK = ("rich", "quickstart")
+"""Together they have every section; the other files are for `make test-all`."""
+
+
 def entries(pick, wanted=lambda place: True) -> list:
     return [
-        pytest.param(file, place, id=f"{file.stem}-{place}")
+        pytest.param(
+            file,
+            place,
+            id=f"{file.stem}-{place}",
+            marks=[] if file.stem in QUICK else [pytest.mark.slow],
+        )
         for file in FILES
         for place in pick(file.read_text())
         if wanted(place)
