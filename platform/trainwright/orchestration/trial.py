@@ -16,6 +16,7 @@ from trainwright.training.construction import Construction, is_sharded
 from trainwright.training.dry_run import dry_run, world_size_dependence
 from trainwright.training.metrics import monitored
 from trainwright.training.monitored import Best
+from trainwright.training.randomness import deterministic_kernels
 from trainwright.training.starting import Place
 
 SHARE = 0.5
@@ -44,7 +45,8 @@ class Trial:
         """
         assembly = self.assembly
         if self.has_weights:
-            remarks, names, best = dry_run(assembly, base)
+            with deterministic_kernels(assembly.job.training.deterministic):
+                remarks, names, best = dry_run(assembly, base)
             return [*remarks, *self.remarks], names, best
         return [*world_size_dependence(assembly), *self.remarks], [], monitored(assembly.job, base)
 

@@ -227,6 +227,8 @@ def _shapes(*named: Mapping[str, Tensor]) -> str:
 
 
 def _failure(path: str, message: str, error: Exception, mend: str | None = None) -> Problem:
+    if "deterministic implementation" in str(error):
+        mend = "use another operation, or set training.deterministic: false"
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     return Problem(path, f"{message}: {type(error).__name__}: {error} ({where})", mend=mend)

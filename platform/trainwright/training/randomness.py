@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,23 @@ def set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) 
         torch.cuda.set_rng_state(state[1], device)
 
 
-def make_deterministic() -> None:
-    """Allow only deterministic kernels; an operation without one raises an error by its name."""
-    import os
+@contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """Inside, allow only deterministic kernels: an operation without one raises RuntimeError.
 
+    Args:
+        wanted: False changes nothing.
+    """
+    if not wanted:
+        yield
+        return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

@@ -30,7 +30,7 @@ from trainwright.training.loops import make_loop
 from trainwright.training.metrics import LateMetrics, build_metrics, monitored
 from trainwright.training.phases import Phases
 from trainwright.training.progress import Progress
-from trainwright.training.randomness import make_deterministic
+from trainwright.training.randomness import deterministic_kernels
 from trainwright.training.recorder import Monitor, Recorder
 from trainwright.training.resuming import Start, starting_point
 from trainwright.training.samples import JobSamples
@@ -91,8 +91,6 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     rank, world_size = _place()
     job = TrainJob.model_validate(order.job)
     base = install_plugin_files(order.plugin_files, Path(order.base))
-    if job.training.deterministic:
-        make_deterministic()
     device = _device(job, device)
     splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
     guard = Guard(
@@ -104,7 +102,8 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
     while True:
         context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
         try:
-            outcome = _attempt(order, job, base, splits, context, guard, told, monitor)
+            with deterministic_kernels(job.training.deterministic):
+                outcome = _attempt(order, job, base, splits, context, guard, told, monitor)
             return replace(outcome, warnings=[*told[:-1], *outcome.warnings])
         except Rewind as rewind:
             guard = replace(guard, until=rewind.until)
