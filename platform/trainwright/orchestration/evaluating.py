@@ -86,7 +86,7 @@ def evaluator_of(rebuilt: Rebuilt, model: nn.Module | None = None) -> Evaluator:
     module, strategies = assembly.module, list(assembly.strategies.values())
     if model is not None:
         named = NamedModel(model, module.model.binding.bind, module.model.output_names)
-        module, strategies = TrainModule(named, module.objective), []
+        module, strategies = TrainModule(named, module.objective).train(model.training), []
     engine = LocalEngine(module, assembly.optimizer, EngineSettings())
     metrics = build_metrics(job, rebuilt.base, assembly.splits, torch.device("cpu"))
     return Evaluator(

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from trainwright.procedure.data import JobData
     from trainwright.procedure.inputs import Inputs, generator
     from trainwright.procedure.trained import TrainedRun
+    from trainwright.storage import Folder
 
 __all__ = [
+    "Folder",
     "Inputs",
     "JobData",
     "Procedure",
@@ -34,5 +36,6 @@ __getattr__ = importer(
         "trainwright.procedure.data": ("JobData",),
         "trainwright.procedure.inputs": ("Inputs", "generator"),
         "trainwright.procedure.trained": ("TrainedRun",),
+        "trainwright.storage": ("Folder",),
     },
 )

@@ -97,7 +97,8 @@ class ProcedureContext(Inputs):
 
         Args:
             function: of one item, independent of the others; results as for ``step``. To travel,
-                it may hold runs, ``context.data`` and plain values, but not the context.
+                it may hold runs, ``context.data``, ``context.folder`` and plain values, but not
+                the context.
             items: the same ones in every attempt.
             name: of the call, different from all others of the run.
 

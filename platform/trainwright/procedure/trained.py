@@ -36,6 +36,7 @@ class TrainedRun:
         self.name = name
         self.url = url
         self.checkpoint_name = checkpoint_name
+        self._last: tuple[nn.Module, Evaluator] | None = None
 
     @property
     def folder(self) -> Folder:
@@ -136,7 +137,12 @@ class TrainedRun:
         return evaluator_of(self._rebuilt)
 
     def _evaluator(self, model: nn.Module | None) -> Evaluator:
-        return self._own_evaluator if model is None else evaluator_of(self._rebuilt, model)
+        """Kept while the same model is asked for: making one takes longer than a small batch."""
+        if model is None:
+            return self._own_evaluator
+        if self._last is None or self._last[0] is not model:
+            self._last = model, evaluator_of(self._rebuilt, model)
+        return self._last[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, (self.name, self.url, self.checkpoint_name)

@@ -102,9 +102,15 @@ class Looks(Procedure):
             for parameter in model.parameters():
                 parameter.zero_()
         flat = run.evaluate("validation", model)
+        other = run.evaluate("validation", context.model("model"))
+        with torch.no_grad():
+            next(reversed(list(model.parameters()))).add_(torch.arange(10.0))
         return {
             "loss": run.evaluate("validation")["loss"],
+            "loss_of_copy": other["loss"],
             "loss_of_zeros": flat["loss"],
+            "loss_of_biases": run.evaluate("validation", model)["loss"],
+            "left_in_evaluation": not model.training,
             "input_gradient": reached,
             "step": context.checkpoint("model").step,
             "batches": len(list(context.batches("train", 100))),

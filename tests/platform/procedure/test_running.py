@@ -79,7 +79,10 @@ class TestResult:
         found = trainwright.run(job("Looks", sections)).metrics
         evaluated = trainwright.evaluate("first", checkpoint="last")
         assert found["loss"] == evaluated.metrics["validation/loss"]
+        assert found["loss_of_copy"] == found["loss"]
         assert found["loss_of_zeros"] == pytest.approx(math.log(10))
+        assert found["loss_of_biases"] > 3
+        assert found["left_in_evaluation"]
         assert found["input_gradient"] > 0
         assert found["step"] == evaluated.step
         assert found["batches"] == 1
