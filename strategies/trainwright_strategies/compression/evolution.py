@@ -20,11 +20,13 @@ class Space:
     """The points that a search may visit.
 
     Attributes:
-        start: a point that keeps the budget.
+        start: a point that keeps the budget; with ``budget`` one that is at it or above.
         lowest: level of each unit below which it cannot go.
         highest: level above which it cannot go.
         groups: units between which levels are exchanged; together all of them.
         max_total_deviation: bound on the sum of distances from ``start``; None for none.
+        sizes: of the units, where a level counts by them.
+        budget: the most that the sum of levels by sizes may be; None: what it is at ``start``.
     """
 
     start: Point
@@ -32,6 +34,8 @@ class Space:
     highest: Point
     groups: tuple[tuple[int, ...], ...]
     max_total_deviation: int | None = None
+    sizes: Point = ()
+    budget: int | None = None
 
     def holds(self, point: Point) -> bool:
         """Whether a point is near enough to the start."""
@@ -70,8 +74,18 @@ def mutated(point: Point, space: Space, random: Generator) -> Point:
     return point
 
 
+def lowered(space: Space, random: Generator) -> Point:
+    """The start with units a step down, one drawn after another, until the budget holds."""
+    levels, sizes = np.array(space.start), np.array(space.sizes)
+    while levels @ sizes > space.budget:
+        levels[random.choice(np.flatnonzero(levels > space.lowest))] -= 1
+    return tuple(levels.tolist())
+
+
 def random_point(space: Space, random: Generator) -> Point:
-    """A point far from where it began: the start after ten switches for each unit."""
+    """The start, lowered into its budget; without one after ten switches for each unit."""
+    if space.budget is not None:
+        return lowered(space, random)
     point = space.start
     for _ in range(10 * len(point)):
         following = switched(point, space, random)
@@ -102,7 +116,7 @@ class Stages:
     """Selection in stages: many points on few samples, then few on many.
 
     Attributes:
-        survivors: points left after each stage; 1 after the last.
+        survivors: points left after each stage; after the last the population.
         num_samples: samples in each stage, the same for all its points.
     """
 
@@ -111,14 +125,14 @@ class Stages:
 
     def select(
         self,
-        parent: Point | None,
+        parents: Sequence[Point],
         children: Sequence[Point],
         evaluate: Callable[[int, list[Point], int], list[float]],
-    ) -> tuple[Point, float]:
-        """The next parent and its fitness.
+    ) -> tuple[list[Point], float]:
+        """The next parents, the best first, and its fitness.
 
         Args:
-            parent: takes part in the last stage; None: nobody does.
+            parents: take part in the last stage.
             children: at least one.
             evaluate: stage, points, number of samples -> fitness of each point, the less the
                 better.
@@ -126,9 +140,8 @@ class Stages:
         left, found = list(children), [0.0]
         planned = zip(self.survivors, self.num_samples, strict=True)
         for stage, (count, samples) in enumerate(planned):
-            is_last = stage == len(self.survivors) - 1
-            if is_last and parent is not None and parent not in left:
-                left.append(parent)
+            if stage == len(self.survivors) - 1:
+                left += [parent for parent in parents if parent not in left]
             found = evaluate(stage, left, samples)
             left = fittest(left, found, count)
-        return left[0], min(found)
+        return left, min(found)

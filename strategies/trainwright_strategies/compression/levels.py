@@ -1,64 +1,30 @@
-"""Layers at levels of compression, and how far the outputs then are from the whole model's."""
+"""What a level of compression means for each unit of a model, and which points keep a budget."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from trainwright.procedure import TrainedRun
-from trainwright_objectives.precision import at_least_float32
-from trainwright_strategies.compression.evolution import Point, Space
-from trainwright_strategies.layers.magnitude import prune
+from trainwright_strategies.compression.evolution import Space
+from trainwright_strategies.compression.plain import pruned, quantized
+from trainwright_strategies.compression.second_order import gptq, refuse_without_columns, sparsegpt
 from trainwright_strategies.layers.mask import is_linear_map
 from trainwright_strategies.patterns import fits
 
 Kind = Literal["sparsity", "bits", "drop"]
+Compressor = Literal["magnitude", "sparsegpt", "rounding", "gptq"]
+Dropped = Literal["input", "zero"]
 
-
-def kl_divergence(whole: Tensor, compressed: Tensor) -> Tensor:
-    """Mean over rows of KL(softmax(whole) || softmax(compressed)), in float32 at least.
-
-    Args:
-        whole: logits, shape (B, V), or (B, T, V): of sequences the last position is left out.
-        compressed: of the same shape.
-
-    Example:
-        >>> whole = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-        >>> compressed = torch.tensor([[1.0, 0.5, -1.0], [0.0, 0.5, 0.5]])
-        >>> round(float(kl_divergence(whole, compressed)), 6)
-        0.130236
-    """
-    if whole.ndim == 3:
-        whole, compressed = whole[:, :-1], compressed[:, :-1]
-    p = at_least_float32(whole).log_softmax(-1)
-    q = at_least_float32(compressed).log_softmax(-1)
-    divergences: Tensor = (p.exp() * (p - q)).sum(-1)
-    return divergences.mean()
-
-
-def quantized(weight: Tensor, bits: int) -> Tensor:
-    """Each row rounded to the nearest of ``2^bits - 1`` values, symmetric around 0.
-
-    With 1 bit the sign times the row's mean size.
-    """
-    rows = weight.flatten(1)
-    if bits == 1:
-        return (rows.sign() * rows.abs().mean(1, keepdim=True)).view_as(weight)
-    largest = 2 ** (bits - 1) - 1
-    scale = (rows.abs().amax(1, keepdim=True) / largest).clamp_min(torch.finfo(rows.dtype).tiny)
-    rounded: Tensor = (rows / scale).round().clamp(-largest, largest) * scale
-    return rounded.view_as(weight)
-
-
-def pruned(weight: Tensor, count: int) -> Tensor:
-    """The weight with its ``count`` smallest values set to zero."""
-    mask = torch.ones_like(weight, dtype=torch.bool)
-    return weight * prune(weight, mask, count / weight.numel())
+COMPRESSORS: dict[Kind, tuple[Compressor, ...]] = {
+    "sparsity": ("magnitude", "sparsegpt"),
+    "bits": ("rounding", "gptq"),
+    "drop": (),
+}
 
 
 @dataclass(frozen=True)
@@ -69,21 +35,54 @@ class Compression:
         kind: see :class:`~trainwright_strategies.evopress.EvoPress`.
         target: share of weights pruned, bits for a weight, or share of blocks dropped.
         units: patterns of names of layers, or of blocks; none: all layers but the last.
+        compressor: how a layer is brought to a level; None: the first of its kind.
+        damping: of the second moments, for those that correct.
+        dropped: what stands in the place of a block's output.
         step: share of the smallest unit's weights that one level of ``sparsity`` is.
         max_level: levels away from the target at most.
+
+    Raises:
+        ValueError: the target is out of range, or something is missing or is of another kind.
     """
 
     kind: Kind
     target: float
     units: tuple[str, ...] = ()
+    compressor: Compressor | None = None
+    damping: float = 0.01
+    dropped: Dropped = "input"
     step: float = 0.05
     max_level: int = 3
+
+    def __post_init__(self) -> None:
+        low, high = (1, 16) if self.kind == "bits" else (0, 1)
+        inside = low <= self.target <= high if self.kind == "bits" else low < self.target < high
+        if not inside:
+            allowed = "from 1 to 16" if self.kind == "bits" else "above 0 and below 1"
+            raise ValueError(f"target must be {allowed} for {self.kind}, got {self.target!r}")
+        if self.compressor and self.compressor not in COMPRESSORS[self.kind]:
+            allowed = " or ".join(COMPRESSORS[self.kind]) or "left out"
+            raise ValueError(
+                f"compressor must be {allowed} for {self.kind}, got {self.compressor!r}"
+            )
+        if self.kind == "drop" and not self.units:
+            raise ValueError("units must name the blocks that can be dropped")
+
+    @property
+    def has_uniform_point(self) -> bool:
+        """Whether all units at one level keep the budget."""
+        return self.kind == "sparsity" or (self.kind == "bits" and self.target == int(self.target))
+
+    @property
+    def corrects(self) -> bool:
+        """Whether the weights that are left make good what is lost."""
+        return self.compressor in ("sparsegpt", "gptq")
 
     def units_of(self, model: nn.Module) -> dict[str, nn.Module]:
         """The units of a model by name.
 
         Raises:
-            ValueError: there are none, or two share a weight.
+            ValueError: there are none, two share a weight, or the compressor cannot treat one.
         """
         named = {n: m for n, m in model.named_modules() if n}
         if self.kind != "drop":
@@ -95,38 +94,65 @@ class Compression:
             raise ValueError(f"units {list(self.units)} name {len(fitting)} of the model's, not 2")
         if self.kind != "drop":
             _refuse_shared(model, fitting)
+        if self.corrects:
+            refuse_without_columns(fitting)
         return fitting
 
-    def space(self, sizes: Sequence[int], max_total_deviation: int | None = None) -> Space:
-        """The points of units with these numbers of weights.
+    def space_of(self, model: nn.Module, max_total_deviation: int | None = None) -> Space:
+        """The points of a model; raises as ``units_of`` and ``space`` do."""
+        units = self.units_of(model)
+        return self.space(self.sizes(units), list(units), max_total_deviation)
+
+    def sizes(self, units: Mapping[str, Any]) -> list[int]:
+        """The number of weights of each unit; of blocks 1."""
+        return [1 if self.kind == "drop" else unit.weight.numel() for unit in units.values()]
+
+    def space(
+        self, sizes: Sequence[int], names: Sequence[str], max_total_deviation: int | None = None
+    ) -> Space:
+        """The points of units with these numbers of weights, and names.
 
         Raises:
             ValueError: the target cannot be met, or nothing can move.
         """
-        n = len(sizes)
-        groups: tuple[tuple[int, ...], ...] = (tuple(range(n)),)
-        if self.kind == "drop":
-            dropped = int(self.target * n)
-            start = (0,) * dropped + (1,) * (n - dropped)
-            lowest, highest = (0,) * n, (1,) * n
-        elif self.kind == "bits":
-            bits = round(self.target)
-            start, lowest = (bits,) * n, (max(1, bits - self.max_level),) * n
-            highest = (bits + self.max_level,) * n
-            groups = tuple(
-                tuple(unit for unit in range(n) if sizes[unit] == size)
-                for size in dict.fromkeys(sizes)
-            )
-        else:
-            start = (0,) * n
-            levels = [self._levels(size, min(sizes)) for size in sizes]
-            lowest = tuple(low for low, _ in levels)
-            highest = tuple(high for _, high in levels)
-        if all(len(group) < 2 for group in groups) or lowest == highest:
+        spaces = {"drop": self._drops, "bits": self._bits, "sparsity": self._sparsities}
+        space = spaces[self.kind](sizes, names, max_total_deviation)
+        if all(len(group) < 2 for group in space.groups) or space.lowest == space.highest:
             raise ValueError("no two units can exchange a level")
-        if self.kind == "drop" and not 0 < sum(start) < n:
-            raise ValueError(f"target {self.target} drops {n - sum(start)} of {n} blocks")
-        return Space(start, lowest, highest, groups, max_total_deviation)
+        return space
+
+    def _drops(self, sizes: Sequence[int], names: Sequence[str], bound: int | None) -> Space:
+        groups = _groups([re.sub(r"\d+", "*", name) for name in names])
+        start = [1] * len(sizes)
+        for group in groups:
+            dropped = int(self.target * len(group))
+            if not dropped:
+                pattern = f"{names[group[0]]!r} and its like"
+                raise ValueError(f"target {self.target} drops 0 of {len(group)} blocks: {pattern}")
+            for unit in group[:dropped]:
+                start[unit] = 0
+        n = len(sizes)
+        return Space(tuple(start), (0,) * n, (1,) * n, groups, bound)
+
+    def _bits(self, sizes: Sequence[int], names: Sequence[str], bound: int | None) -> Space:
+        n = len(sizes)
+        lowest = max(1, math.ceil(self.target - self.max_level))
+        return Space(
+            start=(math.ceil(self.target),) * n,
+            lowest=(lowest,) * n,
+            highest=(math.floor(self.target) + self.max_level,) * n,
+            groups=_groups(sizes),
+            max_total_deviation=bound,
+            sizes=tuple(sizes),
+            budget=None if self.has_uniform_point else int(self.target * sum(sizes)),
+        )
+
+    def _sparsities(self, sizes: Sequence[int], names: Sequence[str], bound: int | None) -> Space:
+        levels = [self._levels(size, min(sizes)) for size in sizes]
+        lowest = tuple(low for low, _ in levels)
+        highest = tuple(high for _, high in levels)
+        everything = (tuple(range(len(sizes))),)
+        return Space((0,) * len(sizes), lowest, highest, everything, bound)
 
     def _levels(self, size: int, smallest: int) -> tuple[int, int]:
         """The lowest and the highest level at which a unit has weights to prune and to keep."""
@@ -143,11 +169,33 @@ class Compression:
         """How many of a unit's weights a level prunes; a step is as many in all of them."""
         return round(self.target * size) + level * self._step(smallest)
 
-    def compressed(self, weight: Tensor, level: int, smallest: int) -> Tensor:
-        """A weight at a level."""
+    def compressed(
+        self, weight: Tensor, level: int, smallest: int, moments: Tensor | None = None
+    ) -> Tensor:
+        """A weight at a level.
+
+        Args:
+            weight: of a unit.
+            level: see ``kind``.
+            smallest: number of weights of the smallest unit.
+            moments: of the unit's inputs, for a compressor that corrects.
+        """
         if self.kind == "bits":
-            return quantized(weight, level)
-        return pruned(weight, self.num_pruned(weight.numel(), smallest, level))
+            if moments is None:
+                return quantized(weight, level)
+            return gptq(weight, moments, level, self.damping)
+        count = self.num_pruned(weight.numel(), smallest, level)
+        if moments is None:
+            return pruned(weight, count)
+        return sparsegpt(weight, moments, count, self.damping)
+
+
+def _groups(keys: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
+    """The places of equal keys."""
+    found: dict[Any, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return tuple(tuple(places) for places in found.values())
 
 
 def _refuse_shared(model: nn.Module, units: Mapping[str, Any]) -> None:
@@ -158,82 +206,3 @@ def _refuse_shared(model: nn.Module, units: Mapping[str, Any]) -> None:
     shared = [name for name, unit in units.items() if len(holders[id(unit.weight)]) > 1]
     if shared:
         raise ValueError(f"other layers share the weights of {', '.join(shared)}: leave it out")
-
-
-class Workbench:
-    """The model of a run with its units at any levels, and calibration samples.
-
-    Args:
-        run: whose model is compressed.
-        compression: what levels mean.
-    """
-
-    def __init__(self, run: TrainedRun, compression: Compression) -> None:
-        self._run = run
-        self._compression = compression
-        self.model = run.model()
-        self.units = compression.units_of(self.model)
-        self._whole = {n: m.weight.detach().clone() for n, m in self._layers.items()}
-        self.sizes = [weight.numel() for weight in self._whole.values()] or [1] * len(self.units)
-        self._kept = dict.fromkeys(self.units, True)
-        if compression.kind == "drop":
-            for name, block in self.units.items():
-                block.register_forward_hook(self._passing(name))
-        self._splits: dict[str, tuple[dict[str, Tensor], Tensor]] = {}
-        self._compressed = lru_cache(maxsize=None)(self._compress)
-
-    @property
-    def _layers(self) -> dict[str, Any]:
-        return {} if self._compression.kind == "drop" else self.units
-
-    def _passing(self, name: str) -> Any:
-        def hand_on(block: nn.Module, inputs: tuple[Any, ...], outputs: Any) -> Any:
-            return outputs if self._kept[name] else inputs[0]
-
-        return hand_on
-
-    def _compress(self, name: str, level: int) -> Tensor:
-        return self._compression.compressed(self._whole[name], level, min(self.sizes))
-
-    def set(self, point: Point) -> nn.Module:
-        """The model at a point; the same object each time."""
-        for name, level in zip(self.units, point, strict=True):
-            if self._compression.kind == "drop":
-                self._kept[name] = level == 1
-            else:
-                self._layers[name].weight.data.copy_(self._compressed(name, level))
-        return self.model
-
-    @torch.no_grad()
-    def divergences(
-        self, points: Sequence[Point], split: str = "train", rows: Tensor | None = None
-    ) -> list[float]:
-        """KL divergence of the whole model's outputs from those at each point.
-
-        Args:
-            points: any.
-            split: of the run's own data.
-            rows: which of its samples; None for all.
-        """
-        samples, whole = self._samples(split)
-        if rows is not None:
-            samples, whole = {n: column[rows] for n, column in samples.items()}, whole[rows]
-        found = []
-        for point in points:
-            outputs = self._run.forward(samples, self.set(point))
-            found.append(float(kl_divergence(whole, outputs["logits"])))
-        return found
-
-    def _samples(self, split: str) -> tuple[dict[str, Tensor], Tensor]:
-        if split not in self._splits:
-            batches = list(self._run.batches(split))
-            samples = {n: torch.cat([batch[n] for batch in batches]) for n in batches[0]}
-            logits = [self._run.forward(batch)["logits"] for batch in batches]
-            self._splits[split] = samples, torch.cat(logits)
-        return self._splits[split]
-
-
-@lru_cache(maxsize=2)
-def workbench(run: TrainedRun, compression: Compression) -> Workbench:
-    """One for all calls in a process."""
-    return Workbench(run, compression)
