@@ -59,15 +59,22 @@ class ErrorMonotonicity(Procedure):
     models on few samples instead. This tells for a trained model how far either is right.
 
     Equation:
-        error of a layer = |W_c X - W X|^2 / |W X|^2, X its inputs in the whole model
-        layer_errors = sum over layers; fitness = KL of whole || compressed on a few training
-        samples; both correlated with divergence and loss on the validation samples, over the
-        points: Spearman of ranks, Pearson of values.
+        layer_errors = sum over layers of |W_c X - W X|^2 / |W X|^2, X a layer's inputs in the
+        whole model.
+        fitness = mean over ``num_samples`` training samples of KL(p_whole || p_c).
+        Both correlated, by Spearman's ranks and by Pearson's line, with the same divergence on
+        all validation samples, ``kl``, and the ``loss`` there: spearman/layer_errors/kl and so on.
 
     Args:
         run: name, in the job's section runs, of the run whose model is compressed.
-        space: ``sparsity`` or ``bits``, as for ``evopress``; so are ``target``, ``units``,
-            ``compressor``, ``damping``, ``step`` and ``max_level``.
+        space: ``sparsity`` or ``bits``, as for ``evopress``.
+        target: mean share of weights pruned, or mean bits for a weight.
+        units: names of layers, or patterns with ``*``. None: all linear and convolutional layers
+            but the last.
+        compressor: as for ``evopress``.
+        damping: of the compressors that correct, above 0. Suggested: 0.01.
+        step: of ``sparsity``: a level as share of the smallest unit's weights. Suggested: 0.05.
+        max_level: levels away from the target at most. Suggested: 3.
         points: random points that keep the budget, at least 3. Suggested: 200.
         num_samples: training samples of the fitness. Suggested: as in a search's last stage.
         pieces: parts into which the points are cut, measured side by side.
@@ -76,7 +83,10 @@ class ErrorMonotonicity(Procedure):
         As ``evopress``; and layers that are linear, or plain convolutions.
 
     Measured:
-        TODO
+        Digits, residual network of 8 layers of 64, their weights pruned to a fifth, 200 points, 5
+        seeds: rank correlation with the divergence on validation samples .40 for the sum of layer
+        errors (.21 to .63), .65 for the divergence on 8 training samples, .987 on 512 (.98 to
+        .99); with the loss .36, .64, .98. Pearson's are alike. 2.3 s (one CPU core, shared).
 
     Source:
         O. Sieberling, D. Kuznedelev, E. Kurtic, D. Alistarh, "EvoPress: Towards Optimal Dynamic

@@ -61,7 +61,8 @@ class EvoPress(Procedure):
             and convolutional layers but the last, which should not be among them.
         compressor: ``magnitude``, or ``sparsegpt``, which corrects the weights that are left
             for those pruned before them; ``rounding``, or ``gptq``, which so corrects the
-            columns that are not rounded yet. None: the plain one. Suggested: the others.
+            columns that are not rounded yet. None: the plain one. Suggested: those that
+            correct.
         damping: of these two, above 0: added to the diagonal of the second moments of a layer's
             inputs, as share of its mean. Suggested: 0.01.
         dropped: what a dropped block gives: its ``input``, or ``zero``, for branches whose
@@ -93,18 +94,29 @@ class EvoPress(Procedure):
         each worker the model, these layers and the training samples in memory.
 
     Measured:
-        TODO
+        Digits, MLP of 9 hidden layers of 64 with batch normalisation (accuracy .96), half of the
+        hidden weights pruned, 5 seeds, validation: divergence .83 uniform, .47 random search with
+        as many measurements, .41 evolution, lower than both with every seed; accuracy .70, .86,
+        .88 (95 % intervals +- .07, .02, .01). By SparseGPT .122 uniform and .078 evolution, lower
+        with every seed. By GPTQ with at most 2.5 bits: on training samples .077 for the best of
+        32 random points, .043 evolution, lower with every seed; validation .128 and .104, lower
+        with 3 of 5: a large part is fit to the samples. A residual network of 8 layers at .8:
+        .28 uniform, .141 random, .126 evolution, lower than random with 4 of 5 seeds.
+        The default search, up to 1,260 measurements on 64 or 512 samples, took 1.6 s, and 4.7 s
+        at random, where a point is ninety switches; to compress 9 layers at 7 levels .1 s, by
+        SparseGPT .3 s (one CPU core, shared).
 
     Source:
         O. Sieberling, D. Kuznedelev, E. Kurtic, D. Alistarh, "EvoPress: Towards Optimal Dynamic
         Model Compression via Evolutionary Search", 2024, arXiv 2410.14649. In the authors' code
         the parent joins every stage that has as many survivors as the last; here it is the last.
-        Stages count samples, theirs tokens. E. Frantar, D. Alistarh, "SparseGPT: Massive
-        Language Models Can Be Accurately Pruned in One-Shot", 2023, arXiv 2301.00774, with one
-        mask for a whole layer as there, not for each 128 columns; E. Frantar, S. Ashkboos,
-        T. Hoefler, D. Alistarh, "GPTQ: Accurate Post-Training Quantization for Generative
-        Pre-trained Transformers", 2022, arXiv 2210.17323, columns in their order, one symmetric
-        grid for each row.
+        Stages count samples, theirs tokens; groups by name and none, which theirs has too, are
+        left out: there a switch changes the bits. E. Frantar, D. Alistarh, "SparseGPT: Massive
+        Language Models Can Be Accurately Pruned in One-Shot", 2023, arXiv 2301.00774: as in
+        EvoPress's code one mask for a layer, not one for each 128 columns. E. Frantar,
+        S. Ashkboos, T. Hoefler, D. Alistarh, "GPTQ: Accurate Post-Training Quantization for
+        Generative Pre-trained Transformers", 2022, arXiv 2210.17323: columns in their order; a
+        symmetric grid for each row, where the code's is not symmetric.
 
     Raises:
         ValueError: an option is out of range, or the model has not the units.
