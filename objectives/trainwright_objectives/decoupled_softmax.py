@@ -7,6 +7,7 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+from trainwright_objectives.divided_labels import Gather, log_sum_exp
 from trainwright_objectives.label_scores import LabelLoss, Positives
 from trainwright_objectives.options import Reduction
 
@@ -17,6 +18,7 @@ def decoupled_softmax(
     sampled: Positives | None = None,
     weighted: bool = False,
     coupled: bool = False,
+    gather: Gather | None = None,
 ) -> Tensor:
     """Cross-entropy of each positive against the negatives alone, its mean for each query.
 
@@ -26,25 +28,19 @@ def decoupled_softmax(
         sampled: the positives that count; None takes all.
         weighted: whether a positive's part is multiplied by its weight.
         coupled: whether denominators hold all labels: the ordinary softmax.
+        gather: where every worker has scores of other labels.
 
     Returns:
-        Shape (B,); 0 for a query without positives.
+        Shape (B,); 0 for a query without positives. With ``gather`` this worker's part of it.
     """
     chosen = positives if sampled is None else sampled
     own = chosen.taken_from(scores)
     if coupled:
-        losses = scores.logsumexp(dim=1, keepdim=True) - own
+        losses = log_sum_exp(scores, gather) - own
     else:
-        losses = -functional.logsigmoid(own - _log_sum_of_negatives(scores, positives))
+        negatives = scores.masked_fill(positives.mask(scores.shape[1]), -math.inf)
+        losses = -functional.logsigmoid(own - log_sum_exp(negatives, gather))
     return chosen.mean_of(losses, weighted)
-
-
-def _log_sum_of_negatives(scores: Tensor, positives: Positives) -> Tensor:
-    """Shape (B, 1); minus infinity, with a gradient of 0, for a query without negatives."""
-    mask = positives.mask(scores.shape[1])
-    none = mask.all(dim=1, keepdim=True)
-    negatives = scores.masked_fill(mask & ~none, -math.inf)
-    return negatives.logsumexp(dim=1, keepdim=True).masked_fill(none, -math.inf)
 
 
 class DecoupledSoftmax(LabelLoss):
@@ -120,4 +116,6 @@ class DecoupledSoftmax(LabelLoss):
 
     def losses(self, scores: Tensor, positives: Positives, sampled: Positives) -> Tensor:
         """The loss of each query, shape (B,)."""
-        return decoupled_softmax(scores, positives, sampled, self.weighted, self.coupled)
+        return decoupled_softmax(
+            scores, positives, sampled, self.weighted, self.coupled, self.gather
+        )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainwright_objectives.divided_labels import Gather, over_workers
 from trainwright_objectives.options import Reduction, check_above_zero, check_reduction
 from trainwright_objectives.precision import at_least_float32
 
@@ -18,15 +19,22 @@ class Positives(NamedTuple):
     Attributes:
         ids: columns of the scores, int64, shape (B, P); of no meaning where ``weights`` is 0.
         weights: in [0, 1], shape (B, P); 0 stands for padding.
+        here: which of them have a column on this worker, boolean, shape (B, P); None for all.
     """
 
     ids: Tensor
     weights: Tensor
+    here: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:
         """Which entries are positives, boolean, shape (B, P)."""
         return self.weights > 0
+
+    @property
+    def own(self) -> Tensor:
+        """Which entries are positives with a column on this worker, boolean, shape (B, P)."""
+        return self.valid if self.here is None else self.valid & self.here
 
     @property
     def counts(self) -> Tensor:
@@ -35,7 +43,7 @@ class Positives(NamedTuple):
 
     def mask(self, num_labels: int) -> Tensor:
         """Which scores belong to positives, boolean, shape (B, num_labels)."""
-        columns = torch.where(self.valid, self.ids, num_labels)  # padding into a column cut off
+        columns = torch.where(self.own, self.ids, num_labels)  # others into a column cut off
         wider = torch.zeros(len(columns), num_labels + 1, dtype=torch.bool, device=columns.device)
         return wider.scatter_(1, columns, True)[:, :num_labels]
 
@@ -50,11 +58,15 @@ class Positives(NamedTuple):
         # Gumbel noise on log-probabilities: the largest are such a draw.
         noise = -torch.empty_like(self.weights).exponential_().log()
         chosen = (self.weights.log() + noise).topk(size, dim=1).indices
-        return Positives(self.ids.gather(1, chosen), self.weights.gather(1, chosen))
+        here = None if self.here is None else self.here.gather(1, chosen)
+        return Positives(self.ids.gather(1, chosen), self.weights.gather(1, chosen), here)
 
     def mean_of(self, values: Tensor, weighted: bool) -> Tensor:
-        """The mean over each query's positives of their ``values`` (B, P), 0 where it has none."""
-        values = torch.where(self.valid, values, 0.0)
+        """This worker's part of the mean of ``values`` (B, P) over each query's positives, (B,).
+
+        0 where it has none; without other workers it is the mean.
+        """
+        values = torch.where(self.own, values, 0.0)
         values = values * self.weights if weighted else values
         return values.sum(dim=1) / self.counts.clamp(min=1)
 
@@ -98,27 +110,42 @@ def first_of_each(label: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batch_scores(
-    query: Tensor, document: Tensor, label: Tensor, positives: Positives
+    query: Tensor,
+    document: Tensor,
+    label: Tensor,
+    positives: Positives,
+    gather: Gather | None = None,
 ) -> tuple[Tensor, Positives]:
-    """Scores of queries for the labels whose documents are in the batch, each label once.
+    """Scores of queries for the labels whose documents are given, each label once.
 
     Args:
         query: shape (B, D).
-        document: one label's document for each row, shape (B, D).
-        label: which label that is, int64, shape (B,). The first document of a label counts.
-        positives: by label; those without a document in the batch are left out.
+        document: one label's document for each row, shape (N, D).
+        label: which label that is, int64, shape (N,). The first document of a label counts.
+        positives: by label; those without a document are left out.
+        gather: where every worker has documents of other labels.
 
     Returns:
         Inner products, shape (B, U), and the positives by their columns.
     """
     known, first = first_of_each(label)
     columns = torch.searchsorted(known, positives.ids).clamp(max=len(known) - 1)
-    present = known[columns] == positives.ids
-    return query @ document[first].T, Positives(columns, positives.weights * present)
+    here = known[columns] == positives.ids
+    present = over_workers(here, gather).any(dim=0)
+    found = Positives(columns, positives.weights * present, None if gather is None else here)
+    return query @ document[first].T, found
 
 
 class LabelLoss(nn.Module, ABC):
     """Base of losses over the labels' scores; a subclass says ``losses``.
+
+    With ``gather`` set, ``document`` and ``label`` are those of this worker's part of all labels,
+    and ``query`` and the targets the same on all workers; so is the loss. Its gradient is that of
+    a loss which all workers compute and whose mean over them is minimised.
+
+    Attributes:
+        gather: see :mod:`trainwright_objectives.divided_labels`; set while labels are divided
+            among the workers.
 
     Args:
         temperature: scores are divided by it, above 0.
@@ -146,6 +173,7 @@ class LabelLoss(nn.Module, ABC):
         if num_positives is not None and num_positives < 1:
             raise ValueError(f"num_positives must be None or at least 1, got {num_positives!r}")
         check_reduction(reduction)
+        self.gather: Gather | None = None
         self.couples = "batch" if in_batch else "sample"
         self.temperature = temperature
         self.in_batch = in_batch
@@ -156,7 +184,7 @@ class LabelLoss(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, scores: Tensor, positives: Positives, sampled: Positives) -> Tensor:
-        """The loss of each query, 0 where it has no positive, shape (B,).
+        """The loss of each query, 0 where it has no positive, or this worker's part of it; (B,).
 
         Args:
             scores: divided by the temperature, in float32 at least, shape (B, L).
@@ -187,6 +215,7 @@ class LabelLoss(nn.Module, ABC):
         some = self.num_positives if self.training else None
         sampled = positives if some is None else positives.sampled(some)
         losses = self.losses(scores / self.temperature, positives, sampled)
+        losses = over_workers(losses, self.gather).sum(dim=0)
         if self.reduction == "none":
             return losses
         if self.reduction == "sum":
@@ -206,15 +235,20 @@ class LabelLoss(nn.Module, ABC):
         label = _needed(label, "label", "with in_batch the label of each row's document")
         if target.is_floating_point() or target.dtype == torch.bool:
             raise ValueError("with in_batch targets must be ids of labels, not dense numbers")
-        if query.dim() != 2 or query.shape != document.shape or label.numel() != len(query):
+        shapes = [(len(target), query.shape[-1]), (label.numel(), query.shape[-1])]
+        if [tuple(query.shape), tuple(document.shape)] != shapes:
             raise ValueError(
-                "query and document must have one shape (B, D) and label (B,), got "
+                f"query must have shape ({len(target)}, D), document (N, D) and label (N,), got "
                 f"{tuple(query.shape)}, {tuple(document.shape)} and {tuple(label.shape)}"
             )
         scores, positives = batch_scores(
-            at_least_float32(query), at_least_float32(document), label.flatten(), positives
+            at_least_float32(query),
+            at_least_float32(document),
+            label.flatten(),
+            positives,
+            self.gather,
         )
-        if scores.shape[1] < 2 and self.training:
+        if scores.shape[1] < 2 and self.training and self.gather is None:
             raise ValueError("the batch holds one label alone: there is no negative")
         return scores, positives
 

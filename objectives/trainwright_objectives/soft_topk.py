@@ -10,11 +10,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from trainwright_objectives.divided_labels import Gather, over_workers
 from trainwright_objectives.label_scores import LabelLoss, Positives
 from trainwright_objectives.options import Reduction, check_above_zero
 
 
-def soft_topk_shift(scores: Tensor, k: Tensor, alpha: float, num_iterations: int = 32) -> Tensor:
+def soft_topk_shift(
+    scores: Tensor,
+    k: Tensor,
+    alpha: float,
+    num_iterations: int = 32,
+    gather: Gather | None = None,
+) -> Tensor:
     """The shift t of each row at which ``sum over j of sigmoid(alpha * (s_j + t))`` is k.
 
     Args:
@@ -22,19 +29,26 @@ def soft_topk_shift(scores: Tensor, k: Tensor, alpha: float, num_iterations: int
         k: above 0 and below the number of labels, shape (B, 1).
         alpha: steepness, above 0.
         num_iterations: halvings of the interval in which t is sought.
+        gather: where every worker has scores of other labels.
 
     Returns:
         Shape (B, 1), without gradient.
     """
     scores = scores.detach()
     real = scores > -math.inf
+
+    def total(own: Tensor) -> Tensor:
+        return over_workers(own.sum(dim=1, keepdim=True), gather).sum(dim=0)
+
     # Where all scores were the largest (smallest), t would be this: so it lies in between.
-    offset = (k / real.sum(dim=1, keepdim=True)).to(scores).logit() / alpha
-    low = offset - scores.amax(dim=1, keepdim=True)
-    high = offset - scores.masked_fill(~real, math.inf).amin(dim=1, keepdim=True)
+    offset = (k / total(real)).to(scores).logit() / alpha
+    largest = scores.amax(dim=1, keepdim=True)
+    smallest = scores.masked_fill(~real, math.inf).amin(dim=1, keepdim=True)
+    low = offset - over_workers(largest, gather).amax(dim=0)
+    high = offset - over_workers(smallest, gather).amin(dim=0)
     for _ in range(num_iterations):
         middle = (low + high) / 2
-        below = torch.sigmoid(alpha * (scores + middle)).sum(dim=1, keepdim=True) < k
+        below = total(torch.sigmoid(alpha * (scores + middle))) < k
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2
 
@@ -43,24 +57,34 @@ class _LogSoftTopk(torch.autograd.Function):
     """log theta; the gradient is that of the implicit function t(s), not of the search."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, shift: Tensor, alpha: float) -> Tensor:
+    def forward(
+        ctx: Any, scores: Tensor, shift: Tensor, alpha: float, gather: Gather | None
+    ) -> Tensor:
         inner = alpha * (scores + shift)
         ctx.save_for_backward(inner)
-        ctx.alpha = alpha
+        ctx.alpha, ctx.gather = alpha, gather
         return functional.logsigmoid(inner)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (inner,) = ctx.saved_tensors
         rest = torch.sigmoid(-inner)
         direct = ctx.alpha * grad * rest
         slope = ctx.alpha * torch.sigmoid(inner) * rest
-        total = slope.sum(dim=1, keepdim=True).clamp(min=torch.finfo(slope.dtype).tiny)
-        return direct - slope * (direct.sum(dim=1, keepdim=True) / total), None, None
+        sums = torch.stack([direct.sum(dim=1), slope.sum(dim=1)])
+        shared, total = over_workers(sums, ctx.gather).sum(dim=0)[..., None]
+        total = total.clamp(min=torch.finfo(slope.dtype).tiny)
+        return direct - slope * (shared / total), None, None, None
 
 
-def log_soft_topk(scores: Tensor, k: Tensor, alpha: float, num_iterations: int = 32) -> Tensor:
+def log_soft_topk(
+    scores: Tensor,
+    k: Tensor,
+    alpha: float,
+    num_iterations: int = 32,
+    gather: Gather | None = None,
+) -> Tensor:
     """How much each label is among the k best: log theta_j = log sigmoid(alpha * (s_j + t)).
 
     Args:
@@ -68,9 +92,12 @@ def log_soft_topk(scores: Tensor, k: Tensor, alpha: float, num_iterations: int =
         k: above 0 and below the number of labels, shape (B, 1).
         alpha: steepness, above 0.
         num_iterations: halvings of the interval in which t is sought.
+        gather: where every worker has scores of other labels.
     """
-    shift = soft_topk_shift(scores, k, alpha, num_iterations)
-    result: Tensor = _LogSoftTopk.apply(scores, shift, alpha)  # type: ignore[no-untyped-call]
+    shift = soft_topk_shift(scores, k, alpha, num_iterations, gather)
+    result: Tensor = _LogSoftTopk.apply(  # type: ignore[no-untyped-call]
+        scores, shift, alpha, gather
+    )
     return result
 
 
@@ -165,7 +192,7 @@ class SoftTopk(LabelLoss):
             unused = positives.mask(scores.shape[1]) & ~sampled.mask(scores.shape[1])
             scores = scores.masked_fill(unused, -math.inf)
         k = self._k(scores, positives)
-        logs = log_soft_topk(scores, k, self.alpha, self.num_iterations)
+        logs = log_soft_topk(scores, k, self.alpha, self.num_iterations, self.gather)
         return sampled.mean_of(-sampled.taken_from(logs), self.weighted)
 
     def _k(self, scores: Tensor, positives: Positives) -> Tensor:
@@ -180,5 +207,6 @@ class SoftTopk(LabelLoss):
                 f"k must be below the number of labels, {num_labels}, got {int(k.max())}"
             )
         # Of a single label k would be 0, and the search begin at infinity.
-        available = (scores > -math.inf).sum(dim=1, keepdim=True)
+        own = (scores > -math.inf).sum(dim=1, keepdim=True)
+        available = over_workers(own, self.gather).sum(dim=0)
         return torch.minimum(k, (available - 1).clamp(min=0.5).to(k))

@@ -140,7 +140,7 @@ def test_what_a_batch_needs() -> None:
         DecoupledSoftmax()(label, **given)
     with pytest.raises(ValueError, match="targets must be ids of labels"):
         objective(torch.eye(2), **given)
-    with pytest.raises(ValueError, match=r"must have one shape \(B, D\) and label \(B,\)"):
+    with pytest.raises(ValueError, match=r"query must have shape \(2, D\), document \(N, D\)"):
         objective(label, **{**given, "document": query[:1]})
     alone = {**given, "label": torch.tensor([3, 3])}
     with pytest.raises(ValueError, match="one label alone: there is no negative"):
