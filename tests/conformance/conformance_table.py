@@ -49,6 +49,7 @@ STRATEGIES = [
         ATTACK,
         {**IMAGES, "objective": {"name": "smooth_adv_comp_sum", "options": {"nu": 0.1}}},
     ),
+    Case("strategies", "all_negatives", {"chunk_size": 40}, PAIRS),
     Case(
         "strategies",
         "batch_perceptron",
