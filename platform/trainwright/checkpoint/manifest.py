@@ -166,7 +166,8 @@ class Manifest:
         """Read the manifest of the checkpoint ``expected``.
 
         Raises:
-            CheckpointError: it is damaged, or it belongs to another checkpoint.
+            CheckpointError: it is damaged, it belongs to another checkpoint, or it names a file
+                that no rank of it writes, such as one outside of its folder.
         """
         manifest = _unseal(
             raw,
@@ -183,7 +184,18 @@ class Manifest:
         )
         if manifest.name != expected:
             raise CheckpointError(f"{MANIFEST} belongs to {manifest.name}")
+        shards = {shard_name(rank, manifest.world_size) for rank in range(manifest.world_size)}
+        if strange := sorted(set(manifest.files) - shards):
+            raise CheckpointError(f"{MANIFEST} names files that are none of its shards: {strange}")
+        if lost := sorted(_files_of(manifest.index) - set(manifest.files)):
+            raise CheckpointError(f"{MANIFEST} has tensors in files that it does not list: {lost}")
         return manifest
+
+
+def _files_of(index: Index) -> set[str]:
+    """The files in which the pieces of an index lie."""
+    entries = (entry for named in index.values() for entry in named.values())
+    return {piece.file for entry in entries for piece in entry.pieces}
 
 
 def _record_to_json(record: FileRecord) -> dict[str, JSON]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,22 @@ def test_garbage_is_a_checkpoint_error(raw: bytes) -> None:
 def test_a_manifest_of_another_step_is_refused() -> None:
     with pytest.raises(CheckpointError, match="belongs to step-00000200-a2"):
         Manifest.from_bytes(MANIFEST.to_bytes(), CheckpointName(2, 100))
+
+
+@pytest.mark.parametrize(
+    "file", ["../../other/run.json", "/etc/passwd", "s3://elsewhere/x", shard_name(1, 1)]
+)
+def test_a_file_outside_is_refused(file: str) -> None:
+    raw = replace(MANIFEST, files={**MANIFEST.files, file: RECORD}).to_bytes()
+    with pytest.raises(CheckpointError, match="none of its shards") as caught:
+        Manifest.from_bytes(raw, NAME)
+    assert file in str(caught.value)
+
+
+def test_a_tensor_in_a_file_that_is_not_listed_is_refused() -> None:
+    raw = replace(MANIFEST, files={}).to_bytes()
+    with pytest.raises(CheckpointError, match=r"it does not list: \['rank-00000-of-00001"):
+        Manifest.from_bytes(raw, NAME)
 
 
 def test_a_later_format_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
