@@ -145,6 +145,18 @@ class Engine(ABC):
         """
         editing.edit(self, values, moments or {})
 
+    def moments(self, kind: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Optimizer state of a kind, whole and in float32, by public name (a collective).
+
+        Args:
+            kind: ``exp_avg_sq``, ``momentum_buffer``...
+            names: of which parameters; None for all that are trained.
+
+        Returns:
+            Of the parameters' shapes; zeros where there is none of the kind, or none yet.
+        """
+        return editing.whole_moments(self, kind, names)
+
     def shift(self, direction: Mapping[str, Tensor], scale: float) -> list[tuple[Tensor, Tensor]]:
         """Add ``scale * direction`` to the weights of forward and backward passes alone.
 

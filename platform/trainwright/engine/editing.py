@@ -7,7 +7,7 @@ the next update writes over it. :func:`edit` changes both, :func:`shift` the fir
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,20 +23,36 @@ if TYPE_CHECKING:
 Saved = list[tuple[Tensor, Tensor]]
 
 
-@torch.no_grad()
 def whole_weights(engine: Engine, names: Sequence[str] | None) -> dict[str, Tensor]:
     """The optimizer's float32 weights, put together from all workers in one exchange."""
-    wanted = list(engine.all_parameters) if names is None else list(names)
-    shapes = {name: engine.shape_of(name) for name in wanted}
+    wanted = engine.all_parameters if names is None else names
+    return _whole(engine, wanted, lambda part: part.master)
+
+
+def whole_moments(engine: Engine, kind: str, names: Sequence[str] | None) -> dict[str, Tensor]:
+    """See :meth:`trainwright.engine.base.Engine.moments`."""
+
+    def held(part: Fragment) -> Tensor:
+        found = _moment(engine.optimizer, part, kind)
+        return torch.zeros_like(part.master) if found is None else found
+
+    return _whole(engine, engine.trainable() if names is None else names, held)
+
+
+@torch.no_grad()
+def _whole(
+    engine: Engine, names: Iterable[str], held: Callable[[Fragment], Tensor]
+) -> dict[str, Tensor]:
+    shapes = {name: engine.shape_of(name) for name in names}
     sizes = [math.prod(shape) for shape in shapes.values()]
     flat = torch.zeros(sum(sizes), dtype=torch.float32, device=engine.settings.device)
-    whole = dict(zip(wanted, torch.split(flat, sizes), strict=True))
+    whole = dict(zip(shapes, torch.split(flat, sizes), strict=True))
     parts = _parts(engine, whole)
     shared = engine.sharded and engine.settings.world_size > 1
     for part, is_shared in parts:
         # What every worker holds whole is added once.
         if not shared or is_shared or engine.settings.rank == 0:
-            whole[part.name].narrow(0, part.start, part.master.numel()).copy_(part.master)
+            whole[part.name].narrow(0, part.start, part.master.numel()).copy_(held(part))
     if shared:
         dist.all_reduce(flat)
     return {name: whole[name].view(shape) for name, shape in shapes.items()}
@@ -80,11 +96,19 @@ def edit(
 def _edit_moments(
     optimizer: torch.optim.Optimizer, part: Fragment, moments: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
-    state = optimizer.state.get(part.owner, {})
     for kind, values in moments.items():
-        if part.name in values and kind in state:
-            held = state[kind].view(-1).narrow(0, part.offset, part.master.numel())
+        held = _moment(optimizer, part, kind) if part.name in values else None
+        if held is not None:
             held.copy_(_slice(values[part.name].detach().reshape(-1), part))
+
+
+def _moment(optimizer: torch.optim.Optimizer, part: Fragment, kind: str) -> Tensor | None:
+    """The fragment's part of a kind of optimizer state; None where there is none."""
+    state = optimizer.state.get(part.owner, {})
+    if kind not in state:
+        return None
+    held: Tensor = state[kind].view(-1).narrow(0, part.offset, part.master.numel())
+    return held
 
 
 def _slice(flat: Tensor, part: Fragment) -> Tensor:

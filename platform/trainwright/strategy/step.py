@@ -152,6 +152,13 @@ class Step:
         """Whole weights in float32 as the optimizer holds them, by public name."""
         raise _no_training()
 
+    def moments(self, kind: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Optimizer state of a kind (``exp_avg_sq``...), whole, in float32, by public name.
+
+        Zeros where there is none of that kind, or none yet, as before the first update.
+        """
+        raise _no_training()
+
     def edit(
         self,
         values: Mapping[str, Tensor],

@@ -212,6 +212,10 @@ class EngineStep(Step):
         return self._updater.engine.master(names)
 
     @override
+    def moments(self, kind: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return self._updater.engine.moments(kind, names)
+
+    @override
     def edit(
         self,
         values: Mapping[str, Tensor],

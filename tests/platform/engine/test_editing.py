@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 CASES = [("local", 0, "fp32"), *(("deepspeed", stage, "fp32") for stage in range(4))]
+LAST = ("model.2.weight", "model.2.bias")
 HALF = [("deepspeed", stage, "bf16") for stage in range(4)]
 
 
@@ -63,11 +64,15 @@ def _edited(kind: str, stage: int, precision: str) -> dict[str, Any]:
     new = {name: before[name] * mask, frozen: torch.eye(3)}
     engine.edit(new, {"exp_avg": {name: torch.zeros(7, 5)}})
     after = engine.master()
+    moments = engine.moments("exp_avg")
     forward = _logits(engine, x)
     _update(engine, x)
     return {
         "before": before,
         "after": after,
+        "moments": moments,
+        "squares": engine.moments("exp_avg_sq", [name]),
+        "none": engine.moments("of_no_kind", [name]),
         "logits": forward,
         "moved": engine.master([name])[name],
         "x": x,
@@ -97,6 +102,14 @@ def test_an_edit_reaches_both_copies_and_the_optimizer(
         assert after["model.0.weight"].equal(before["model.0.weight"] * mask)
         assert after["model.3.weight"].equal(torch.eye(3))
         assert all(after[name].equal(before[name]) for name in before if name not in changed)
+        # The frozen weight has no state; that of the edited one is the zeros that were put there.
+        assert [*result["moments"]] == ["model.0.weight", "model.0.bias", *LAST]
+        assert not result["moments"]["model.0.weight"].any()
+        assert all(result["moments"][name].any() for name in ("model.0.bias", *LAST))
+        assert result["squares"]["model.0.weight"].shape == (7, 5)
+        assert float(result["squares"]["model.0.weight"].min()) >= 0
+        assert result["squares"]["model.0.weight"].any()
+        assert not result["none"]["model.0.weight"].any()
         assert torch.allclose(result["logits"], _by_hand(after, result["x"]), atol=tolerance)
         moved = (result["moved"] - after["model.0.weight"]).abs().max()
         # An Adam step with its first moment cleared: 0.1 g / sqrt(...) stays below the rate, and
