@@ -135,7 +135,12 @@ STRATEGIES = [
         {"allocation": "feature_choice", "k": 2, "warmup": 0.4, "aux": "aux_zipf", "weight": 0.5},
         CODES,
     ),
-    Case("strategies", "sharpness", {"every": 2, "iterations": 3}),
+    Case(
+        "strategies",
+        "sharpness",
+        {"every": 2, "iterations": 3, "preconditioned": True},
+        job={"optimizer": {"name": "adamw", "options": {"lr": 0.01}}},
+    ),
     Case("strategies", "softmax_collapse"),
     Case(
         "strategies",

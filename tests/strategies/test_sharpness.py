@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from hessian_step import HessianStep
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainwright.strategy import Context, Gradient, Loss, Plan
+from trainwright.strategy import Context, Gradient, Plan
 from trainwright_strategies.sharpness import Sharpness, Top, lanczos, power_iteration
 
 METHODS = [power_iteration, lanczos]
@@ -66,28 +67,6 @@ def test_of_nothing_and_of_rank_one(method: Any) -> None:
     assert method(matrix_product(ones), start(6), 10).value == pytest.approx(6.0)
 
 
-class _Step(SimpleNamespace):
-    """A loss of named parameters, with the Hessian products of a training step."""
-
-    def __init__(self, loss: Any, parameters: dict[str, Tensor], rate: float) -> None:
-        super().__init__(index=0, learning_rates=[rate])
-        self._loss, self._parameters = loss, parameters
-
-    def master(self, names: list[str]) -> dict[str, Tensor]:
-        return {name: self._parameters[name] for name in names}
-
-    def loss(self, batch: Any) -> Loss:
-        return Loss(self._loss({n: p.requires_grad_() for n, p in self._parameters.items()}))
-
-    def hvp(self, vector: Gradient, loss: Any, batches: Any) -> Gradient:
-        inputs = list(self._parameters.values())
-        first = torch.autograd.grad(loss({}).value, inputs, create_graph=True)
-        names = list(self._parameters)
-        inner = sum((g * vector[n]).sum() for n, g in zip(names, first, strict=True))
-        second = torch.autograd.grad(inner, inputs)
-        return Gradient(dict(zip(names, second, strict=True)))
-
-
 def measured(loss: Any, parameters: dict[str, Tensor], **options: Any) -> dict[str, float]:
     """What the probe records at its first update; ``rates`` for each parameter, and ``lr``."""
     lr, rates = options.pop("lr", 0.1), options.pop("rates", {})
@@ -102,7 +81,7 @@ def measured(loss: Any, parameters: dict[str, Tensor], **options: Any) -> dict[s
     probe.begin(context)
     first = next(iter(parameters))
     taken: list[int] = []
-    probe.step(_Step(loss, parameters, rates.get(first, lr)), lambda: taken.append(1))
+    probe.step(HessianStep(loss, parameters, rates.get(first, lr)), lambda: taken.append(1))
     assert taken == [1]
     return {name.partition("/")[2]: float(v) for name, v in context.take_logged().items()}
 
@@ -217,7 +196,7 @@ def test_it_measures_when_it_is_time_and_begins_where_it_ended() -> None:
         calls.append(1)
         return (torch.tensor([3.0, 1.0, 0.5]) * parameters["w"].square()).sum() / 2
 
-    step = _Step(loss, weights, 0.1)
+    step = HessianStep(loss, weights, 0.1)
     found = []
     for step.index in range(7):
         probe.step(step, lambda: None)
@@ -241,8 +220,9 @@ class _Data:
 def test_fixed_samples_stand_for_those_of_the_update() -> None:
     """Once in a product, whatever the number of micro-batches."""
     probe, context = Sharpness(num_samples=4), Context(seed=0, data=_Data())
+    probe.plan(Plan(None, 1, 8, None, {"lr": 0.1}, {}, "sgd"))
+    probe.parameters([{"params": [("w", torch.ones(2))]}])
     probe.begin(context)
-    probe._lr, probe._ratios, probe._ratio_of = 0.1, [1.0], {"w": 1.0}
     seen = []
 
     def hvp(vector: Gradient, loss: Any, batches: Any) -> Gradient:
