@@ -133,8 +133,9 @@ class GroCo(nn.Module):
 
     Needs:
         Embeddings of two views, ``query`` and ``document`` of shape (B, D): transform ``two_views``
-        and model ``two_tower`` with ``inputs: {query: view_1, document: view_2}``; ``further``
-        views of shape (B, V - 2, D) where the model gives them. Negatives are sought in the global
+        and model ``two_tower`` with ``inputs: {query: view_1, document: view_2}``. More views come
+        as ``further`` of shape (B, V - 2, D): ``num_further`` of the transform, and
+        ``further: further_views`` among the model's inputs. Negatives are sought in the global
         batch, whatever the workers and micro-batches. Gradients are small: with plain SGD the
         authors use a rate of 24 for a batch of 1024; Adam takes ordinary rates. Records
         ``smallest_positive``, ``hardest_negative``, their ``gap``, and the share of anchors whose
@@ -146,7 +147,8 @@ class GroCo(nn.Module):
         negatives are sought in one view. Digits without labels, augmented held-out views by the 20
         nearest clean training images, MLP 64-256-64-32 with batch normalisation, 30 epochs,
         5 seeds, 95 % intervals: untrained .242 +- .02, learning by sorting .730 +- .02,
-        ``contrastive`` at temperature 0.5 .767 +- .03. The mean gap rises from -0.33 to -0.02, and
+        ``contrastive`` at temperature 0.5 .767 +- .03; with four views .762 +- .01, 0.03 (0.02 to
+        0.05) more than with two, for 1.4 times the time of a training step. The mean gap rises from -0.33 to -0.02, and
         the share of anchors with misordered groups falls from .95 to .82. The gain over
         contrastive learning, which the paper reports on ImageNet, does not show.
 

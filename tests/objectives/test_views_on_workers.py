@@ -9,11 +9,13 @@ import pytest
 from trainwright.testing import Case, Rig, Setup
 
 VIEWS = {
-    "data": {"transforms": [{"name": "two_views", "transforms": ["gaussian_noise"]}]},
+    "data": {
+        "transforms": [{"name": "two_views", "transforms": ["gaussian_noise"], "num_further": 1}]
+    },
     "model": {
         "name": "two_tower",
         "options": {"query": {"name": "mlp", "hidden": [17]}, "dim": 6},
-        "inputs": {"query": "view_1", "document": "view_2"},
+        "inputs": {"query": "view_1", "document": "view_2", "further": "further_views"},
     },
 }
 

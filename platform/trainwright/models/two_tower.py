@@ -51,6 +51,7 @@ class TwoTower(nn.Module):
         query_mask: Tensor | None = None,
         document_mask: Tensor | None = None,
         negative: Tensor | None = None,
+        further: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Vectors of matching rows.
 
@@ -60,10 +61,12 @@ class TwoTower(nn.Module):
             query_mask: where the query's tokens count; goes to its encoder as second argument.
             document_mask: the same for the document.
             negative: documents that do not belong to the queries, without a mask.
+            further: more samples that belong to each query, of its kind, (B, any number, ...).
 
         Returns:
             ``query`` and ``document``, both (B, dim), and ``score`` (B, 1), the inner product of
-            each row's two vectors; with ``negative`` also ``negative_score`` (B, 1).
+            each row's two vectors; with ``negative`` also ``negative_score`` (B, 1), with
+            ``further`` also their vectors (B, any number, dim).
 
         Raises:
             ValueError: an encoder gives something else than (B, dim).
@@ -75,6 +78,9 @@ class TwoTower(nn.Module):
         if negative is not None:
             other = self._encode("document", negative, None)
             outputs["negative_score"] = (first * other).sum(dim=1, keepdim=True)
+        if further is not None:
+            vectors = self._encode("query", further.flatten(0, 1), None)
+            outputs["further"] = vectors.view(*further.shape[:2], self.dim)
         return outputs
 
     def _encode(self, side: str, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -112,6 +112,26 @@ def test_weak_and_strong_views() -> None:
     assert (strong - weak).std() > 0.9
 
 
+def test_further_views_stand_together_and_are_like_none_of_the_others() -> None:
+    weak = partial(GaussianNoise, std=0.5)
+    made = chain(TwoViews([NOISE], num_further=2, further=[weak]))
+    assert made.columns["further_views"].shape == (2, 1, 8, 8)
+    batch = made(TABLE.take(torch.tensor(ROWS)), 0, training=True)
+    clean = batch["image"]
+    noise = [batch["view_1"] - clean, batch["view_2"] - clean]
+    noise += [view - clean for view in batch["further_views"].unbind(dim=1)]
+    number = clean.numel()
+    for index, one in enumerate(noise):
+        wanted = 1.0 if index < 2 else 0.5
+        assert abs(one.std() - wanted) < 5 * wanted / (2 * number) ** 0.5
+        for other in noise[:index]:
+            assert abs((one * other).mean() / (one.std() * other.std())) < 5 / number**0.5
+    # The two views are those that there are without further ones.
+    assert torch.equal(batch["view_1"], views(chain(TwoViews([NOISE])), ROWS)[0])
+    alike = chain(TwoViews([NOISE], num_further=1))(TABLE.take(torch.arange(200)), 0, True)
+    assert abs((alike["further_views"][:, 0] - clean).std() - 1) < 5 / (2 * number) ** 0.5
+
+
 def test_vectors_have_views_and_standardizing_comes_before_or_after() -> None:
     table = wine()
     made = chain(Standardize(), TwoViews([NOISE]), Standardize(["view_1"]), table=table)
@@ -125,6 +145,7 @@ def test_vectors_have_views_and_standardizing_comes_before_or_after() -> None:
     [
         (lambda: TwoViews([]), "at least one"),
         (lambda: TwoViews([NOISE], second=[]), "at least one"),
+        (lambda: TwoViews([NOISE], num_further=1, further=[]), "at least one"),
         (lambda: TwoViews([Standardize]), "Standardize learns from the data"),
     ],
 )

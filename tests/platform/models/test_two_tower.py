@@ -41,6 +41,16 @@ def test_without_a_second_encoder_both_sides_share_the_first() -> None:
     assert sum(p.numel() for p in two.parameters()) == 2 * own
 
 
+def test_further_views_are_encoded_as_queries_are() -> None:
+    model = TwoTower(VECTORS, VECTORS, dim=5)
+    x, further = torch.randn(4, 6), torch.randn(4, 3, 6)
+    found = model(x, x, further=further)["further"]
+    assert found.shape == (4, 3, 5)
+    for index in range(3):
+        alone = model(further[:, index], x)["query"]
+        torch.testing.assert_close(found[:, index], alone)
+
+
 def test_masks_go_to_the_encoders() -> None:
     model = TwoTower(WORDS, dim=4)
     words = torch.tensor([[3, 7, 0, 0]])
