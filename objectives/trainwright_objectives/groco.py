@@ -148,9 +148,10 @@ class GroCo(nn.Module):
         nearest clean training images, MLP 64-256-64-32 with batch normalisation, 30 epochs,
         5 seeds, 95 % intervals: untrained .242 +- .02, learning by sorting .730 +- .02,
         ``contrastive`` at temperature 0.5 .767 +- .03; with four views .762 +- .01, 0.03 (0.02 to
-        0.05) more than with two, for 1.4 times the time of a training step. The mean gap rises from -0.33 to -0.02, and
-        the share of anchors with misordered groups falls from .95 to .82. The gain over
-        contrastive learning, which the paper reports on ImageNet, does not show.
+        0.05) more than with two, for 1.4 times the time of a training step. With two the mean gap
+        rises from -0.33 to -0.02, and the share of anchors with misordered groups falls from .95
+        to .82. The gain over contrastive learning, which the paper reports on ImageNet, does not
+        show.
 
     Source:
         N. Shvetsova, F. Petersen, A. Kukleva, B. Schiele, H. Kuehne, "Learning by Sorting:

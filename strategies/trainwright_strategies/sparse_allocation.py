@@ -141,6 +141,7 @@ class SparseAllocation(Strategy):
         self._counts: dict[int, Tensor] = {}
         self._masks: dict[int, Tensor] = {}
         self._whole: tuple[Tensor, Tensor] | None = None
+        self._l0: Tensor | None = None
 
     def model(self, model: nn.Module, context: Context) -> nn.Module:
         """Put the rule in the place of the model's selection.
@@ -213,18 +214,16 @@ class SparseAllocation(Strategy):
         selection = self._selection
         seen, chosen = self._whole or selection.last()
         selection.note(seen, chosen, self.decay)
-        self._context.log(
-            {
-                "dead_share": (selection.idle >= self.dead_after).float().mean(),
-                "l0": chosen.sum(dim=1).float().mean(),
-            }
-        )
+        self._l0 = chosen.sum(dim=1).float()
+        dead = (selection.idle >= self.dead_after).float().mean()
+        self._context.log({"dead_share": dead, "l0": self._l0.mean()})
 
     def epoch_end(self, epoch: int) -> None:
-        """Record how densities are spread: a Zipf law falls straight on two logarithmic axes."""
-        self._context.log_histogram(
-            "log10_density", self._selection.density.clamp(min=1e-8).log10()
-        )
+        """Record how densities are spread, and how many features the last batch's tokens have."""
+        density = self._selection.density.clamp(min=1e-8).log10()
+        self._context.log_histogram("log10_density", density)
+        if self._l0 is not None:  # continued at the end of an epoch, there is no batch yet
+            self._context.log_histogram("l0", self._l0)
 
     def loss(self, batch: Batch, compute: Compute) -> Loss:
         """The objective's loss with the auxiliary one."""

@@ -163,6 +163,17 @@ def test_training_follows_the_method_written_out(name: str, micro: int) -> None:
         assert selection.threshold.tolist() == pytest.approx(known, abs=1e-5)
 
 
+@pytest.mark.parametrize("micro", [SIZE, 7])
+def test_histograms_of_an_epoch_are_of_features_and_of_tokens(micro: int) -> None:
+    strategy, _, _ = trained(micro)
+    strategy.epoch_end(0)
+    found = strategy._context.attachments.histograms
+    assert found["strategy/log10_density"].shape == (FEATURES,)
+    assert found["strategy/l0"].shape == (SIZE,)
+    assert found["strategy/l0"].sum() == K * SIZE, "all of the budget, unevenly"
+    assert found["strategy/l0"].std() > 0.5
+
+
 def test_the_written_out_forms_differ() -> None:
     ends = [
         WrittenOut(trained(**options)[2], options).train()["encoder.weight"]
