@@ -52,6 +52,14 @@ TEXT = {
     "objective": {"name": "causal_lm"},
 }
 
+SEM = {
+    "data": {
+        "source": {"name": "synthetic_sem", "options": {"num_samples": 97, "num_nodes": 6}},
+    },
+    "model": {"name": "linear_sem"},
+    "objective": {"name": "dag_sem_loss"},
+}
+
 SHAPES = {
     "data": {
         "source": {"name": "synthetic_shapes", "options": {"num_samples": 96, "image_size": 8}}
@@ -196,6 +204,15 @@ def bags_of_three(
     prediction, response = torch.randn(2, size, generator=generator)
     bag_id = torch.arange(size) // 3
     return {"prediction": prediction}, {"bag_id": bag_id, "bag_target": response[bag_id]}
+
+
+def graph_of_four(
+    size: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What is said of four nodes, and the weights that say so; the nodes themselves as a column."""
+    logits, features = torch.randn(2, size, 4, generator=generator)
+    weights = 0.2 * torch.randn(4, 4, generator=generator)
+    return {"logits": logits, "weights": weights.repeat(size, 1, 1)}, {"features": features}
 
 
 def two_scores(

@@ -22,12 +22,14 @@ from conformance_jobs import (
     LOGITS,
     PAIRS,
     RINGS,
+    SEM,
     SHAPES,
     TEXT,
     TOWERS,
     VIEWS,
     attacked_scores,
     bags_of_three,
+    graph_of_four,
     label_sets,
     logits_of_two,
     masks,
@@ -64,6 +66,7 @@ STRATEGIES = [
     ),
     Case("strategies", "calibration_report", {"n_bins": 5}),
     Case("strategies", "betti_matching_error", job=RINGS),
+    Case("strategies", "dag_kkt_probe", job=SEM),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
     Case("strategies", "done_at", ATTACK, IMAGES),
     Case(
@@ -180,6 +183,9 @@ OBJECTIVES = [
     Case("objectives", "comp_sum", {"tau": 1.5, "temperature": 2.0}, inputs=class_scores()),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "correctness_aware_calibration", inputs=class_scores()),
+    Case(
+        "objectives", "dag_sem_loss", {"acyclicity": "logdet", "l1_weight": 0.1}, SEM, graph_of_four
+    ),
     Case("objectives", "decoupled_softmax", job=LABELS, inputs=label_sets),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     # With stop_gradient its gradient is, as it should be, not that of its value.
@@ -196,6 +202,7 @@ OBJECTIVES = [
 MODELS = [
     Case("models", "mlp", {"hidden": [17], "dropout": 0.1}),
     Case("models", "convnet", {"width": 4}, IMAGES),
+    Case("models", "linear_sem", job=SEM),
     Case("models", "residual_mlp", {"width": 9}),
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
@@ -235,6 +242,7 @@ DATASETS = [
         {**LABELS, "objective": {"name": "decoupled_softmax"}},
     ),
     Case("datasets", "synthetic_rings", {"num_samples": 96, "image_size": 16}, RINGS),
+    Case("datasets", "synthetic_sem", {"num_nodes": 6}, SEM),
     Case("datasets", "synthetic_shapes", {"num_samples": 96, "image_size": 8}, SHAPES),
     Case(
         "datasets",

@@ -6,6 +6,7 @@ from trainwright.models.bag_of_tokens import BagOfTokens
 from trainwright.models.convnet import ConvNet
 from trainwright.models.embedding import Embedding
 from trainwright.models.gpt import GPT
+from trainwright.models.linear_sem import LinearSem
 from trainwright.models.mlp import MLP
 from trainwright.models.residual_mlp import ResidualMLP
 from trainwright.models.resnet import ResNet
@@ -20,6 +21,7 @@ __all__ = [
     "BagOfTokens",
     "ConvNet",
     "Embedding",
+    "LinearSem",
     "ResNet",
     "ResidualMLP",
     "SparseAutoencoder",

@@ -10,6 +10,7 @@ from trainwright.data.sources.interactions import synthetic_interactions
 from trainwright.data.sources.modular import modular_arithmetic
 from trainwright.data.sources.retrieval import synthetic_retrieval
 from trainwright.data.sources.rings import synthetic_rings
+from trainwright.data.sources.sem import synthetic_sem
 from trainwright.data.sources.shapes import synthetic_shapes
 from trainwright.data.sources.synthetic import (
     synthetic_classification,
@@ -36,6 +37,7 @@ __all__ = [
     "synthetic_regression",
     "synthetic_retrieval",
     "synthetic_rings",
+    "synthetic_sem",
     "synthetic_sets",
     "synthetic_shapes",
     "text",
