@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import expm
+import torch
 from scipy.optimize import minimize
 
-from trainwright_strategies.dags.orders import Matrix, score_gradient
+from trainwright_objectives.acyclicity import walks
+from trainwright_strategies.dags.graphs import Matrix
+from trainwright_strategies.dags.scores import LeastSquares
 
 
 def notears(moments: Matrix, tolerance: float = 1e-8, largest_penalty: float = 1e16) -> Matrix:
@@ -21,23 +23,25 @@ def notears(moments: Matrix, tolerance: float = 1e-8, largest_penalty: float = 1
         tolerance: of the constraint.
         largest_penalty: at which it ends at the latest.
     """
-    d = len(moments)
+    d, score = len(moments), LeastSquares(moments)
     weights, multiplier, penalty, before = np.zeros(d * d), 0.0, 1.0, np.inf
     bounds = [(0.0, 0.0) if i == j else (None, None) for i in range(d) for j in range(d)]
+
+    def cycles(w: Matrix) -> tuple[float, Matrix]:
+        powers = walks(torch.from_numpy(w * w), "exp").numpy()
+        return float(np.trace(powers)) - d, powers * 2 * w
 
     def value(flat: Matrix) -> tuple[float, Matrix]:
         w = flat.reshape(d, d)
         rest = np.eye(d) - w
-        powers = expm(w * w)
-        h = float(np.trace(powers)) - d
-        score = 0.5 * float((rest * (moments @ rest)).sum())
-        slope = score_gradient(moments, w) + (penalty * h + multiplier) * 2 * powers.T * w
-        return score + 0.5 * penalty * h * h + multiplier * h, slope.reshape(-1)
+        h, steep = cycles(w)
+        total = 0.5 * float((rest * (moments @ rest)).sum())
+        slope = score.gradient(w) + (penalty * h + multiplier) * steep
+        return total + 0.5 * penalty * h * h + multiplier * h, slope.reshape(-1)
 
     while penalty < largest_penalty:
         weights = minimize(value, weights, jac=True, method="L-BFGS-B", bounds=bounds).x
-        square = weights.reshape(d, d) ** 2
-        h = float(np.trace(expm(square))) - d
+        h = cycles(weights.reshape(d, d))[0]
         multiplier += penalty * h
         if h <= tolerance:
             break
