@@ -183,9 +183,7 @@ OBJECTIVES = [
     Case("objectives", "comp_sum", {"tau": 1.5, "temperature": 2.0}, inputs=class_scores()),
     Case("objectives", "contrastive", {"kept_fraction": 0.4}, VIEWS, two_views),
     Case("objectives", "correctness_aware_calibration", inputs=class_scores()),
-    Case(
-        "objectives", "dag_sem_loss", {"acyclicity": "logdet", "l1_weight": 0.1}, SEM, graph_of_four
-    ),
+    Case("objectives", "dag_sem_loss", {"l1_weight": 0.1}, SEM, graph_of_four),
     Case("objectives", "decoupled_softmax", job=LABELS, inputs=label_sets),
     Case("objectives", "distillation_kl", job=LOGITS, inputs=logits_of_two),
     # With stop_gradient its gradient is, as it should be, not that of its value.
