@@ -67,9 +67,10 @@ class LrTransferCurve(Procedure):
     Needs:
         In the section runs a run for each size and each rate of the grid (``optimizer.lr``), the
         same rates for every size, at least two sizes and three rates; with several runs in one
-        place, of other seeds, their mean counts. A rate may diverge. It gives ``drift``,
-        ``log2_rate/N`` and ``loss/N`` of each size's best rate, and ``num_at_edge``, the sizes
-        whose best rate is the first or last of the grid: then the grid is too narrow.
+        place, of other seeds, their mean counts. A rate may diverge if the runs say
+        ``training.on_non_finite: ignore``. It gives ``drift``, ``log2_rate/N`` and ``loss/N`` of
+        each size's best rate, and ``num_at_edge``, the sizes whose best rate is the first or last
+        of the grid: then the grid is too narrow.
 
     Measured:
         A run costs one evaluation. Digits, MLP of two hidden layers, Adam, 16 updates of 512

@@ -61,10 +61,11 @@ class TrainingSpec(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
         None, description="the global gradient is scaled down to this L2 norm"
     )
-    on_non_finite: Literal["stop", "skip", "rewind"] = Field(
+    on_non_finite: Literal["stop", "skip", "rewind", "ignore"] = Field(
         "stop",
         description="an update whose loss or gradient is nan or infinite: stop training; skip it, "
-        "which waits for the device in every update; or rewind to the last checkpoint and skip it",
+        "which waits for the device in every update; rewind to the last checkpoint and skip it; "
+        "or ignore that it is",
     )
     max_skipped: int = Field(
         100, ge=0, description="updates that may be left out before training stops"

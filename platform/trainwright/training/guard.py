@@ -13,7 +13,7 @@ from trainwright.collectives import sum_over_workers
 from trainwright.engine.base import Engine
 from trainwright.errors import RunError
 
-Action = Literal["stop", "skip", "rewind"]
+Action = Literal["stop", "skip", "rewind", "ignore"]
 
 MEND = (
     "A lower learning rate, training.max_grad_norm, a warmup or precision fp32 may help; "
@@ -45,6 +45,7 @@ class Guard:
     ``rewind`` cost nothing: they look at losses when these are read anyway, one or more updates
     later, and at the weights before these go into a checkpoint. After a rewind every update up to
     the place is looked at before it moves the weights, so that the one that broke is found.
+    ``ignore`` never looks.
 
     Attributes:
         action: what to do.
@@ -104,6 +105,8 @@ class Guard:
             NumericsError: they are not finite, and no rewind can help.
             Rewind: it may help.
         """
+        if self.action == "ignore":
+            return
         device = engine.settings.device
         bad = _not_finite((part.master for part in engine.fragments()), device)
         if float(sum_over_workers(bad.reshape(1), device)) > 0:

@@ -150,7 +150,7 @@ class Loop:
 
     def _check_losses(self) -> None:
         """End training, or ask for a rewind, where a loss that was read is not finite."""
-        if self.recorder.broken is None:
+        if self.recorder.broken is None or self.guard.action == "ignore":
             return
         step, cause = self.recorder.broken
         epoch, _ = self.timetable.place_of(step - 1 - self.progress.began)

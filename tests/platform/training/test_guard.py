@@ -150,6 +150,18 @@ def test_stop_writes_no_weights_that_are_not_finite(
     assert names == [f"step-{step:08d}-a1" for step in range(1, steps[0])]
 
 
+def test_who_ignores_it_goes_on_to_the_end(
+    folder: Path, rig: Rig, broken: tuple[int, list[int]]
+) -> None:
+    sample, steps = broken
+    trace = rig.train(job("ignore", sample), base=folder)
+    assert trace.steps == rig.train(job(), base=folder).steps
+    losses = trace.curve("train/loss")
+    assert [math.isnan(loss) for loss in losses] == [
+        n >= steps[0] for n in range(1, trace.steps + 1)
+    ]
+
+
 def test_more_than_max_skipped_is_too_much(
     folder: Path, rig: Rig, broken: tuple[int, list[int]]
 ) -> None:
