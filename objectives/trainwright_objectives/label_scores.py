@@ -66,9 +66,12 @@ class Positives(NamedTuple):
 
         0 where it has none; without other workers it is the mean.
         """
+        return self.sum_of(values, weighted) / self.counts.clamp(min=1)
+
+    def sum_of(self, values: Tensor, weighted: bool) -> Tensor:
+        """The sum of ``values`` (B, P) over each query's positives on this worker, shape (B,)."""
         values = torch.where(self.own, values, 0.0)
-        values = values * self.weights if weighted else values
-        return values.sum(dim=1) / self.counts.clamp(min=1)
+        return (values * self.weights if weighted else values).sum(dim=1)
 
 
 def positives_of(target: Tensor, mask: Tensor | None = None, ignore_index: int = -100) -> Positives:

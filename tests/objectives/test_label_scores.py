@@ -10,6 +10,7 @@ import torch
 
 from trainwright_objectives.decoupled_softmax import DecoupledSoftmax
 from trainwright_objectives.label_scores import batch_scores, first_of_each, positives_of
+from trainwright_objectives.one_versus_all import OneVersusAll
 from trainwright_objectives.soft_topk import SoftTopk
 
 IDS = torch.tensor([[0, 2, -100], [1, -100, -100], [-100, -100, -100], [3, 0, 4]])
@@ -83,7 +84,7 @@ def test_reductions_and_queries_without_positives(objective: Any) -> None:
     assert not none.grad.any()
 
 
-@pytest.mark.parametrize("objective", [DecoupledSoftmax, SoftTopk])
+@pytest.mark.parametrize("objective", [DecoupledSoftmax, SoftTopk, OneVersusAll])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(objective: Any, dtype: torch.dtype) -> None:
     torch.manual_seed(0)

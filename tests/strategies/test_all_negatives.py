@@ -12,6 +12,7 @@ from trainwright.strategy import Context
 from trainwright.testing import Case, Rig, Setup
 from trainwright_objectives.decoupled_softmax import DecoupledSoftmax
 from trainwright_objectives.label_scores import LabelLoss
+from trainwright_objectives.one_versus_all import OneVersusAll
 from trainwright_objectives.soft_topk import SoftTopk
 from trainwright_strategies.all_negatives import AllNegatives, _Shared, documents_of
 
@@ -30,6 +31,7 @@ OBJECTIVES = {
     "decoupled": (DecoupledSoftmax, {"temperature": 0.3}),
     "coupled": (DecoupledSoftmax, {"coupled": True, "reduction": "sum"}),
     "drawn": (DecoupledSoftmax, {"num_positives": 1}),
+    "one versus all": (OneVersusAll, {"temperature": 0.3}),
     "top 2": (SoftTopk, {"k": 2, "temperature": 0.3}),
     "top k of positives": (SoftTopk, {"k": "positives", "num_positives": 2}),
 }
@@ -122,7 +124,7 @@ def test_full_batches_train_alike_without_it(objective: str, tmp_path: Any) -> N
 def test_other_objectives() -> None:
     strategy = AllNegatives()
     for objective in (nn.CrossEntropyLoss(), DecoupledSoftmax()):
-        with pytest.raises(ValueError, match="needs objective decoupled_softmax or soft_topk with"):
+        with pytest.raises(ValueError, match="needs an objective over labels, such as"):
             strategy.objective(objective)
 
 
