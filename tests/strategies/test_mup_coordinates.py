@@ -122,6 +122,7 @@ def test_convolutions_are_the_same_at_every_width(by: str, batch_norm: bool) -> 
         assert spread(make, "features.", images(), **options) > 1.8
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_with_its_positions_declared() -> None:
     def make(dim: int) -> nn.Module:
         return ViT(1, 8, 3, dim=dim, depth=2, heads=2)
@@ -131,6 +132,7 @@ def test_a_vision_transformer_with_its_positions_declared() -> None:
     assert spread(make, "norm", images(8), **options) < 1.5
 
 
+@pytest.mark.slow
 def test_a_decoder_is_the_same_at_every_depth_under_depth_mup_alone() -> None:
     def make(depth: int) -> nn.Module:
         return decoder(32, depth)
