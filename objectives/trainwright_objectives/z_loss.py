@@ -133,10 +133,12 @@ class ZLoss(nn.Module):
     Measured:
         Forward and backward take 2.2, 1.8 and 1.3 times those of torch's cross-entropy with 10,
         1,000 and 10,000 outputs (one CPU core, batches of 128 and 256). Digits, MLP 64-64-10,
-        SGD, 40 epochs, 5 seeds: test accuracy 0.971 +- 0.005 against 0.966 +- 0.007 for
-        cross-entropy, parity within the spread; the mean absolute output stays at 0.14 where
-        cross-entropy drives it to 6.1. A gain in top-k accuracy, which the paper reports for
-        large vocabularies, cannot show with ten classes and is not claimed.
+        SGD, 40 epochs, 5 seeds, accuracy with 95 % interval, accuracy of the two likeliest classes,
+        mean absolute output: cross-entropy 0.964 (0.955 to 0.973), 0.984, 6.1; ``a`` 1 and ``b`` 0
+        0.961 (0.948 to 0.975), 0.986, 0.14; 2 and 2 0.975 (0.966 to 0.984), 0.988, 0.32; 0.5 and 3
+        0.968 (0.958 to 0.978), 0.987, 0.44. Parity within the spread, with outputs that stay
+        small. A gain in top-k accuracy, which the paper reports for large vocabularies, is too
+        small to tell with ten classes and is not claimed.
         Gradients scale with 1 / sqrt(variance(o)), so learning rates of cross-entropy do not
         carry over, and weight decay changes the effective rate instead of the loss.
 
