@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -19,20 +19,11 @@ from trainwright.strategy import (
     Loss,
     SampleTable,
     Step,
-    Strategy,
-    Stream,
 )
-from trainwright_strategies.value_function import (
-    Rates,
-    descent_y,
-    descent_z,
-    saddle_multiplier,
-    saddle_theta,
-)
+from trainwright_strategies.bilevel.two_levels import ANOTHER_STEP, TwoLevels
+from trainwright_strategies.bilevel.value_function import Rates
 
 _Positive = Annotated[float, Field(gt=0)]
-UPPER = "lv_hba"
-"""The stream of the upper level's samples."""
 
 
 def ball_constraint(theta: Gradient, radius: float) -> tuple[Tensor, Gradient]:
@@ -47,7 +38,7 @@ def into_ball(weights: Gradient, radius: float) -> Gradient | None:
     return weights * (radius / norm) if norm > radius else None
 
 
-class LvHba(Strategy):
+class LvHba(TwoLevels):
     """Learn how much each training sample counts, on held-out ones: LV-HBA for data cleaning.
 
     A bilevel problem. The lower level trains the model on weighted samples, its weights kept in a
@@ -100,7 +91,14 @@ class LvHba(Strategy):
         ValueError: an option is out of range.
     """
 
-    declares = Declares(precisions=("fp32",), per_sample=True, several_forwards=True)
+    declares = Declares(
+        precisions=("fp32",),
+        per_sample=True,
+        several_forwards=True,
+        conflicts={"bilevel_hyperparam": ANOTHER_STEP},
+    )
+
+    upper_stream = "lv_hba"
 
     def __init__(
         self,
@@ -117,19 +115,12 @@ class LvHba(Strategy):
         for name, value in (("weight_rate", weight_rate), ("radius", radius)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a number above 0, got {value!r}")
+        rates = Rates(weight_rate, beta, eta, gamma_1, gamma_2, c0, p, bound)
+        super().__init__(rates, num_constraints=0 if radius is None else 1)
         self.weight_rate = weight_rate
         self.radius = radius
-        self.rates = Rates(weight_rate, beta, eta, gamma_1, gamma_2, c0, p, bound)
-        self._theta: Gradient | None = None
-        self._multiplier = torch.zeros((), dtype=torch.float64)
-        self._z = torch.zeros((), dtype=torch.float64)
         self._weights: SampleTable | None = None
-        self._is_upper = False
         self._losses: list[Tensor] = []
-
-    def streams(self) -> Mapping[str, Stream]:
-        """The validation samples, as evaluation sees them."""
-        return {UPPER: Stream(split="validation", training=False)}
 
     def begin(self, context: Context) -> None:
         """All samples count alike at first."""
@@ -144,64 +135,38 @@ class LvHba(Strategy):
         self._losses.append(losses.detach())
         return Loss((self._weights[batch["sample_id"]].to(losses) * losses).mean())
 
-    def step(self, step: Step, take: Callable[[], None]) -> None:
-        """One step of all variables; the model's own by the optimizer."""
-        lower, losses = self._lower(step)
-        y = Gradient(step.master(list(lower)))
-        if self._theta is None:
-            self._theta = y.clone()
-        theta = self._follow(step, y, self._theta)
-        # Losses alone are wanted: those without a graph are not differentiated.
-        nearby = self._lower(step, theta - y, torch.no_grad()(step.loss))[1]
-        direction = descent_y(self._upper(step), lower, theta, y, self.rates, step.index)
-        step.set_gradient(direction)
-        step.update()
-        self._into_ball(step, list(lower))
-        self._reweigh(step, losses - nearby)
-        self._z = self._slowly(self._z)
-        self._theta = theta
+    def constraint(self, theta: Gradient) -> tuple[Tensor, Gradient]:
+        """That of the ball."""
+        assert self.radius is not None
+        value, slope = ball_constraint(theta, self.radius)
+        return value[None], slope * self._multiplier[0]
 
-    def _lower(
+    def lower(
         self,
         step: Step,
         shift: Gradient | None = None,
         loss: Callable[[Batch], Loss] | None = None,
-    ) -> tuple[Gradient, Tensor]:
-        """Gradient of f and the loss of each sample, at y or away from it."""
+    ) -> Gradient:
+        """The gradient, and on the way the loss of each sample."""
         self._losses = []
-        if shift is not None:
-            step.perturb(shift)
-        gradient = step.gradient(loss, statistics=shift is None)
-        step.restore()
-        return gradient, torch.cat(self._losses)
-
-    def _upper(self, step: Step) -> Gradient:
-        self._is_upper = True
-        gradient = step.gradient(batches=[step.next(UPPER)])
-        self._is_upper = False
+        gradient = super().lower(step, shift, loss)
+        if shift is None:
+            self._at_y = torch.cat(self._losses)
         return gradient
 
-    def _follow(self, step: Step, y: Gradient, theta: Gradient) -> Gradient:
-        """One step of theta and lambda, both from where they are."""
-        gradient = self._lower(step, theta - y)[0]
-        rates = self.rates
+    def compare(self, step: Step, shift: Gradient) -> None:
+        """How much worse the samples are fitted at y than at theta."""
+        # Losses alone are wanted: those without a graph are not differentiated.
+        self.lower(step, shift, torch.no_grad()(step.loss))
+        self._worse = self._at_y - torch.cat(self._losses)
+
+    def move(self, step: Step, y: Gradient, theta: Gradient) -> None:
+        """Put the model's weights into the ball; samples that y fits worse lose weight."""
         if self.radius is not None:
-            constraint, slope = ball_constraint(theta, self.radius)
-            gradient = gradient.axpy(self._multiplier, slope)
-            down = saddle_multiplier(constraint.cpu(), self._multiplier, self._z, rates)
-            self._multiplier = rates.project(self._multiplier - rates.eta * down)
-        return theta - rates.eta * saddle_theta(gradient, theta, y, rates)
-
-    def _slowly(self, z: Tensor) -> Tensor:
-        rates = self.rates
-        return rates.project(z - rates.beta * descent_z(self._multiplier, z, rates))
-
-    def _into_ball(self, step: Step, names: list[str]) -> None:
-        if self.radius is None:
-            return
-        inside = into_ball(Gradient(step.master(names)), self.radius)
-        if inside is not None:
-            step.edit(inside)
+            inside = into_ball(Gradient(step.master(list(y))), self.radius)
+            if inside is not None:
+                step.edit(inside)
+        self._reweigh(step, self._worse)
 
     def _reweigh(self, step: Step, worse: Tensor) -> None:
         """Weights fall where the model fits worse than the lower level alone would."""
@@ -213,16 +178,6 @@ class LvHba(Strategy):
             {
                 "lv_hba/weight": new.mean(),
                 "lv_hba/gap": worse.mean(),
-                "lv_hba/multiplier": self._multiplier,
+                "lv_hba/multiplier": self._multiplier.sum(),
             }
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Theta and the multipliers; the samples' weights are in a table."""
-        theta = {} if self._theta is None else dict(self._theta)
-        return {"theta": theta, "multiplier": self._multiplier, "z": self._z}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back ``state_dict``."""
-        self._theta = Gradient(state["theta"]) if state["theta"] else None
-        self._multiplier, self._z = state["multiplier"], state["z"]

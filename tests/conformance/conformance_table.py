@@ -66,6 +66,7 @@ STRATEGIES = [
     ),
     Case("strategies", "calibration_report", {"n_bins": 5}),
     Case("strategies", "betti_matching_error", job=RINGS),
+    Case("strategies", "bilevel_hyperparam", {"tune": "norm", "initial": 1.0}),
     Case("strategies", "dag_kkt_probe", job=SEM),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
     Case("strategies", "done_at", ATTACK, IMAGES),

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from bilevel_problems import Point, Problem, gradients, saddle_step, step, value_function
 from torch import Tensor
 
-from trainwright_strategies.value_function import Rates
+from trainwright_strategies.bilevel.problem import (
+    Point,
+    Problem,
+    gradients,
+    saddle_step,
+    step,
+    value_function,
+)
+from trainwright_strategies.bilevel.projections import onto_equalities
+from trainwright_strategies.bilevel.value_function import Rates
 
 DOUBLE = torch.float64
 N = 5
@@ -28,9 +36,11 @@ TOY_A = Problem(
 """One variable each, an inequality; the solution is x = y = 1 with the multiplier 1."""
 
 
+PLANE = torch.ones(1, 3 * N, dtype=DOUBLE)
+
+
 def on_the_plane(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    both = torch.cat([x, y])
-    both = both - both.mean()
+    both = onto_equalities(torch.cat([x, y]), PLANE, torch.zeros(1, dtype=DOUBLE))
     return both[:N], both[N:]
 
 
@@ -88,22 +98,17 @@ def test_the_value_is_never_above_the_lower_level() -> None:
 
 
 def test_without_constraints_it_is_the_moreau_envelope() -> None:
-    free = Problem(
-        upper=lambda x, y: (x + y).sum(),
-        lower=lambda x, y: y.square().sum() / 2,
-        constraint=lambda x, y: y[:0],
-        project=lambda x, y: (x, y),
-    )
+    free = Problem(upper=lambda x, y: (x + y).sum(), lower=lambda x, y: y.square().sum() / 2)
     for y in (-2.0, 0.3, 1.7):
         point = Point(vector(0.0), vector(y), vector(0.0), vector(), vector())
         found = value_function(free, point, Rates()).value.item()
         assert found == pytest.approx(y**2 / 4, abs=1e-9)
 
 
-def run(problem: Problem, point: Point, rates: Rates, steps: int) -> Point:
-    for k in range(steps):
+def run(problem: Problem, point: Point, rates: Rates, steps: int, first: int = 0) -> Point:
+    for k in range(first, first + steps):
         point = step(problem, point, rates, k)
-        x, y = problem.project(point.x, point.y)  # every iterate is where it may be
+        x, y = problem.feasible(point.x, point.y)  # every iterate is where it may be
         assert (x - point.x).abs().max() < 1e-9
         assert (y - point.y).abs().max() < 1e-9
     return point
@@ -150,6 +155,8 @@ def test_toy_b_comes_close_and_the_coupling_is_what_it_takes() -> None:
     assert x.tolist() == pytest.approx([-1 / 3] * N)
     error = (found.x + 0.3).norm() / zeros(N).sub(0.3).norm()
     assert error < 0.03 < 0.1 < (x + 0.3).norm() / zeros(N).sub(0.3).norm()
+    found = run(TOY_B, found, RATES_B, 15_000, first=5000)
+    assert (found.x + 0.3).norm() / zeros(N).sub(0.3).norm() == pytest.approx(0.0158, abs=1e-4)
 
 
 def test_a_step_of_toy_b_by_hand() -> None:
@@ -184,6 +191,40 @@ def test_four_first_derivatives_a_step_and_no_second_one(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.autograd, "grad", counted)
     step(TOY_A, at(0.8, 0.6, 0.3), Rates(), 0)
     assert calls == [False] * 4
+
+
+def test_a_coupled_constraint_is_differentiated_by_x_too() -> None:
+    """g = |y|^2 / 2 - x: where it presses, x falls by its multiplier."""
+    free = Problem(
+        upper=lambda x, y: (y - 1).square().sum(),
+        lower=lambda x, y: (y - 3).square().sum() / 2,
+        constraint=lambda x, y: y.square() / 2 - x,
+        project=lambda x, y: (x, y),
+        rate=2.0,
+    )
+    point = Point(vector(0.5), vector(1.0), vector(1.2), vector(0.4), vector(0.3))
+    rates = Rates(alpha=0.1, eta=0.05)
+    found = step(free, point, rates, 0)
+    multiplier = 0.4 - 0.05 * ((0.4 - 0.3) - (1.2**2 / 2 - 0.5))
+    theta = 1.2 - 0.05 * ((1.2 - 3) + 0.4 * 1.2 + (1.2 - 1.0))
+    assert found.multiplier.item() == pytest.approx(multiplier, rel=1e-10)
+    assert found.theta.item() == pytest.approx(theta, rel=1e-10)
+    assert found.x.item() == pytest.approx(0.5 - 2 * 0.1 * multiplier, rel=1e-10)
+    assert found.y.item() == pytest.approx(1 - 0.1 * (0 - 2 - (1 - theta)), rel=1e-10)
+
+
+def test_a_constraint_needs_a_projection() -> None:
+    with pytest.raises(ValueError, match="needs project"):
+        Problem(TOY_A.upper, TOY_A.lower, TOY_A.constraint)
+
+
+def test_levels_need_variables_of_their_own() -> None:
+    both = vector(0.3, 0.4)
+    with pytest.raises(ValueError, match="x and y must be different variables"):
+        TOY_A.start(both, both)
+    begun = TOY_A.start(both[:1], both[1:])
+    assert begun.theta.tolist() == begun.y.tolist() == [0.4]
+    assert begun.multiplier.tolist() == begun.z.tolist() == [0.0]
 
 
 def test_multipliers_stay_in_their_box() -> None:

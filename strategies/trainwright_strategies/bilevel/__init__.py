@@ -1,0 +1,1 @@
+"""Constrained bilevel problems: what the methods that solve them share."""
