@@ -66,7 +66,16 @@ class BilevelHyperparam(TwoLevels):
         one further copy of the weights on every worker.
 
     Measured:
-        TODO
+        A step takes 4 to 5 times as long, for 3 gradients instead of 1 and the copies of weights
+        between them (MLP 512-512 and linear model, batch 90, processor time of one busy core).
+        Linear model on 90 samples of 4 noisy clouds in 64 dimensions, 90 validation samples, 100
+        updates, 5 seeds. Weight decay from 0 comes to 0.276 (95 % interval 0.263 to 0.290), where
+        the best of the grid 0, 0.03, 0.1, 0.3, 1 is 0.3; test loss 1.160 against 1.99 without,
+        1.177 with the grid's best, and 1.24 where it hardly moves (paired gain 0.018 to 0.137).
+        The norm's bound from 0.4 comes to 1.36; test loss 1.160 against 1.265 where it hardly
+        moves. Bounds that are too large fall slowly: begin with a small one. Accuracy gains
+        nothing. With c0 = 1 the model learns the validation samples by heart, and weight decay
+        ends at 0.003.
 
     Source:
         W. Yao, C. Yu, S. Zeng, J. Zhang, "Constrained Bi-Level Optimization: Proximal Lagrangian
