@@ -14,7 +14,7 @@ from trainwright_objectives.options import check_above_zero, check_at_least_zero
 from trainwright_strategies.bilevel.projections import onto_cone
 from trainwright_strategies.bilevel.two_levels import ANOTHER_STEP, TwoLevels
 from trainwright_strategies.bilevel.value_function import Rates
-from trainwright_strategies.patterns import check_patterns, fits
+from trainwright_strategies.patterns import check_patterns, fits, name_in_model
 
 _Positive = Annotated[float, Field(gt=0)]
 EPS = 1e-12
@@ -137,7 +137,7 @@ class BilevelHyperparam(TwoLevels):
             ValueError: a pattern fits no parameter that is left.
         """
         named = (name for group in groups for name, _ in group["params"])
-        known = {name.removeprefix("model."): name for name in named}
+        known = {name_in_model(name): name for name in named}
         self._members: dict[str, list[str]] = {}
         for group, pattern in self.groups.items():
             check_patterns(f"groups.{group}", [pattern], known)

@@ -8,6 +8,11 @@ from fnmatch import fnmatchcase
 from trainwright.suggest import nearest, one_of
 
 
+def name_in_model(name: str) -> str:
+    """What a parameter is called within the model: ``body.0.weight`` of ``model.body.0.weight``."""
+    return name.removeprefix("model.")
+
+
 def fits(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of the patterns fits the name."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
 from trainwright_objectives.options import check_above_zero, check_whole
-from trainwright_strategies.patterns import check_patterns, fits
+from trainwright_strategies.patterns import check_patterns, fits, name_in_model
 
 NOISE = 1e-6
 """A perpendicular part below this share of the gradient is rounding, and counts as none."""
@@ -111,7 +111,7 @@ class PerpGrad(Strategy):
         """Project, one tensor after the other, so that only one is held whole at a time."""
         assert step.gradients is not None
         for name in step.gradients.names():
-            if not fits(name, self.include):
+            if not fits(name_in_model(name), self.include):
                 continue
             gradient = step.gradients[name]
             if gradient.numel() >= self.min_numel:

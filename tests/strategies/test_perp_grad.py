@@ -116,12 +116,15 @@ def test_which_tensors_are_projected() -> None:
     weight = torch.tensor([3.0, 4.0])
 
     def touched(method: PerpGrad) -> list[str]:
-        step = _Step(body=weight, head=weight, scale=torch.tensor([0.1]))
+        # As a training names them; patterns leave the beginning out.
+        named = {"model.body": weight, "model.head": weight, "model.scale": torch.tensor([0.1])}
+        step = _Step(**named)
         method.gradients(step)
         return [n for n, g in step.gradients.items() if not g.equal(torch.ones_like(g))]
 
-    assert touched(PerpGrad()) == ["body", "head"]  # of one number nothing is orthogonal
-    assert touched(PerpGrad(include=["h*"])) == ["head"]
+    # Nothing is orthogonal to a single number.
+    assert touched(PerpGrad()) == ["model.body", "model.head"]
+    assert touched(PerpGrad(include=["h*"])) == ["model.head"]
     assert touched(PerpGrad(include=[])) == []
     assert touched(PerpGrad(min_numel=3)) == []
 
