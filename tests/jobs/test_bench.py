@@ -65,7 +65,15 @@ def test_it_ends_with_1_unless_all_hold(
         one["name"]: one for one in json.loads((tmp_path / "build/summary.json").read_text())
     }
     assert [records[name]["status"] for name in ("fine", "untrue", "wrong")] == [0, 1, 2]
-    # With equal variants the line is false, as it has to be.
+
+
+@pytest.mark.slow
+def test_with_equal_variants_a_line_is_false_as_it_has_to_be(
+    bench: ModuleType, tmp_path: Path
+) -> None:
+    line = "mean(train/loss@final, method) < mean(train/loss@final, baseline)"
+    text = JOB.format(name="fine", line=line, objective="cross_entropy")
+    (tmp_path / "fine.yaml").write_text(text)
     assert bench.main(["fine", "--placebo"]) == 0
 
 

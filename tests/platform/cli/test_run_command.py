@@ -196,9 +196,14 @@ def test_numbers_that_are_not_finite_stay_standard_json(
     call: Callable[..., Any], job: Path
 ) -> None:
     """A rate beyond all reason gives losses that are not a number."""
-    said = call("run", "job.yaml", "--json", "-s", "optimizer={name: sgd, lr: 1.0e+30}")
+    diverging = ("run", "job.yaml", "--json", "-s", "optimizer={name: sgd, lr: 1.0e+30}")
+    said = call(*diverging, "-s", "training.on_non_finite=ignore")
     assert said.status == 0, said.err
     assert said.json["metrics"]["train/loss"] in ("nan", "inf")
+    said = call(*diverging)
+    assert said.status == 1
+    assert said.json["status"] == "failed"
+    assert "the loss of update 2 is nan" in said.json["error"]
 
 
 def test_a_longer_job_continues_a_run(workplace: Path, call: Callable[..., Any]) -> None:
