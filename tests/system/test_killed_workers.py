@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ def test_the_undisturbed_run_stopped_early(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "orders",
     [
+        ("state_dict-8-0",),
         # Before there is any checkpoint, then while one is taken.
-        ("loss-1-1", "state_dict-8-0"),
+        pytest.param(("loss-1-1", "state_dict-8-0"), marks=pytest.mark.slow),
         pytest.param(
             ("evaluation-11-1", "epoch_end-11-0", "gradients-13-1"), marks=pytest.mark.slow
         ),
@@ -130,6 +132,27 @@ def test_killed_workers_are_restarted_within_one_command(
     scene.assert_undisturbed(tmp_path)
     assert any("was lost; restarting from the last checkpoint" in remark for remark in remarks)
     assert len(list((the_run(tmp_path) / "journal").iterdir())) == len(orders) + 1
+
+
+def test_a_hanging_worker_is_named_ended_and_restarted(scene: Scene, tmp_path: Path) -> None:
+    """Here before there is any checkpoint."""
+    scene.order("hold-1-1")
+    remarks: set[str] = set()
+
+    def show(progress: Mapping[str, Any]) -> None:
+        remark = str(progress.get("remark", ""))
+        if "made no progress" in remark and remark not in remarks:
+            scene.withdraw("hold-1-1")
+        remarks.add(remark)
+
+    overrides = [f"storage={tmp_path}", "cluster.hang_timeout_s=15"]
+    assert run_job(Job.load(scene.job, overrides), show=show).status == "finished"
+    (told,) = (remark for remark in remarks if "made no progress" in remark)
+    assert re.match(r"worker 1 made no progress for 1\d s and stood at saboteur.py:\d+ in", told)
+    assert "worker 0 made no progress" not in told
+    assert told.endswith("; restarting from the last checkpoint")
+    assert "in _hold" in (the_run(tmp_path) / "logs" / "worker-1.log").read_text()
+    scene.assert_undisturbed(tmp_path)
 
 
 @pytest.mark.slow

@@ -178,6 +178,11 @@ class ClusterSpec(Section):
     max_failures: int = Field(
         2, ge=0, description="how many times lost workers are restarted from the last checkpoint"
     )
+    hang_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
+        1800.0,
+        description="a worker that begins no update for so long is ended, after telling where it "
+        "stands, and restarted as a lost one; null: never",
+    )
 
 
 class TrackingSpec(Section):

@@ -15,6 +15,12 @@ from typing import Any
 from trainwright.errors import JobError, RunError
 from trainwright.job.models import ClusterSpec, TrainJob
 from trainwright.orchestration.failures import Failure, WorkerError, describe, root_cause
+from trainwright.orchestration.hangs import (
+    explain_hangs,
+    forget_hangs,
+    read_hangs,
+    reporter,
+)
 from trainwright.orchestration.machine import cpus_here, does_not_fit
 from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
 from trainwright.orchestration.processes import worker_environment
@@ -22,6 +28,7 @@ from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.orchestration.signals import keeping_handlers
 from trainwright.storage import Folder
+from trainwright.training.watchdog import watched
 from trainwright.training.worker import Outcome, WorkOrder, work
 
 _log = logging.getLogger(__name__)
@@ -95,14 +102,18 @@ def train(job: TrainJob, order: WorkOrder, watch: Watch) -> Outcome:
     )
     board = actor.remote()
     try:
+        folder = Folder(order.run_url)
         for lost_before in range(job.cluster.max_failures + 1):
+            forget_hangs(folder)
             outcome, failures = _attempt(job, order, board, watch)
             if outcome is not None:
                 return outcome
             cause = root_cause(failures)
+            hangs = explain_hangs(read_hangs(folder))
             if cause is None or not cause.lost or lost_before == job.cluster.max_failures:
-                raise RunError(_explain(cause, lost_before, job))
-            watch({"remark": f"worker {cause.rank} was lost; restarting from the last checkpoint"})
+                raise RunError(_explain(cause, hangs, lost_before, job))
+            happened = hangs or f"worker {cause.rank} was lost"
+            watch({"remark": f"{happened}; restarting from the last checkpoint"})
         raise AssertionError("unreachable")
     finally:
         ray.kill(board)
@@ -151,7 +162,12 @@ def _fit(job: TrainJob, order: WorkOrder, board: Any) -> tuple[Outcome | None, l
         trainer = TorchTrainer(
             _on_worker,
             # Not in the runtime environment, which Ray shows and logs: these may be secrets.
-            train_loop_config={"order": order, "board": board, "stores": store_environment()},
+            train_loop_config={
+                "order": order,
+                "board": board,
+                "stores": store_environment(),
+                "hang_timeout_s": cluster.hang_timeout_s,
+            },
             scaling_config=ScalingConfig(
                 num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources
             ),
@@ -184,7 +200,8 @@ def _on_worker(config: dict[str, Any]) -> Outcome | None:
     try:
         with output_to(log):
             try:
-                outcome = work(order, monitor, get_device())
+                with watched(config["hang_timeout_s"], rank, reporter(folder)):
+                    outcome = work(order, monitor, get_device())
             except Exception as error:
                 failure = describe(error, rank)
                 print(failure.trace, flush=True)
@@ -225,12 +242,13 @@ def _failures_of(error: Any) -> list[Failure]:
     return found or [Failure(0, type(error).__name__, str(error), "", lost=True)]
 
 
-def _explain(cause: Failure | None, restarts: int, job: TrainJob) -> str:
+def _explain(cause: Failure | None, hangs: str, restarts: int, job: TrainJob) -> str:
     if cause is None:
         return "the workers ended without a result"
     if cause.lost:
+        lost = f"worker {cause.rank} was lost ({cause.kind}: {cause.message.splitlines()[0]})"
         return (
-            f"worker {cause.rank} was lost ({cause.kind}: {cause.message.splitlines()[0]}) and "
-            f"{restarts} restarts did not help; cluster.max_failures is {job.cluster.max_failures}"
+            f"{hangs or lost} and {restarts} restarts did not help; "
+            f"cluster.max_failures is {job.cluster.max_failures}"
         )
     return f"worker {cause.rank} failed: {cause.kind}: {cause.message}\n{cause.trace}"

@@ -16,6 +16,7 @@ from trainwright.errors import RunError
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Batch, Context, Outputs, Strategy
 from trainwright.strategy.evaluation import Change, further_metrics, wrap_predict
+from trainwright.training import watchdog
 from trainwright.training.evaluation_rows import evaluation_rows
 from trainwright.training.statistics import shared_statistics
 
@@ -156,6 +157,7 @@ class Evaluator:
         shares = evaluation_rows(table, group, settings.world_size, size)
         own = shares[settings.rank]
         for place in range(max(len(share) for share in shares)):
+            watchdog.beat()
             counts = place < len(own)
             batch = table.take(own[place] if counts else torch.zeros(1, dtype=torch.int64))
             yield self._transforms(batch, 0, training=False), counts

@@ -11,6 +11,7 @@ from trainwright.data.loading import Splits
 from trainwright.engine.base import Engine
 from trainwright.strategy import Context, Strategy
 from trainwright.strategy.compose import using
+from trainwright.training import watchdog
 from trainwright.training.evaluate import Evaluator
 from trainwright.training.feed import Feed, Update
 from trainwright.training.guard import Guard
@@ -60,6 +61,10 @@ class Loop:
         Returns:
             True when training is complete, False when it was asked to stop before.
         """
+        with watchdog.armed():
+            return self._run()
+
+    def _run(self) -> bool:
         self.engine.module.train()
         rates = [group["lr"] for group in self.engine.param_groups]
         ended_epoch = using(self.strategies, "epoch_end")
@@ -104,6 +109,7 @@ class Loop:
         return self.timetable.checkpoint_is_due(self._done)
 
     def _update(self, index: int, epoch: int, rates: Sequence[float]) -> None:
+        watchdog.beat()
         self.context.update, self.context.epoch = index, epoch
         factor = self.schedule(self._done)
         now = [rate * factor for rate in rates]
