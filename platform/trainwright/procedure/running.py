@@ -28,6 +28,7 @@ from trainwright.procedure.results import numbers
 from trainwright.procedure.spec import ProcedureJob
 from trainwright.procedure.steps import Steps
 from trainwright.procedure.tasks import InProcess, OnRay, Place, Tasks
+from trainwright.procedure.threads import threads_of
 from trainwright.runs import RunRecord, run_folder
 from trainwright.storage import Folder
 from trainwright.tracking import JournalWriter, next_attempt
@@ -150,6 +151,7 @@ def _tasks(plan: Plan, folder: Folder) -> Iterator[Tasks]:
     if cluster.workers:
         tasks = OnRay(cluster, Place(str(plan.job.base), plan.plugin_files, logs))
     try:
-        yield tasks
+        with threads_of(cluster.cpus_per_worker):
+            yield tasks
     finally:
         tasks.close()
