@@ -162,7 +162,8 @@ class Loop:
         epoch, _ = self.timetable.place_of(step - 1 - self.progress.began)
         if epoch == self.context.epoch:
             update = self.feed[step - 1]
-            self._record_samples(update)
+            if not self.record_samples:
+                self._record_samples(update)
             cause += _named(self.feed.sample_ids(update))
         self.guard.give_up(cause, step)
 

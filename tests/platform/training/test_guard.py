@@ -137,6 +137,17 @@ def test_stop_says_where_and_what_to_do(
     assert "training.on_non_finite: skip" in text
 
 
+@pytest.mark.parametrize("recorded", [False, True], ids=["alone", "with all"])
+def test_the_samples_of_the_broken_update_are_recorded_once(
+    folder: Path, broken: tuple[int, list[int]], tmp_path: Path, recorded: bool
+) -> None:
+    sample, steps = broken
+    with Rig(tmp_path) as own, pytest.raises(NumericsError):
+        own.train(job("stop", sample, record_samples=recorded), base=folder)
+    (run,) = tmp_path.iterdir()
+    assert sample in Story.of(run).samples[steps[0]]  # which refuses what is told twice
+
+
 def test_stop_writes_no_weights_that_are_not_finite(
     folder: Path, rig: Rig, broken: tuple[int, list[int]], tmp_path: Path
 ) -> None:
