@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from two_level_runs import full_batch_job, samples_of
 
-from trainwright.data.loading import load_splits
 from trainwright.errors import InputError
 from trainwright.strategy import Gradient
 from trainwright.testing import Case, Rig, Setup
@@ -22,19 +21,7 @@ STEPS, LR = 6, 0.4
 
 
 def job_of(**changes: Any) -> dict[str, Any]:
-    """Linear classification; every update sees all samples."""
-    job = CASE.job_with(OPTIONS, model={"name": "mlp", "hidden": []}, **changes)
-    job["data"] = {**job["data"], "batch_size": 72}
-    job["optimizer"] = {"name": "sgd", "lr": LR}
-    job["training"] = {"steps": STEPS, "checkpoint_every": "100 steps"}
-    return job
-
-
-def samples_of(rig: Rig, job: Mapping[str, Any]) -> list[dict[str, Tensor]]:
-    loaded = rig.job(job, Setup())
-    splits = load_splits(loaded.spec.data, base=loaded.base, workers=0, seed=loaded.spec.seed)
-    tables = [splits.train, splits.validation]
-    return [splits.transforms(t.take(torch.arange(len(t))), 0, training=False) for t in tables if t]
+    return full_batch_job(CASE, OPTIONS, LR, STEPS, **changes)
 
 
 def by_hand(y: list[Tensor], train: dict[str, Tensor], held: dict[str, Tensor]) -> list[Tensor]:

@@ -47,9 +47,12 @@ class TwoLevels(Strategy):
     def move(self, step: Step, y: Gradient, theta: Gradient) -> None:
         """Move x, by the old y and the new theta, then x and the weights to where they may be."""
 
+    @abstractmethod
     def constraint(self, theta: Gradient) -> tuple[Tensor, Gradient]:
-        """g(x, theta) of shape (l,), and the sum of its gradients with the multipliers."""
-        raise NotImplementedError
+        """g(x, theta) of shape (l,), and the sum of its gradients with the multipliers.
+
+        Asked for where l is above 0.
+        """
 
     def regularised(self, gradient: Gradient, at: Gradient) -> Gradient:
         """The gradient of f from that of the training loss, both taken at ``at``."""
