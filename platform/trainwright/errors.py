@@ -54,7 +54,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.location}: " if self.location else ""
-        lines = [f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"]
+        path = self.path.replace("\n", "\\n")
+        lines = [f"{where}{path}: {self.message}" if path else f"{where}{self.message}"]
         if self.got is not MISSING:
             lines.append(f"    got:     {_short(self.got)}")
         if self.allowed:
@@ -63,12 +64,24 @@ class Problem:
             lines.append(f"    nearest: {self.nearest}")
         if self.mend:
             lines.append(f"    mend:    {self.mend}")
-        return "\n".join(lines)
+        return _printable("\n".join(lines))
 
 
 def _short(value: Any, limit: int = 120) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """``text`` with what would steer a terminal, or cannot be encoded, spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign
+        if sign.isprintable() or sign in "\n\t"
+        else sign.encode("unicode_escape").decode("ascii")
+        for sign in text
+    )
 
 
 class TrainwrightError(Exception):

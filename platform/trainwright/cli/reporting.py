@@ -86,7 +86,9 @@ def reporting(as_json: bool = False) -> Iterator[Report]:
 
 def print_json(stream: TextIO, value: Mapping[str, Any]) -> None:
     """One JSON object and the end of a line."""
-    stream.write(json.dumps(plain_json(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False) + "\n"
+    # Half a surrogate, as a file name that is no UTF-8 has it, becomes an escape of JSON.
+    stream.write(text.encode("utf-8", "backslashreplace").decode())
     stream.flush()
 
 

@@ -23,7 +23,8 @@ def broken_rules(job: CompareJobFile) -> list[Problem]:
     """Every problem of a comparison whose form is right."""
     problems = [problem for rule in _RULES for problem in rule(job.spec)]
     _, wrong = expectations(job.spec)
-    if any(problem.path == "name" for problem in problems):  # every run's label would be wrong
+    named = ("name", *(f"variants.{name}" for name in job.spec.variants))
+    if any(problem.path in named for problem in problems):  # labels and paths would be wrong
         return [*problems, *wrong]
     return [*problems, *wrong, *_variant_problems(job)]
 

@@ -9,6 +9,9 @@ from pydantic import Discriminator, Field, Tag, field_validator
 from trainwright.job.models import ClusterSpec, TrackingSpec
 from trainwright.job.plugin_spec import JobSection, Section
 
+MOST_SEEDS = 10_000
+"""Far more than anybody trains, and few enough to be listed."""
+
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -17,7 +20,7 @@ def _one_or_many(value: Any) -> str:
 
 
 Seeds = Annotated[
-    Annotated[int, Field(gt=0), Tag("one")]
+    Annotated[int, Field(gt=0, le=MOST_SEEDS), Tag("one")]
     | Annotated[list[Seed], Field(min_length=1), Tag("many")],
     Discriminator(_one_or_many),
 ]

@@ -12,7 +12,6 @@ from trainwright.data.table import Column, Table
 from trainwright.errors import MISSING, DataError, InputError, JobError, PluginError, Problem
 from trainwright.job.models import DataSpec, NamedSource, PluginSpec
 from trainwright.job.sources import in_memory, is_file_source
-from trainwright.plugins.causes import import_cause
 from trainwright.plugins.markers import path_options
 from trainwright.plugins.resolve import Site, resolved
 
@@ -89,9 +88,6 @@ def _from_plugin(
         table = plugins.construct(plugin, resolved(plugin, options, Site(base, path)), path)
     except InputError as error:
         raise type(error)([_inside(problem, path) for problem in error.problems]) from error
-    except Exception as error:  # a dataset is the user's code and may raise anything
-        message = f"the dataset {spec.name} failed: {import_cause(error)}"
-        raise DataError(Problem(path=path, message=message)) from error
     if not isinstance(table, Table):
         raise DataError(
             Problem(

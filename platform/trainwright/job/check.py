@@ -230,6 +230,8 @@ def _improved(problem: Problem, use: Use, plugin: Plugin) -> Problem:
 
 def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Problem]:
     """What the plugin's constructor says to its options."""
+    from trainwright.plugins.causes import import_cause
+
     make = _maker(use.group, plugin)
     if make is None:
         return []
@@ -245,7 +247,7 @@ def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Proble
     except InputError as error:
         return error.problems
     except Exception as error:  # the constructor is the user's code and may raise anything
-        return [Problem(use.path, f"{plugin.name} fails: {type(error).__name__}: {error}")]
+        return [Problem(use.path, f"{plugin.name} fails with its options: {import_cause(error)}")]
     return []
 
 

@@ -15,7 +15,7 @@ from trainwright.errors import MISSING, JobError, Location, Problem
 from trainwright.job.environment import expand
 from trainwright.job.merging import EXTENDS, nearest_location, read_with_extends
 from trainwright.job.overrides import apply_overrides
-from trainwright.job.yaml_reader import Parsed, read_file
+from trainwright.job.yaml_reader import Parsed, no_text, read_file
 
 FROM_PYTHON = "<job>"
 """Stands for the file of a job that was given as a dictionary."""
@@ -114,7 +114,8 @@ class Document:
         ``objective.name`` becomes ``objective`` in a job that says ``objective: z_loss``. What is
         wrong with an argument of the command line (``--resume``) has no place in the job.
         """
-        if problem.location is not None or problem.path.startswith("-"):
+        is_argument = problem.path.startswith("-") and problem.path not in self.locations
+        if problem.location is not None or is_argument:
             return problem
         path = problem.path if problem.got is MISSING else self._written(problem.path)
         return replace(problem, path=path, location=self.location_of(problem.path))
@@ -167,6 +168,8 @@ def _plain(value: Any, path: str, problems: list[Problem]) -> Any:
         return os.fspath(value)
     if isinstance(value, float) and math.isnan(value):
         problems.append(Problem(path, "is 'not a number', which no setting can be", got=value))
+    if isinstance(value, str) and (odd := no_text(value)) is not None:
+        problems.append(Problem(path, odd, got=value))
     if value is None or type(value) in (str, int, float, bool):
         return value
     got = type(value).__name__

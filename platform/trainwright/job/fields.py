@@ -48,7 +48,8 @@ _FORMS: dict[str, str] = {
     "data.source": "the name of a dataset, or a path or URL of parquet, arrow or csv files",
     "storage": "a folder or a URL",
     "base": "a job of kind train, or the path of its file",
-    "seeds": "how many, as a whole number > 0, or a list of whole numbers >= 0",
+    "seeds": "how many, as a whole number from 1 to 10000, or a list of whole numbers >= 0",
+    "variants": "two or more sections, each with what it changes in the base",
     "data.validation": "a number > 0 and < 1, or a section",
     "data.test": "a number > 0 and < 1, or a section",
 }

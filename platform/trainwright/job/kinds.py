@@ -172,9 +172,12 @@ def named_kind(values: Mapping[str, Any]) -> tuple[Kind, list[Problem]]:
     if isinstance(name, str) and name in KINDS:
         return KINDS[name], []
     closest = nearest(name, KINDS)
+    alike = max(
+        KINDS.values(), key=lambda kind: len(values.keys() & kind.model.model_fields.keys())
+    )
     message = "there is no such kind of job" if isinstance(name, str) else "must be a text"
     problem = Problem("kind", message, name, allowed=one_of(KINDS), nearest=closest)
-    return KINDS[closest or DEFAULT], [problem]
+    return KINDS[closest] if closest else alike, [problem]
 
 
 def kinds_with(key: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from trainwright.errors import JobError, Location, Problem
 from trainwright.job.merging import EXTENDS
 from trainwright.job.shorthand import written_out
-from trainwright.job.yaml_reader import Parsed, read_value
+from trainwright.job.yaml_reader import Parsed, no_text, read_value
 
 _FORM = "-s section.key=value, with a number for the entry of a list: -s strategies.0.name=value"
 
@@ -53,6 +53,8 @@ def _applied(parsed: Parsed, text: str) -> Parsed:
     if not sign or not all(keys):
         message = "an override needs a path, '=' and a value"
         raise JobError(Problem("", message, text, allowed=_FORM, location=location))
+    if (odd := no_text(path)) is not None:
+        raise JobError(Problem(path, odd, location=location))
     if keys[0] == EXTENDS:
         message = "cannot be given on the command line"
         raise JobError(Problem(path, message, mend="write it into the file", location=location))

@@ -18,6 +18,8 @@ from trainwright.suggest import nearest, one_of
 
 Loc = tuple[str | int, ...]
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
 _WORDS = {
     "missing": "is missing",
     "literal_error": "is none of the allowed values",
@@ -26,8 +28,7 @@ _WORDS = {
     "greater_than_equal": "is out of range",
     "less_than": "is out of range",
     "less_than_equal": "is out of range",
-    "string_too_short": "is empty",
-    "too_short": "is empty",
+    "too_short": "has too few entries",
     "string_pattern_mismatch": "has another form than is allowed here",
 }
 """Kind of pydantic error -> what is wrong; every other kind is a value of the wrong type."""
@@ -94,7 +95,7 @@ def _problem(
         return Problem(path, message, got, allowed=form, nearest=_nearest_duration(got))
     return Problem(
         path,
-        _WORDS.get(detail["type"], "is of the wrong type" if got is not None else "is empty"),
+        "is empty" if got in _EMPTY else _WORDS.get(detail["type"], "is of the wrong type"),
         got,
         allowed=allowed_at(loc, root),
         nearest=nearest(got, [*spellings(annotation), *_OTHER_SPELLINGS.get(path, ())]),

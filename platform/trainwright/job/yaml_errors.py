@@ -33,6 +33,16 @@ _PLAIN: tuple[tuple[str, str, str | None], ...] = (
     ("expected alphabetic or numeric", "a value begins with * or &", _QUOTE),
     ("expected a single document", "the file holds more than one document ('---')", None),
     ("that cannot start any token", "a value begins with a sign that YAML reserves", _QUOTE),
+    (
+        "expected '<document start>'",
+        "this line does not belong to what stands above it",
+        "give all keys of the job the same indentation",
+    ),
+    (
+        "sequence entries are not allowed",
+        "a list item ('- ') stands where no list can begin",
+        "put the item on a line of its own, indented like the others",
+    ),
     ("found duplicate anchor", "the same anchor (&name) is used twice", None),
 )
 

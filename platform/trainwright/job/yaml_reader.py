@@ -51,7 +51,8 @@ def read_file(path: Path, location: Location | None = None) -> str:
     """
     at = location or Location(str(path))
     try:
-        content = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)  # a device has no size, and no end
     except FileNotFoundError:
         raise JobError(_no_such_file(path, at)) from None
     except IsADirectoryError:
@@ -63,7 +64,7 @@ def read_file(path: Path, location: Location | None = None) -> str:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise JobError(Problem("", message, location=at)) from None
-    if content is None:
+    if len(content) > LARGEST_FILE:
         message = f"{path} has more than {LARGEST_FILE:,} bytes and cannot be a job file"
         raise JobError(Problem("", message, location=at))
     try:
@@ -195,6 +196,9 @@ class _Reading:
                 continue
             key = key_node.value
             inner = _join(path, key)
+            if (odd := no_text(key)) is not None:
+                self.problems.append(Problem(inner, odd, location=at))
+                continue
             if key == "<<" and key_node.style is None:
                 message = "the merge key '<<' is not part of YAML 1.2"
                 mend = "put what is shared into a file of its own and name it under 'extends'"
@@ -218,11 +222,20 @@ class _Reading:
             at = _location(node, self.file)
             self.problems.append(Problem(path, message, got=node.value, location=at))
             return None
+        if isinstance(value, str) and (odd := no_text(value)) is not None:
+            at = _location(node, self.file)
+            self.problems.append(Problem(path, odd, got=value, location=at))
         if isinstance(value, float) and math.isnan(value):
             at = _location(node, self.file)
             message = "is 'not a number', which no setting can be"
             self.problems.append(Problem(path, message, got=node.value, location=at))
         return value
+
+
+def no_text(text: str) -> str | None:
+    """Why a text cannot be written to a file or be part of a path; None if it can."""
+    match = re.search("[\0\ud800-\udfff]", text)
+    return f"holds a character that no text can have (U+{ord(match[0]):04X})" if match else None
 
 
 def _integer(text: str) -> int:

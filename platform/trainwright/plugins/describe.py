@@ -27,6 +27,7 @@ _WORDS: dict[Any, str] = {
     dict: "mapping",
 }
 _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_PARTS = {str: ("character", "characters")}
 _UNIONS = (Union, types.UnionType)
 
 
@@ -81,7 +82,8 @@ def bounds(annotation: Any) -> str:
         for attribute, word in (("min_length", "at least"), ("max_length", "at most")):
             count = getattr(item, attribute, None)
             if count is not None:
-                found.append(f"with {word} {count} {'entry' if count == 1 else 'entries'}")
+                one, many = _PARTS.get(get_args(annotation)[0], ("entry", "entries"))
+                found.append(f"with {word} {count} {one if count == 1 else many}")
     return " and ".join(found)
 
 

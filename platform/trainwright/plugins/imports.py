@@ -15,7 +15,10 @@ from pathlib import Path
 
 def locate(base: Path, dotted: str) -> Path | None:
     """The file of the module ``dotted`` below ``base``: ``a/b.py`` or ``a/b/__init__.py``."""
-    stem = base.joinpath(*dotted.split("."))
+    parts = dotted.split(".")
+    if any(not part or "/" in part for part in parts):
+        return None
+    stem = base.joinpath(*parts)
     for candidate in (stem / "__init__.py", stem.with_name(stem.name + ".py")):
         if candidate.is_file():
             return candidate

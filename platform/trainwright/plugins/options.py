@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ErrorDetails
 
 from trainwright.errors import MISSING, InputError, PluginError, Problem
+from trainwright.plugins.causes import import_cause
 from trainwright.plugins.describe import describe, is_tensor, union_members
 from trainwright.plugins.groups import Plugin
 from trainwright.plugins.markers import written_form
@@ -66,7 +68,7 @@ def construct(plugin: Plugin, options: Mapping[str, Any], path: str = "") -> Any
     """Make the plugin's object from checked options.
 
     Raises:
-        PluginError: the constructor refuses the options.
+        PluginError: the constructor refuses the options, or fails (for want of memory, say).
     """
     try:
         return plugin.factory(**options)
@@ -81,6 +83,9 @@ def construct(plugin: Plugin, options: Mapping[str, Any], path: str = "") -> Any
                 mend=f"see `trainwright show {plugin.name}`",
             )
         ) from error
+    except Exception as error:  # the constructor is the user's code and may raise anything
+        message = f"{plugin.name} fails with its options: {import_cause(error)}"
+        raise PluginError(Problem(path, message, got=dict(options))) from error
 
 
 def _with_derived(
@@ -217,9 +222,14 @@ def _spellings(annotation: Any) -> list[str]:
 
 
 def _mend(annotation: Any, got: Any) -> str | None:
-    """YAML reads ``1e-3`` as text; say how it is written as a number."""
-    if not isinstance(got, str) or "number" not in describe(annotation):
+    """How a number is written that stands there as a text (``1e-3`` is one) or as 3.0 for 3."""
+    kind = describe(annotation)
+    if isinstance(got, float) and got.is_integer() and kind.startswith("whole number"):
+        return f"write {got:.0f}"
+    if not isinstance(got, str) or "number" not in kind:
         return None
+    if kind.startswith("whole number"):
+        return f"write {got.strip()} without quotes" if re.fullmatch(r"\s*-?\d+\s*", got) else None
     try:
         number = float(got)
     except ValueError:

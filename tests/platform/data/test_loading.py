@@ -244,7 +244,7 @@ def test_a_users_dataset_beside_the_job(tmp_path: Path) -> None:
         ({"name": "mine.py:rows", "num": "x"}, PluginError, "data.source.num", "'x'"),
         ("mine.py:row", PluginError, "data.source", "nearest: rows"),
         ("mine.py:empty", DataError, "data.source", "no samples"),
-        ("mine.py:broken", DataError, "data.source", "KeyError: 'missing'"),
+        ("mine.py:broken", PluginError, "data.source", "KeyError: 'missing'"),
         ("mine.py:number", DataError, "data.source", "does not return a table"),
         ("mine.py:mismatched", InputError, "data.source", "equal lengths"),
         ("folder", PluginError, "data.source", "write ./folder"),

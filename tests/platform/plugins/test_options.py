@@ -275,12 +275,14 @@ def test_problems_without_a_path():
     assert problems[0].path == "whole"
 
 
-def test_errors_of_other_kinds_pass():
+def test_errors_of_other_kinds_are_told_with_their_line():
     def make() -> None:
         raise KeyError("a bug, not an option")
 
-    with pytest.raises(KeyError):
+    told = r"thing fails with its options: .*test_options.py:\d+: KeyError: 'a bug, not an option'"
+    with pytest.raises(PluginError, match=told) as caught:
         construct(plugin(make), {})
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_an_input_error_of_the_plugin_is_kept():
