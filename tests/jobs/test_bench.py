@@ -21,13 +21,13 @@ base:
   strategies: [output_scale]
   optimizer: {{name: sgd, lr: 0.001}}
   training: {{epochs: 1}}
-  cluster: {{workers: 0}}
-  tracking: {{enabled: false}}
 variants:
   baseline:
   method: {{optimizer.lr: 0.1}}
 expect:
   - {line}
+cluster: {{workers: 0}}
+tracking: {{enabled: false}}
 """
 
 

@@ -65,7 +65,8 @@ class CompareJob(JobSection):
 
     kind: Literal["compare"] = Field("compare", description="what kind of job this is")
     base: dict[str, Any] = Field(
-        description="the job that all variants share, or the path of its file"
+        description="the job that all variants share, or the path of its file; its name, seed, "
+        "storage and tracking do not count: the comparison has its own"
     )
     variants: dict[str, dict[str, Any]] = Field(
         min_length=2,
