@@ -191,6 +191,7 @@ OBJECTIVES = [
     Case("objectives", "groco", {"num_negatives": 4, "stop_gradient": False}, VIEWS, two_views),
     Case("objectives", "kl_dro", {"temperature": 0.5, "eta": 1.0}, inputs=class_scores()),
     Case("objectives", "ldr_kl", inputs=class_scores()),
+    Case("objectives", "margin_control_ce", inputs=class_scores()),
     Case("objectives", "one_versus_all", job=LABELS, inputs=label_sets),
     Case("objectives", "smooth_adv_comp_sum", {"tau": 0.5}, inputs=attacked_scores),
     Case("objectives", "ufm_mse", inputs=scores_and_features),
