@@ -33,6 +33,6 @@ def test_every_job_is_found_under_the_name_of_its_method() -> None:
 
 def test_a_method_without_a_job_of_its_own_names_those_it_is_used_in() -> None:
     found = catalogue()
-    assert found._jobs_with("output_scale") == ["z_loss.yaml"]
+    assert found._jobs_with("output_scale") == ["margin_control_ce.yaml", "z_loss.yaml"]
     assert "regime_adaptation.yaml" in found._jobs_with("weight_distance")
     assert found._jobs_with("no such method") == []
