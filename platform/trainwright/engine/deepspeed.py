@@ -22,6 +22,7 @@ from trainwright.engine.base import PRECISIONS, Engine, EngineSettings
 from trainwright.engine.deepspeed_config import clips_itself, deepspeed_config
 from trainwright.engine.deferred import Deferred
 from trainwright.engine.fragments import PARAMETER, Fragment, load_fragments, pieces_of
+from trainwright.engine.importing import import_deepspeed
 from trainwright.engine.linear_loss import linear_loss
 from trainwright.engine.mixed_norm import accept_half_precision
 from trainwright.engine.module import TrainModule
@@ -54,7 +55,7 @@ class DeepSpeedEngine(Engine):
         settings: EngineSettings,
         deferred: Deferred | None = None,
     ) -> None:
-        deepspeed = _import_deepspeed(settings.device)
+        deepspeed = import_deepspeed(settings.device)
         _ensure_process_group(settings)
         self.settings = settings
         self.module = module
@@ -254,16 +255,3 @@ def _ensure_process_group(settings: EngineSettings) -> None:
     dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
         os.environ.setdefault(name, value)
-
-
-def _import_deepspeed(device: torch.device) -> Any:
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed
-
-    if device.type == "cpu":
-        import deepspeed.ops
-
-        # Its shared-memory collective would be compiled on first use (half a minute, needs g++).
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
