@@ -14,7 +14,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """A Ray cluster that every run of this process joins; two CPUs, whatever the machine has."""
-    from trainwright.orchestration.on_ray import ENVIRONMENT
+    from trainwright.orchestration.environment import ENVIRONMENT
     from trainwright.orchestration.quiet import set_defaults
 
     set_defaults({**ENVIRONMENT, "RAY_AUTH_MODE": "disabled"})

@@ -130,7 +130,10 @@ def test_killed_workers_are_restarted_within_one_command(
     )
     assert result.status == "finished"
     scene.assert_undisturbed(tmp_path)
-    assert any("was lost; restarting from the last checkpoint" in remark for remark in remarks)
+    told = [remark for remark in remarks if "killed by signal 9 (SIGKILL)" in remark]
+    assert told
+    assert all(re.match(r"worker [01] \(process \d+ on .*\) was lost: ", text) for text in told)
+    assert all(text.endswith("; restarting from the last checkpoint") for text in told)
     assert len(list((the_run(tmp_path) / "journal").iterdir())) == len(orders) + 1
 
 
@@ -159,7 +162,7 @@ def test_a_hanging_worker_is_named_ended_and_restarted(scene: Scene, tmp_path: P
 def test_workers_lost_too_often_fail_the_run(scene: Scene, tmp_path: Path) -> None:
     scene.order("loss-1-1", "loss-4-0")
     job = Job.load(scene.job, [f"storage={tmp_path}", "cluster.max_failures=1"])
-    with pytest.raises(RunError, match=r"was lost .* 1 restarts did not help.*max_failures is 1"):
+    with pytest.raises(RunError, match=r"was lost.* 1 restart did not help.*max_failures is 1"):
         run_job(job)
     assert record_of(the_run(tmp_path)).status == "failed"
     assert run_job(job).status == "finished"

@@ -176,7 +176,21 @@ class ClusterSpec(Section):
         0.0, description="GPUs per worker; above 0 training runs on CUDA"
     )
     max_failures: int = Field(
-        2, ge=0, description="how many times lost workers are restarted from the last checkpoint"
+        2,
+        ge=0,
+        description="how many times lost workers are restarted from the last checkpoint without "
+        "getting beyond it; each new checkpoint starts the count anew",
+    )
+    max_node_failures: int = Field(
+        8,
+        ge=0,
+        description="the same for workers that were lost with their node, or had to leave it, "
+        "which are not counted by max_failures",
+    )
+    room_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
+        1800.0,
+        description="how long to wait for room in the cluster, at the start and after a node was "
+        "lost; null: for ever",
     )
     hang_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
         1800.0,

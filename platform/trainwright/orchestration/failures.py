@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Cause = Literal["code", "start", "process", "node", "connection", "room"]
+"""``code`` raised; a group did not ``start``; a ``process`` or its ``node`` ended; the
+``connection`` to another broke; there was no ``room`` in the cluster. The earlier one explains the
+later ones that come with it."""
+
+_ORDER: Sequence[Cause] = ("code", "node", "process", "start", "connection", "room")
 
 
 @dataclass(frozen=True)
@@ -11,18 +20,23 @@ class Failure:
     """One worker's end.
 
     Attributes:
-        rank: the worker.
+        rank: the worker; None for what befell the group.
         kind: the exception's type.
         message: its text.
         trace: its traceback, as text.
-        lost: whether the worker or its connection died, rather than its code raising.
+        cause: what ended.
     """
 
-    rank: int
+    rank: int | None
     kind: str
     message: str
     trace: str
-    lost: bool
+    cause: Cause
+
+    @property
+    def lost(self) -> bool:
+        """Whether the worker or its connection died, rather than its code raising."""
+        return self.cause != "code"
 
 
 class WorkerError(Exception):
@@ -48,16 +62,33 @@ _CONNECTION_SIGNS = (
     "connection was closed",
 )
 
+_MEMORY_SIGNS = ("can't allocate memory", "out of memory")
+
+_MEMORY_ADVICE = (
+    "out of memory: {message}\nGive a worker less at a time (training.micro_batch_size, "
+    "training.evaluation_batch_size), split the model's state (a higher "
+    "deepspeed.zero_optimization.stage), or halve it (training.precision: bf16)"
+)
+
 
 def describe(error: BaseException, rank: int) -> Failure:
     """``error`` as a failure of worker ``rank``."""
     message = str(error)
-    lost = isinstance(error, RuntimeError) and any(sign in message for sign in _CONNECTION_SIGNS)
+    broken = isinstance(error, RuntimeError) and any(sign in message for sign in _CONNECTION_SIGNS)
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return Failure(rank, type(error).__name__, message, trace, lost)
+    if not broken and _is_out_of_memory(error):
+        message = _MEMORY_ADVICE.format(message=message or "an allocation failed")
+    return Failure(rank, type(error).__name__, message, trace, "connection" if broken else "code")
 
 
-def root_cause(failures: list[Failure]) -> Failure | None:
-    """The failure that others follow from: code that raised before connections that broke."""
-    raised = [failure for failure in failures if not failure.lost]
-    return next(iter(raised or failures), None)
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Python's own, torch's on a CPU (a plain RuntimeError), and torch's on a GPU."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _MEMORY_SIGNS)
+
+
+def root_cause(failures: Sequence[Failure]) -> Failure | None:
+    """The failure that the others follow from: code that raised before connections that broke."""
+    return min(failures, key=lambda failure: _ORDER.index(failure.cause), default=None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from trainwright.errors import Interrupted
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
@@ -110,7 +111,8 @@ def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        stopped = isinstance(error, (KeyboardInterrupt, Interrupted))
+        record.status = "interrupted" if stopped else "failed"
         record.error = str(error) or type(error).__name__
         raise
     finally:

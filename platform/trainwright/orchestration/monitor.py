@@ -1,12 +1,15 @@
-"""Progress from worker 0 to the driver, and the request to stop back to it."""
+"""Progress from the workers to the driver, and the request to stop back to them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainwright.orchestration.vitals import Vitals
+
 SECONDS_BETWEEN_BEATS = 0.3
+SECONDS_BETWEEN_VITALS = 1.0
 
 
 class LocalMonitor:
@@ -38,23 +41,43 @@ class LocalMonitor:
 
 
 class BoardActor(LocalMonitor):
-    """The driver's end as a Ray actor: one call hands over progress and brings back the wish."""
+    """The driver's end as a Ray actor: one call hands over news and brings back the wish."""
 
-    def exchange(self, progress: Mapping[str, Any]) -> bool:
-        """Take progress, tell whether to stop."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._vitals: dict[int, Vitals] = {}
+
+    def begin(self) -> None:
+        """A new group of workers begins; nobody has asked it to stop yet."""
+        self._vitals.clear()
+        self._stop = False
+
+    def exchange(self, progress: Mapping[str, Any], rank: int, vitals: Vitals) -> bool:
+        """Take a worker's news, tell whether to stop: one that has to leave stops all."""
         self.show(progress)
+        self._vitals[rank] = vitals.since(self._vitals.get(rank))
+        self._stop = self._stop or vitals.leaving
         return self.stop_requested
+
+    def vitals(self) -> dict[int, Vitals]:
+        """Of each worker of the present group that got as far as to tell."""
+        return dict(self._vitals)
 
 
 class RemoteMonitor:
-    """Worker 0's end: a thread exchanges progress with the driver's actor, training never waits.
+    """A worker's end: a thread exchanges news with the driver's actor, training never waits.
 
     Args:
         actor: handle of a :class:`BoardActor`.
+        rank: this worker; 0 is the one with progress to tell.
+        vitals: gives those of this worker.
     """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, rank: int, vitals: Callable[[], Vitals]) -> None:
         self._actor = actor
+        self._rank = rank
+        self._vitals = vitals
+        self._interval_s = SECONDS_BETWEEN_BEATS if rank == 0 else SECONDS_BETWEEN_VITALS
         self._pending: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -81,14 +104,16 @@ class RemoteMonitor:
         import ray
 
         while True:
-            last = self._closed.wait(SECONDS_BETWEEN_BEATS)
+            last = self._closed.is_set()
             with self._lock:
                 progress, self._pending = self._pending, {}
             try:
-                self._stop = bool(ray.get(self._actor.exchange.remote(progress), timeout=30))
+                answer = self._actor.exchange.remote(progress, self._rank, self._vitals())
+                self._stop = bool(ray.get(answer, timeout=30))
             except ray.exceptions.RayError:
                 # The driver's node is gone or busy: training goes on, progress waits.
                 with self._lock:
                     self._pending = {**progress, **self._pending}
             if last:
                 return
+            self._closed.wait(self._interval_s)

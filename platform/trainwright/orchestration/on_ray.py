@@ -1,49 +1,27 @@
-"""Training on Ray Train: a cluster, a group of workers, and the driver's watch over them."""
+"""Training on Ray Train: a cluster, and groups of workers until training is done."""
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
-import threading
-import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import JobError, RunError
 from trainwright.job.models import ClusterSpec, TrainJob
-from trainwright.orchestration.failures import Failure, WorkerError, describe, root_cause
-from trainwright.orchestration.hangs import (
-    explain_hangs,
-    forget_hangs,
-    read_hangs,
-    reporter,
-)
+from trainwright.orchestration.aftermath import aftermath
+from trainwright.orchestration.attempt import Ended, attempt, board_here
+from trainwright.orchestration.budget import Budget, Incident
+from trainwright.orchestration.environment import ENVIRONMENT
+from trainwright.orchestration.hangs import forget_hangs
 from trainwright.orchestration.machine import cpus_here, does_not_fit
-from trainwright.orchestration.monitor import BoardActor, RemoteMonitor
-from trainwright.orchestration.processes import worker_environment
-from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
-from trainwright.orchestration.reach import adopt, store_environment
+from trainwright.orchestration.nodes import dead_nodes, wait_until_noticed
+from trainwright.orchestration.on_worker import Orders
+from trainwright.orchestration.quiet import set_defaults
+from trainwright.orchestration.reach import store_environment
+from trainwright.orchestration.room import Watch, wait_for_room
 from trainwright.orchestration.signals import keeping_handlers
 from trainwright.storage import Folder
-from trainwright.training.watchdog import watched
-from trainwright.training.worker import Outcome, WorkOrder, work
-
-_log = logging.getLogger(__name__)
-
-ENVIRONMENT = {
-    **QUIET,
-    "RAY_TRAIN_V2_ENABLED": "1",
-    # The controller looks at its workers this often; the default of 2 s delays every start and end.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    # A node that died is still counted as free for this long; the default of a minute is too long.
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
-}
-
-Watch = Callable[[Mapping[str, Any]], bool]
-"""Called a few times a second with the newest progress; True asks training to stop."""
+from trainwright.training.worker import Outcome, WorkOrder
 
 
 def connect(cluster: ClusterSpec) -> bool:
@@ -90,165 +68,49 @@ def check_resources(cluster: ClusterSpec) -> None:
 
 
 def train(job: TrainJob, order: WorkOrder, watch: Watch) -> Outcome:
-    """Train on Ray workers, restarting a lost group from its last checkpoint within the budget.
+    """Train on Ray workers, restarting a lost group from its last checkpoint within the budgets.
 
     Raises:
-        RunError: code raised on a worker, or workers were lost more often than allowed.
+        RunError: code raised on a worker, workers or nodes were lost more often than allowed, or
+            there was no room for the workers.
+        Interrupted: it was asked to stop while no workers ran.
     """
-    import ray
-
-    actor = ray.remote(num_cpus=0)(BoardActor).options(
-        resources={f"node:{ray.util.get_node_ip_address()}": 0.001}
-    )
-    board = actor.remote()
-    try:
-        folder = Folder(order.run_url)
-        for lost_before in range(job.cluster.max_failures + 1):
-            forget_hangs(folder)
-            outcome, failures = _attempt(job, order, board, watch)
-            if outcome is not None:
-                return outcome
-            cause = root_cause(failures)
-            hangs = explain_hangs(read_hangs(folder))
-            if cause is None or not cause.lost or lost_before == job.cluster.max_failures:
-                raise RunError(_explain(cause, hangs, lost_before, job))
-            happened = hangs or f"worker {cause.rank} was lost"
-            watch({"remark": f"{happened}; restarting from the last checkpoint"})
-        raise AssertionError("unreachable")
-    finally:
-        ray.kill(board)
-
-
-def _attempt(
-    job: TrainJob, order: WorkOrder, board: Any, watch: Watch
-) -> tuple[Outcome | None, list[Failure]]:
-    """One group of workers, in a side thread: Ray would take over signals in the main one."""
-    result: list[Any] = []
-    thread = threading.Thread(
-        target=lambda: result.append(_fit(job, order, board)), name="ray-train", daemon=True
-    )
-    thread.start()
-    _follow(thread, board, watch)
-    outcome: tuple[Outcome | None, list[Failure]] = result[0]
-    return outcome
-
-
-def _follow(thread: threading.Thread, board: Any, watch: Watch) -> None:
-    import ray
-
-    stopping = False
-    while thread.is_alive():
-        thread.join(timeout=0.2)
-        with suppress(ray.exceptions.GetTimeoutError):
-            if watch(ray.get(board.progress.remote(), timeout=5)) and not stopping:
-                stopping = True
-                board.request_stop.remote()
-
-
-def _fit(job: TrainJob, order: WorkOrder, board: Any) -> tuple[Outcome | None, list[Failure]]:
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
-    from ray.train.v2.api.exceptions import TrainingFailedError
-
-    cluster = job.cluster
-    uses_gpu = cluster.gpus_per_worker > 0
-    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    environment |= worker_environment(cluster.cpus_per_worker, uses_gpu)
-    resources = {"CPU": cluster.cpus_per_worker}
-    if uses_gpu:
-        resources["GPU"] = cluster.gpus_per_worker
-    with tempfile.TemporaryDirectory(prefix="trainwright-") as scratch:
-        trainer = TorchTrainer(
-            _on_worker,
-            # Not in the runtime environment, which Ray shows and logs: these may be secrets.
-            train_loop_config={
-                "order": order,
-                "board": board,
-                "stores": store_environment(),
-                "hang_timeout_s": cluster.hang_timeout_s,
-            },
-            scaling_config=ScalingConfig(
-                num_workers=cluster.workers, use_gpu=uses_gpu, resources_per_worker=resources
-            ),
-            torch_config=TorchConfig(backend="nccl" if uses_gpu else "gloo"),
-            run_config=RunConfig(
-                name=f"trainwright-{uuid.uuid4().hex[:8]}",
-                storage_path=scratch,
-                logging_config=LoggingConfig(log_level="ERROR"),
-                worker_runtime_env={"env_vars": environment},
-            ),
-        )
-        try:
-            return trainer.fit().return_value, []
-        except TrainingFailedError as error:
-            return None, _failures_of(error)
-
-
-def _on_worker(config: dict[str, Any]) -> Outcome | None:
-    """What Ray calls on every worker."""
-    import ray.train
-    from ray.train.torch import get_device
-
-    adopt(config["stores"])
-    order: WorkOrder = config["order"]
-    rank = ray.train.get_context().get_world_rank()
     folder = Folder(order.run_url)
-    scratch = None if folder.is_local else tempfile.mkdtemp(prefix="trainwright-logs-")
-    log = (folder.local_path() / "logs" if scratch is None else Path(scratch)) / log_name(rank)
-    monitor = RemoteMonitor(config["board"]) if rank == 0 else None
-    try:
-        with output_to(log):
-            try:
-                with watched(config["hang_timeout_s"], rank, reporter(folder)):
-                    outcome = work(order, monitor, get_device())
-            except Exception as error:
-                failure = describe(error, rank)
-                print(failure.trace, flush=True)
-                raise WorkerError(failure) from None
-        return outcome if rank == 0 else None
-    finally:
-        if monitor is not None:
-            monitor.close()
-        if scratch is not None:
-            _store_log(folder, rank, log)
+    budget = Budget(job.cluster, _newest_step(folder))
+    with board_here() as board:
+        orders = Orders(order, board, store_environment(), job.cluster.hang_timeout_s)
+        while True:
+            forget_hangs(folder)
+            board.begin.remote()
+            wait_for_room(job.cluster, job.cluster.workers, watch)
+            ended = attempt(orders, job.cluster, job.cluster.workers, watch)
+            if ended.outcome is not None and (ended.outcome.complete or ended.stopped):
+                return ended.outcome
+            _judge(ended, folder, budget, watch)
 
 
-def _store_log(folder: Folder, rank: int, log: Path) -> None:
-    try:
-        folder.write_bytes(f"logs/{log_name(rank)}", log.read_bytes())
-    except Exception as error:  # whatever the store's client raises; it must not hide the cause
-        _log.warning("%s stays on this machine, for the store refuses it: %s", log, error)
+def _judge(ended: Ended, folder: Folder, budget: Budget, watch: Watch) -> None:
+    """Return if training may be started again, else raise why not."""
+    if ended.outcome is None and all(failure.cause == "room" for failure in ended.failures):
+        return  # somebody else was faster
+    wait_until_noticed()
+    incident, told = _account(ended, folder)
+    if incident is None:
+        raise RunError(told)
+    if not budget.allows(incident, _newest_step(folder)):
+        raise RunError("\n".join(filter(None, (budget.explain(), told))))
+    watch({"remark": f"{incident.what}; restarting from the last checkpoint"})
 
 
-def log_name(rank: int) -> str:
-    """File name of a worker's log inside the run's ``logs`` folder."""
-    return f"worker-{rank}.log"
+def _account(ended: Ended, folder: Folder) -> tuple[Incident | None, str]:
+    if ended.outcome is not None:
+        leaving = [f"worker {rank}" for rank, seen in ended.vitals.items() if seen.leaving]
+        who = " and ".join(leaving) or "a worker's node"
+        return Incident("node", f"{who} was asked to end, and training was saved before"), ""
+    found = aftermath(ended.failures, ended.vitals, dead_nodes(), folder)
+    return found.incident, found.told
 
 
-def _failures_of(error: Any) -> list[Failure]:
-    """Every worker's failure; an error of Ray's own counts as a lost worker."""
-    workers: Mapping[int, BaseException] = getattr(error, "worker_failures", {})
-    found = []
-    for rank, failure in workers.items():
-        cause: BaseException = getattr(failure, "cause", None) or failure
-        if isinstance(failure, WorkerError):
-            cause = failure
-        if isinstance(cause, WorkerError):
-            found.append(cause.failure)
-        else:
-            lost = describe(cause, rank)
-            found.append(Failure(rank, lost.kind, lost.message, lost.trace, lost=True))
-    return found or [Failure(0, type(error).__name__, str(error), "", lost=True)]
-
-
-def _explain(cause: Failure | None, hangs: str, restarts: int, job: TrainJob) -> str:
-    if cause is None:
-        return "the workers ended without a result"
-    if cause.lost:
-        lost = f"worker {cause.rank} was lost ({cause.kind}: {cause.message.splitlines()[0]})"
-        return (
-            f"{hangs or lost} and {restarts} restarts did not help; "
-            f"cluster.max_failures is {job.cluster.max_failures}"
-        )
-    return f"worker {cause.rank} failed: {cause.kind}: {cause.message}\n{cause.trace}"
+def _newest_step(folder: Folder) -> int:
+    """Of the newest checkpoint; 0 for none."""
+    return max((checkpoint.step for checkpoint in CheckpointStore(folder).list()), default=0)

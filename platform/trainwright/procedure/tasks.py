@@ -156,7 +156,7 @@ class OnRay:
             lost = str(error).splitlines()[0]
             retries = self._cluster.max_failures
             message = f"its process was lost, also after {retries} more attempts: {lost}"
-            done = Failure(index, type(error).__name__, message, "", lost=True)
+            done = Failure(index, type(error).__name__, message, "", "process")
         if isinstance(done, Failure):
             raise work.failed(index, done)
         keep(index, done)
