@@ -22,6 +22,11 @@ TOGETHER = ("tests/system", "tests/platform/compare", "tests/platform/tracking")
 """Folders whose tests share what is expensive: a Ray cluster, a finished comparison, a server."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What a machine may have besides: the definitions of KubeRay's custom resources."""
+    parser.addoption("--crds", help="folder of KubeRay's custom resource definitions")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest folder begins first, so that no process waits for another at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/system/"))
