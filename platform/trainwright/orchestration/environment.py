@@ -11,6 +11,8 @@ ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # There was room a moment before; where it is gone, the driver waits and says so.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
+    # The driver itself looks for nodes that are about to go; this would be one more process.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # Workers on a node that does not answer would be asked to take leave for half a minute.
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",
 }

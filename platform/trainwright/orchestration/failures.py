@@ -64,10 +64,10 @@ _CONNECTION_SIGNS = (
 
 _MEMORY_SIGNS = ("can't allocate memory", "out of memory")
 
-_MEMORY_ADVICE = (
-    "out of memory: {message}\nGive a worker less at a time (training.micro_batch_size, "
-    "training.evaluation_batch_size), split the model's state (a higher "
-    "deepspeed.zero_optimization.stage), or halve it (training.precision: bf16)"
+MEMORY_ADVICE = (
+    "Give a worker less at a time (training.micro_batch_size, training.evaluation_batch_size), "
+    "split the model's state (a higher deepspeed.zero_optimization.stage), or halve it "
+    "(training.precision: bf16)"
 )
 
 
@@ -77,7 +77,7 @@ def describe(error: BaseException, rank: int) -> Failure:
     broken = isinstance(error, RuntimeError) and any(sign in message for sign in _CONNECTION_SIGNS)
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if not broken and _is_out_of_memory(error):
-        message = _MEMORY_ADVICE.format(message=message or "an allocation failed")
+        message = f"out of memory: {message or 'an allocation failed'}\n{MEMORY_ADVICE}"
     return Failure(rank, type(error).__name__, message, trace, "connection" if broken else "code")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trainwright.orchestration.failures import Cause, Failure, WorkerError
+from trainwright.orchestration.failures import MEMORY_ADVICE, Cause, Failure, WorkerError
 
 _NODE_SIGNS = ("node has died", "node was terminated", "node is dead", "node it was running on")
 _MEMORY_SIGN = "running low on memory"
@@ -46,7 +46,7 @@ def _failure_of(rank: int, error: BaseException) -> Failure:
 def _end_of_process(text: str) -> str:
     """How a process ended, as far as Ray knows; of signals it knows SIGTERM alone."""
     if _MEMORY_SIGN in text:
-        return f"Ray ended it before the machine's memory was used up: {_about_memory(text)}"
+        return f"Ray ended it, for memory ran low on its node{_figures(text)}. {MEMORY_ADVICE}"
     if "receives a SIGTERM" in text:
         return "ended by SIGTERM"
     if status := re.search(r"exits with an exit code (\d+)", text):
@@ -61,9 +61,11 @@ KILLED = "killed by signal 9 (SIGKILL)"
 ``os._exit`` or was killed, and only the last one leaves nothing in its log either."""
 
 
-def _about_memory(text: str) -> str:
-    sentence = re.search(r"[Mm]emory on the node[^.]*?was [^,;\n]*", text)
-    return sentence[0] if sentence else _first_line(text)
+def _figures(text: str) -> str:
+    node = re.search(r"was ([\d.]+GB used / [\d.]+GB limit)", text)
+    own = re.search(r"actual memory used=([\d.]+GB)", text)
+    parts = [node and node[1], own and f"{own[1]} by this worker"]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _first_line(text: str) -> str:

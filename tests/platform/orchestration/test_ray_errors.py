@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainwright.orchestration.failures import Failure, WorkerError
+from trainwright.orchestration.failures import MEMORY_ADVICE, Failure, WorkerError
 from trainwright.orchestration.ray_errors import KILLED, failures_of
 
 HEAD = "The actor died unexpectedly before finishing this task.\n\tclass_name: A\n\tpid: 1\n"
@@ -32,6 +32,10 @@ class _CheckError(Exception):
 
 class ActorDiedError(Exception):
     preempted = False
+
+
+class OutOfMemoryError(Exception):
+    pass
 
 
 class PreemptedError(ActorDiedError):
@@ -63,6 +67,16 @@ class PreemptedError(ActorDiedError):
             ActorDiedError(f"{HEAD}The actor died because its node has died. Node Id: ab"),
             "node",
             "its node died",
+        ),
+        (
+            OutOfMemoryError(
+                "1 worker(s) were killed due to the node running low on memory. Memory on the node "
+                "(IP: 192.0.2.2, ID: 94ef) was 8.59GB used / 23.54GB limit (0.364970)\n"
+                "Selected to kill: (Actor(89): job ID=01, pid=21369, actual memory used=1.43GB)"
+            ),
+            "process",
+            "Ray ended it, for memory ran low on its node, 8.59GB used / 23.54GB limit, 1.43GB by "
+            f"this worker. {MEMORY_ADVICE}",
         ),
         (PreemptedError(f"{HEAD}{GONE}exits"), "node", "its node was taken away"),
     ],
