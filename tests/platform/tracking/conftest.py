@@ -6,11 +6,9 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gloo import free_port
+from proxy import Proxy
 
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
@@ -73,12 +73,6 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(template_database: Path, tmp_path: Path) -> Database:
     shutil.copy(template_database, tmp_path / "mlflow.db")
     return Database(tmp_path / "mlflow.db")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class MlflowServer:
@@ -163,71 +157,6 @@ def server(_starting_server: MlflowServer) -> MlflowServer:
     """One server for all tests that do not kill it."""
     _starting_server.wait()
     return _starting_server
-
-
-class Proxy:
-    """A TCP proxy whose ``mode`` may be changed at any time.
-
-    ``pass``; ``slow``: every answer waits ``delay_s``; ``refuse``: nobody listens;
-    ``lose``: requests arrive, answers do not.
-    """
-
-    def __init__(self, target_port: int) -> None:
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.mode = "pass"
-        self.delay_s = 0.0
-        self.num_lost = 0
-        self._target_port = target_port
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(5)
-
-    def _listen(self) -> None:
-        listener: socket.socket | None = None
-        while not self._over.is_set():
-            if self.mode == "refuse":
-                if listener is not None:
-                    listener.close()
-                    listener = None
-                time.sleep(0.02)
-                continue
-            if listener is None:
-                listener = socket.create_server(("127.0.0.1", self.port))
-                listener.settimeout(0.05)
-            with contextlib.suppress(TimeoutError):
-                client, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-        if listener is not None:
-            listener.close()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
-            upstream = socket.create_connection(("127.0.0.1", self._target_port), 5)
-            with upstream:
-                back = threading.Thread(
-                    target=self._pump_back, args=(upstream, client), daemon=True
-                )
-                back.start()
-                while data := client.recv(65536):
-                    if self.mode == "refuse":
-                        return
-                    upstream.sendall(data)
-
-    def _pump_back(self, upstream: socket.socket, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := upstream.recv(65536):
-                if self.mode == "slow":
-                    time.sleep(self.delay_s)
-                if self.mode in ("lose", "refuse"):
-                    self.num_lost += 1
-                    client.shutdown(socket.SHUT_RDWR)
-                    return
-                client.sendall(data)
 
 
 @pytest.fixture
