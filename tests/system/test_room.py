@@ -9,7 +9,7 @@ import pytest
 
 from trainwright.errors import Interrupted, RunError
 from trainwright.job.models import ClusterSpec
-from trainwright.orchestration import room
+from trainwright.orchestration import waiting
 from trainwright.orchestration.room import wait_for_room
 
 WORKERS = ClusterSpec(workers=2, cpus_per_worker=0.75)
@@ -20,7 +20,7 @@ def occupied(cluster: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """One of the two CPUs is another job's."""
     from ray.util.placement_group import placement_group, remove_placement_group
 
-    monkeypatch.setattr(room, "SECONDS_UNTOLD", 0.5)
+    monkeypatch.setattr(waiting, "SECONDS_UNTOLD", 0.5)
     others = placement_group([{"CPU": 1}])
     assert others.wait(60)
     yield others
@@ -43,14 +43,14 @@ def test_what_is_missing_is_told_once_and_waited_for(occupied: Any) -> None:
     wait_for_room(WORKERS, 2, watch)
     assert told == [
         "waiting for 0.5 more CPU: 2 workers need 1.5, and 1 is free",
-        "there is room again",
+        "the wait is over",
     ]
 
 
 def test_a_stop_and_a_limit_end_it_and_nothing_stays_reserved(occupied: Any) -> None:
-    with pytest.raises(Interrupted, match="stopped while waiting for room"):
+    with pytest.raises(Interrupted, match=r"stopped while waiting for 0\.5 more CPU"):
         wait_for_room(WORKERS, 2, lambda progress: True)
     limited = WORKERS.model_copy(update={"room_timeout_s": 1.0})
-    with pytest.raises(RunError, match=r"no room for 2 workers within 1 s .*0.5 more CPU"):
+    with pytest.raises(RunError, match=r"waited 1 s .* in vain for 0.5 more CPU"):
         wait_for_room(limited, 2, lambda progress: False)
     wait_for_room(WORKERS, 1, lambda progress: False)

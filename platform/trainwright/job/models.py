@@ -190,7 +190,7 @@ class ClusterSpec(Section):
     room_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
         1800.0,
         description="how long to wait for room in the cluster, at the start and after a node was "
-        "lost; null: for ever",
+        "lost, or for a storage that is away then; null: for ever",
     )
     hang_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
         1800.0,

@@ -20,8 +20,9 @@ from trainwright.orchestration.nodes import draining_nodes
 from trainwright.orchestration.on_worker import Orders, on_worker
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.ray_errors import failures_of
-from trainwright.orchestration.room import Watch, resources_of
+from trainwright.orchestration.room import resources_of
 from trainwright.orchestration.vitals import Vitals
+from trainwright.orchestration.waiting import Watch
 from trainwright.training.worker import Outcome
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -42,6 +43,12 @@ class Ended:
     stopped: bool
     failures: list[Failure] = field(default_factory=list)
     vitals: Mapping[int, Vitals] = field(default_factory=dict)
+
+    @property
+    def found_no_room(self) -> bool:
+        """Whether nothing was started, for somebody else had taken the room."""
+        causes = [failure.cause for failure in self.failures]
+        return self.outcome is None and bool(causes) and set(causes) == {"room"}
 
 
 @contextlib.contextmanager

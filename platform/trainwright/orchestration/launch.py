@@ -11,6 +11,7 @@ from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.claiming import claim
 from trainwright.orchestration.exporting import export_run
+from trainwright.orchestration.failures import describe
 from trainwright.orchestration.live import LiveRecord, Show, showing, true_ending
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
@@ -175,12 +176,11 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as error:
-            import traceback
-
+            failure = describe(error, rank=0)
             with driver_log(folder).open("a") as log:
-                traceback.print_exc(file=log)
+                log.write(failure.trace)
             raise RunError(
-                f"training failed: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+                f"training failed: {failure.kind}: {failure.message}\n{failure.trace}"
             ) from error
 
 

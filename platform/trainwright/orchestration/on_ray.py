@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from trainwright.checkpoint import CheckpointStore
@@ -18,8 +19,9 @@ from trainwright.orchestration.nodes import dead_nodes, wait_until_noticed
 from trainwright.orchestration.on_worker import Orders
 from trainwright.orchestration.quiet import set_defaults
 from trainwright.orchestration.reach import store_environment
-from trainwright.orchestration.room import Watch, wait_for_room
+from trainwright.orchestration.room import wait_for_room
 from trainwright.orchestration.signals import keeping_handlers
+from trainwright.orchestration.waiting import Watch, wait_for_storage
 from trainwright.storage import Folder
 from trainwright.training.worker import Outcome, WorkOrder
 
@@ -72,34 +74,37 @@ def train(job: TrainJob, order: WorkOrder, watch: Watch) -> Outcome:
 
     Raises:
         RunError: code raised on a worker, workers or nodes were lost more often than allowed, or
-            there was no room for the workers.
+            there was no room for them.
         Interrupted: it was asked to stop while no workers ran.
     """
     folder = Folder(order.run_url)
     budget = Budget(job.cluster, _newest_step(folder))
     with board_here() as board:
-        orders = Orders(order, board, store_environment(), job.cluster.hang_timeout_s)
         while True:
+            orders = Orders(order, board, store_environment(), job.cluster.hang_timeout_s)
             forget_hangs(folder)
             board.begin.remote()
             wait_for_room(job.cluster, job.cluster.workers, watch)
             ended = attempt(orders, job.cluster, job.cluster.workers, watch)
             if ended.outcome is not None and (ended.outcome.complete or ended.stopped):
                 return ended.outcome
-            _judge(ended, folder, budget, watch)
+            if not ended.found_no_room:
+                if all(failure.lost for failure in ended.failures):
+                    wait_until_noticed()
+                    wait_for_storage(folder, job.cluster.room_timeout_s, watch)
+                incident = _judge(ended, folder, budget)
+                watch({"remark": f"{incident.what}; restarting from the last checkpoint"})
+                order = replace(order, news=str(incident))
 
 
-def _judge(ended: Ended, folder: Folder, budget: Budget, watch: Watch) -> None:
-    """Return if training may be started again, else raise why not."""
-    if ended.outcome is None and all(failure.cause == "room" for failure in ended.failures):
-        return  # somebody else was faster
-    wait_until_noticed()
+def _judge(ended: Ended, folder: Folder, budget: Budget) -> Incident:
+    """What happened, if training may be started again after it; else raises why not."""
     incident, told = _account(ended, folder)
     if incident is None:
         raise RunError(told)
     if not budget.allows(incident, _newest_step(folder)):
         raise RunError("\n".join(filter(None, (budget.explain(), told))))
-    watch({"remark": f"{incident.what}; restarting from the last checkpoint"})
+    return incident
 
 
 def _account(ended: Ended, folder: Folder) -> tuple[Incident | None, str]:

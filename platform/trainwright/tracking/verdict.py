@@ -22,10 +22,10 @@ def recorded_status(folder: Folder) -> tuple[str | None, int | None]:
 
 
 def final_status(folder: Folder) -> tuple[str | None, int | None]:
-    """``recorded_status``, with KILLED for a driver that is known to be dead."""
+    """``recorded_status``, with KILLED for a driver that died without a word."""
     status, ended_at = recorded_status(folder)
     if status is None:
         record = RunRecord.load(folder)
-        if record is not None and record.driver_is_known_dead:
+        if record is not None and record.true_status == "interrupted":
             return "KILLED", None
     return status, ended_at

@@ -49,6 +49,7 @@ class WorkOrder:
         plugin_files: path relative to ``base`` -> content of the user's plugin files.
         start_from: URL of another run's folder to continue from, and the checkpoint's name.
         weights: starting weights of the model.
+        news: what ended the attempt before, for the journal.
     """
 
     job: dict[str, Any]
@@ -57,6 +58,7 @@ class WorkOrder:
     plugin_files: dict[str, bytes] = field(default_factory=dict)
     start_from: tuple[str, str] | None = None
     weights: Place | None = None
+    news: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
         job.training.max_skipped,
         with_gradients=job.training.precision != "fp16",
     )
-    told: list[str] = []
+    told = [order.news] if order.news else []
     while True:
         context = Context(seed=job.seed, rank=rank, world_size=world_size, device=device)
         try:
