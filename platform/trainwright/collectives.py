@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from trainwright.errors import RunError
+
 
 def is_distributed() -> bool:
     """Whether this process is one of several workers."""
@@ -42,6 +44,31 @@ def from_rank_zero(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def decided_by_rank_zero(rank: int, decide: Callable[[], Any]) -> Any:
+    """What rank 0 decides, on every worker, which fail together where it cannot.
+
+    Args:
+        rank: this worker.
+        decide: called on rank 0; its value must be picklable and small.
+
+    Raises:
+        Exception: on rank 0 what ``decide`` raised.
+        RunError: on the others, with its text.
+    """
+    if rank != 0:
+        value, failure = from_rank_zero(None)
+        if failure is not None:
+            raise RunError(f"worker 0 failed: {failure}")
+        return value
+    try:
+        value = decide()
+    except Exception as error:
+        from_rank_zero((None, f"{type(error).__name__}: {error}"))
+        raise
+    from_rank_zero((value, None))
+    return value
 
 
 def from_everyone(value: Any) -> list[Any]:

@@ -123,6 +123,10 @@ class CheckpointError(TrainwrightError):
     """A checkpoint is damaged, incomplete, or does not fit the model it is loaded into."""
 
 
+class StoreError(CheckpointError):
+    """A store did not take a checkpoint; the next one may fare better."""
+
+
 class TrackingError(TrainwrightError):
     """The tracking server cannot be reached or refuses what is sent; never raised in training."""
 

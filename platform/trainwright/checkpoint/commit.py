@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from trainwright.checkpoint.files import file_sizes
 from trainwright.checkpoint.manifest import MANIFEST, Manifest, Sidecar, sidecar_name
 from trainwright.checkpoint.pieces import merge
 from trainwright.checkpoint.staging import Snapshot
-from trainwright.errors import CheckpointError
+from trainwright.errors import CheckpointError, StoreError
 from trainwright.storage import Folder
 
 _FIRST_POLL_S = 0.02
 _LONGEST_POLL_S = 1.0
 
 
-def commit(target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float) -> None:
+def commit(
+    target: Folder,
+    snapshot: Snapshot,
+    world_size: int,
+    timeout_s: float,
+    given_up: threading.Event,
+) -> None:
     """Make the checkpoint in ``target`` count by writing its manifest.
 
     Args:
@@ -23,18 +30,19 @@ def commit(target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float
         snapshot: what rank 0 wrote.
         world_size: number of ranks whose sidecars must be there.
         timeout_s: how long to wait for them, in seconds.
+        given_up: ends the waiting when it is set.
 
     Raises:
-        CheckpointError: a rank did not finish in time, or what the ranks wrote does not make
-            whole tensors.
+        StoreError: a rank did not finish, or what is there is not what it wrote.
+        CheckpointError: what the ranks wrote does not make whole tensors.
     """
-    sidecars = _await_sidecars(target, snapshot, world_size, timeout_s)
+    sidecars = _await_sidecars(target, snapshot, world_size, timeout_s, given_up)
     sizes = file_sizes(target)
     files = {}
     for sidecar in sidecars:
         file = sidecar.shard
         if sizes.get(file) != sidecar.record.size:
-            raise CheckpointError(
+            raise StoreError(
                 f"{file} has {sizes.get(file, 0)} bytes instead of {sidecar.record.size}"
             )
         files[file] = sidecar.record
@@ -51,7 +59,11 @@ def commit(target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float
 
 
 def _await_sidecars(
-    target: Folder, snapshot: Snapshot, world_size: int, timeout_s: float
+    target: Folder,
+    snapshot: Snapshot,
+    world_size: int,
+    timeout_s: float,
+    given_up: threading.Event,
 ) -> list[Sidecar]:
     deadline = time.monotonic() + timeout_s
     pause = _FIRST_POLL_S
@@ -60,16 +72,20 @@ def _await_sidecars(
         missing = [r for r in range(world_size) if sidecar_name(r, world_size) not in present]
         if not missing:
             return [_read_sidecar(target, snapshot, r, world_size) for r in range(world_size)]
+        ranks = ", ".join(str(rank) for rank in missing)
         if time.monotonic() >= deadline:
-            ranks = ", ".join(str(rank) for rank in missing)
-            raise CheckpointError(f"rank {ranks} did not finish writing within {timeout_s:g} s")
-        time.sleep(pause)
+            raise StoreError(f"rank {ranks} did not finish writing within {timeout_s:g} s")
+        if given_up.wait(pause):
+            raise StoreError(f"rank {ranks} did not finish writing")
         pause = min(_LONGEST_POLL_S, pause * 1.5)
 
 
 def _read_sidecar(target: Folder, snapshot: Snapshot, rank: int, world_size: int) -> Sidecar:
     file = sidecar_name(rank, world_size)
-    sidecar = Sidecar.from_bytes(target.read_bytes(file), file)
+    try:
+        sidecar = Sidecar.from_bytes(target.read_bytes(file), file)
+    except CheckpointError as error:
+        raise StoreError(str(error)) from error
     if (sidecar.name, sidecar.rank, sidecar.world_size) != (snapshot.name, rank, world_size):
-        raise CheckpointError(f"{file} belongs to {sidecar.name} or another rank")
+        raise StoreError(f"{file} belongs to {sidecar.name} or another rank")
     return sidecar

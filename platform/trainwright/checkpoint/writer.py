@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from trainwright.checkpoint.commit import commit
-from trainwright.checkpoint.manifest import (
-    FOLDER,
-    MANIFEST,
-    CheckpointName,
-    Sidecar,
-    shard_name,
-    sidecar_name,
-)
+from trainwright.checkpoint.manifest import FOLDER, MANIFEST, CheckpointName, shard_name
 from trainwright.checkpoint.pieces import Piece
-from trainwright.checkpoint.shards import write_shard
 from trainwright.checkpoint.staging import Snapshot, Stage, copy_pieces, copy_state, pack_info
 from trainwright.checkpoint.state import State
 from trainwright.checkpoint.store import CheckpointStore
+from trainwright.checkpoint.writing import Place, Writing
 from trainwright.errors import CheckpointError
-from trainwright.storage import Folder
+from trainwright.storage import Folder, cause_of
 
 
 class CheckpointWriter:
@@ -29,6 +23,9 @@ class CheckpointWriter:
     Ranks meet through the files alone, never by collectives. Every rank must save the same steps
     under the same attempt, and an attempt's number must never be used by two launches of the
     ranks: leftovers of a killed launch would be taken for the new one's.
+
+    Attributes:
+        kept_too_many: why the store did not let go of checkpoints that are no longer kept, if so.
     """
 
     def __init__(
@@ -54,15 +51,13 @@ class CheckpointWriter:
         """
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be from 0 to {world_size - 1}, not {rank}")
-        self._folder = folder
-        self._rank = rank
-        self._world_size = world_size
+        self._place = Place(folder, rank, world_size, commit_timeout_s)
         self._keep = None if keep_last is None else (keep_last, keep_best)
-        self._commit_timeout_s = commit_timeout_s
         self._stage = Stage()
-        self._thread: threading.Thread | None = None
-        self._failure: Exception | None = None
-        self._failed_name = ""
+        self._writing: Writing | None = None
+        self._in_flight = False
+        self._clearing: threading.Thread | None = None
+        self.kept_too_many: str | None = None
 
     def save(
         self,
@@ -94,33 +89,99 @@ class CheckpointWriter:
                 case nothing is written.
         """
         self.wait()
-        name = CheckpointName(attempt, step, revision)
-        snapshot = self._snapshot(name, pieces, state, rank_state, info)
-        # A lone rank finishes its save even when the program ends right after. With several, rank
-        # 0 could wait long for a rank that is dead, so the thread must not keep the process alive.
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(name, lambda: self._write(snapshot)),
-            name=f"checkpoint-{name}",
-            daemon=self._world_size > 1,
+        self._start(
+            self._snapshot(CheckpointName(attempt, step, revision), pieces, state, rank_state, info)
         )
-        self._thread.start()
 
     def wait(self) -> None:
         """Wait until the save in flight is written; on rank 0 that includes the commit.
 
         Raises:
-            CheckpointError: it failed; said once, with the cause.
+            StoreError: the store did not take it; said once, with the cause.
+            CheckpointError: it failed for another reason.
         """
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        failure, self._failure = self._failure, None
+        failure = self.end()
         if failure is not None:
-            reason = str(failure) or type(failure).__name__
-            raise CheckpointError(
-                f"rank {self._rank} could not write checkpoint {self._failed_name}: {reason}"
-            ) from failure
+            what = f"rank {self._place.rank} could not write checkpoint {self.name}"
+            raise type(failure)(f"{what}: {failure}") from (failure.__cause__ or failure)
+
+    @property
+    def name(self) -> str:
+        """The checkpoint saved last; empty before the first."""
+        return str(self._writing.snapshot.name) if self._writing is not None else ""
+
+    @property
+    def url(self) -> str:
+        """Where checkpoints go."""
+        return self._place.folder.url
+
+    @property
+    def failed(self) -> bool:
+        """Whether the save in flight is known to have failed."""
+        return self._in_flight and self._writing is not None and self._writing.failure is not None
+
+    def share(self) -> CheckpointError | None:
+        """Wait until this rank's own files of the save in flight are written; what went wrong."""
+        return self._writing.share() if self._writing is not None else None
+
+    def end(self, give_up: bool = False) -> CheckpointError | None:
+        """Wait for the end of the save in flight; what went wrong, said once.
+
+        Args:
+            give_up: do not wait for other ranks, one of which has failed.
+        """
+        if self._writing is None or not self._in_flight:
+            return None
+        if give_up:
+            self._writing.give_up()
+        failure = self._writing.end()
+        self._in_flight = False
+        return failure
+
+    def retry(self) -> None:
+        """Write once more what could not be written, under a name of its own.
+
+        Leftovers of the first try may still be there, and no rank may take them for another's.
+        """
+        assert self._writing is not None
+        assert not self._in_flight
+        snapshot = self._writing.snapshot
+        name = replace(snapshot.name, revision=snapshot.name.revision + 1)
+        self._start(replace(snapshot, name=name))
+
+    def discard(self) -> None:
+        """Remove, in the background, what is there of the checkpoint that failed on some rank.
+
+        Every rank must have ended its save before.
+        """
+        place = f"{FOLDER}/{self.name}"
+
+        def clear() -> None:
+            with contextlib.suppress(Exception):  # it does not count, wherever it stays
+                self._place.folder.remove(f"{place}/{MANIFEST}")
+                self._place.folder.remove(place)
+
+        self._clearing = threading.Thread(target=clear, name="clearing", daemon=True)
+        self._clearing.start()
+
+    def _start(self, snapshot: Snapshot) -> None:
+        if self._clearing is not None:
+            self._clearing.join()
+        self._writing = Writing(
+            self._place, snapshot, committed=lambda: self._retain(str(snapshot.name))
+        )
+        self._in_flight = True
+        self._writing.start()
+
+    def _retain(self, committed: str) -> None:
+        if self._keep is None:
+            return
+        last, best = self._keep
+        try:
+            CheckpointStore(self._place.folder).retain(last, best, committed=committed)
+            self.kept_too_many = None
+        except Exception as error:  # whatever the store's client raises; the new one counts
+            self.kept_too_many = cause_of(error)
 
     def _snapshot(
         self,
@@ -132,38 +193,8 @@ class CheckpointWriter:
     ) -> Snapshot:
         stage = self._stage
         stage.begin()
-        file = shard_name(self._rank, self._world_size)
+        file = shard_name(self._place.rank, self._place.world_size)
         index = copy_pieces(stage, pieces, file)
-        packed = copy_state(stage, "state", state if state and self._rank == 0 else {})
+        packed = copy_state(stage, "state", state if state and self._place.rank == 0 else {})
         packed_rank = None if rank_state is None else copy_state(stage, "rank_state", rank_state)
         return Snapshot(name, stage.finish(), index, packed, packed_rank, pack_info(info))
-
-    def _run(self, name: CheckpointName, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except Exception as error:  # kept for the thread that trains: wait() raises it
-            self._failure = error
-            self._failed_name = str(name)
-
-    def _write(self, snapshot: Snapshot) -> None:
-        target = self._folder / FOLDER / str(snapshot.name)
-        if target.exists(MANIFEST):
-            raise CheckpointError("it exists already; a finished checkpoint is never rewritten")
-        file = shard_name(self._rank, self._world_size)
-        metadata = {"format": "pt", "checkpoint": str(snapshot.name), "rank": str(self._rank)}
-        record = write_shard(target, file, snapshot.tensors, metadata)
-        sidecar = Sidecar(
-            snapshot.name,
-            self._rank,
-            self._world_size,
-            record,
-            snapshot.index,
-            snapshot.rank_state,
-        )
-        target.write_bytes(sidecar_name(self._rank, self._world_size), sidecar.to_bytes())
-        if self._rank != 0:
-            return
-        commit(target, snapshot, self._world_size, self._commit_timeout_s)
-        if self._keep is not None:
-            last, best = self._keep
-            CheckpointStore(self._folder).retain(last, best, committed=str(snapshot.name))

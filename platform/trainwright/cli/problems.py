@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import tempfile
@@ -89,9 +90,10 @@ def write_traceback(error: BaseException, log: Path | None) -> Path:
     """Keep the traceback of a bug of ours; the file that holds it."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if log is not None and log.parent.is_dir():
-        with log.open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(text)
-        return log
+            file.flush()
+            return log
     name = f"trainwright-error-{time.strftime('%Y%m%d-%H%M%S')}-"
     with tempfile.NamedTemporaryFile(
         "w", prefix=name, suffix=".log", delete=False, encoding="utf-8"

@@ -136,7 +136,7 @@ def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMoni
         record.status = "failed"
         record.steps = int(monitor.progress().get("step", record.steps))
         record.error = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-        with driver_log(folder).open("a") as log:
+        with contextlib.suppress(OSError), driver_log(folder).open("a") as log:
             log.write(record.error)
     finally:
         record.seconds = before + time.monotonic() - began

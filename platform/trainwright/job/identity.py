@@ -41,7 +41,7 @@ SECTIONS: dict[str, str | None] = {
 """Parts of a job that enter the name -> the group of their plugins. ``metrics`` do because
 stopping early and the choice of the best checkpoint depend on them."""
 
-WITHOUT_EFFECT = ("checkpoint_every", "keep", "record_samples")
+WITHOUT_EFFECT = ("checkpoint_every", "keep", "max_failed_checkpoints", "record_samples")
 """Keys of ``training`` that change no number."""
 
 

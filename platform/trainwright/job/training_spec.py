@@ -51,6 +51,12 @@ class TrainingSpec(Section):
     checkpoint_every: Duration = Field(
         Duration(1, "epochs"), description="time between checkpoints"
     )
+    max_failed_checkpoints: int | None = Field(
+        None,
+        ge=0,
+        description="checkpoints in a row that may fail to be written before training stops; "
+        "default: no limit. Each is told, and the last one of a run must be written",
+    )
     keep: KeepPolicy = Field(default_factory=KeepPolicy, description="which checkpoints stay")
     monitor: Monitor | None = Field(
         None, description="metric that marks the best checkpoint; default: validation/loss"

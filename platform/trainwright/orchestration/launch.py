@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -177,8 +178,7 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
             raise
         except Exception as error:
             failure = describe(error, rank=0)
-            with driver_log(folder).open("a") as log:
-                log.write(failure.trace)
+            print(failure.trace, file=sys.stderr)
             raise RunError(
                 f"training failed: {failure.kind}: {failure.message}\n{failure.trace}"
             ) from error

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from trainwright.errors import Interrupted
+from trainwright.errors import Interrupted, RunError
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.runs import RunRecord
-from trainwright.storage import Folder
+from trainwright.storage import Folder, cause_of
 
 _log = logging.getLogger(__name__)
 
@@ -47,11 +47,17 @@ class LiveRecord:
         self._show = show
         self._interval_s = interval_s
         self._lock = threading.Lock()
+        self._told: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_saving, name="record", daemon=True)
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
-        """Take the newest progress."""
+        """Take the newest progress; each remark of the workers is passed on once."""
+        progress = dict(progress)
+        for remark in progress.pop("remarks", ()):
+            if remark not in self._told:
+                self._told.add(remark)
+                self._show({"remark": remark})
         with self._lock:
             self._record.steps = int(progress.get("step", self._record.steps))
             self._record.total_steps = int(progress.get("total_steps", self._record.total_steps))
@@ -75,11 +81,8 @@ class LiveRecord:
 
     def _keep_saving(self) -> None:
         while not self._over.wait(self._interval_s):
-            try:
-                with self._lock:
-                    self._record.save(self._folder)
-            except Exception as error:  # whatever the store's client raises; training goes on
-                _log.warning("run.json cannot be written for now: %s", error)
+            with self._lock:
+                try_to_save(self._record, self._folder)
 
 
 @contextlib.contextmanager
@@ -106,16 +109,41 @@ def showing(monitor: LocalMonitor, show: Show) -> Iterator[None]:
 
 @contextlib.contextmanager
 def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
-    """Save the record when the block ends, with its time, and how it failed if it did."""
+    """Save the record when the block ends, with its time, and how it failed if it did.
+
+    Raises:
+        RunError: all went well, but the record cannot be saved.
+    """
     before, began = record.seconds, time.monotonic()
+    unsaved: Exception | None = None
+
+    def end() -> None:
+        nonlocal unsaved
+        record.seconds = before + time.monotonic() - began
+        record.finished = time.time()
+        unsaved = try_to_save(record, folder)
+
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, Interrupted))
         record.status = "interrupted" if stopped else "failed"
         record.error = str(error) or type(error).__name__
+        end()
         raise
-    finally:
-        record.seconds = before + time.monotonic() - began
-        record.finished = time.time()
+    end()
+    if unsaved is not None:
+        raise RunError(
+            f"training has ended, but run.json cannot be written in {folder.url}: "
+            f"{cause_of(unsaved)}. Make room there or mend the store; the same command then goes on"
+        )
+
+
+def try_to_save(record: RunRecord, folder: Folder) -> Exception | None:
+    """Save a record; what went wrong is logged and returned."""
+    try:
         record.save(folder)
+    except Exception as error:  # whatever the store's client raises; training goes on
+        _log.warning("run.json cannot be written for now: %s", cause_of(error))
+        return error
+    return None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer as ReadableBuffer
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,7 +35,8 @@ def set_defaults(environment: dict[str, str]) -> None:
 def output_to(path: Path) -> Iterator[None]:
     """Inside, everything written to standard output and error, by any library, goes to ``path``.
 
-    Works on file descriptors, so that C++ code and child processes are caught as well.
+    Works on file descriptors, so that C++ code and child processes are caught as well. What
+    Python prints is lost where the disk is full: nothing fails for want of room in a log.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -40,13 +46,32 @@ def output_to(path: Path) -> Iterator[None]:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
-        yield
+        with redirect_stdout(_lenient(1)), redirect_stderr(_lenient(2)):
+            yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):  # what was printed by who held on to them
+            with suppress(OSError):
+                stream.flush()
         for saved, target in zip(kept, (1, 2), strict=True):
             os.dup2(saved, target)
             os.close(saved)
+
+
+class _Lenient(io.FileIO):
+    """A file that takes everything, whatever becomes of it."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write; where the disk refuses, ``data`` is lost."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _lenient(descriptor: int) -> TextIO:
+    """A text stream to ``descriptor`` that never fails."""
+    raw = io.BufferedWriter(_Lenient(descriptor, "wb", closefd=False))
+    return io.TextIOWrapper(raw, errors="replace", line_buffering=True)
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -27,6 +27,7 @@ FREE = (
     "training.evaluation_batch_size",
     "training.micro_batch_size",
     "training.keep",
+    "training.max_failed_checkpoints",
     "training.monitor",
     "training.record_samples",
     "training.max_grad_norm",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.job import Job
+from trainwright.orchestration.live import try_to_save
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, default_uri
@@ -46,7 +47,7 @@ def shipping(
     finally:
         shipper.finish()
         record.mlflow = _mlflow(folder, record)
-        record.save(folder)
+        try_to_save(record, folder)
 
 
 def _mlflow(folder: Folder, record: RunRecord) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,8 +130,7 @@ def _execute(
             raise
         except Exception as error:  # it is the user's code and may raise anything
             failure = error if isinstance(error, RunError) else RunError(_failed(error))
-            with driver_log(folder).open("a") as log:
-                log.write(f"{failure}\n")
+            print(failure, file=sys.stderr)
             raise failure from None if failure is error else error
         if found:
             journal.metrics(0, found)

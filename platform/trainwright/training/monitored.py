@@ -23,6 +23,7 @@ class Best:
     higher_is_better: bool = False
     value: float | None = None
     step: int | None = None
+    _before: tuple[float | None, int | None] = (None, None)
 
     def improves(self, metrics: Mapping[str, float], step: int) -> bool:
         """Take an evaluation into account; whether it is the best so far. NaN never is.
@@ -37,12 +38,19 @@ class Best:
             gain = new - self.value if self.higher_is_better else self.value - new
             if not gain > 0:
                 return False
+        self._before = self.value, self.step
         self.value, self.step = new, step
         return True
+
+    def withdraw(self, step: int) -> None:
+        """Go back to the best value before, if ``step`` had the best: its weights are lost."""
+        if self.step == step:
+            self.value, self.step = self._before
 
     def forget(self) -> None:
         """Start anew: values of different phases of training cannot be compared."""
         self.value, self.step = None, None
+        self._before = None, None
 
     def state_dict(self) -> dict[str, Any]:
         """As plain values."""

@@ -54,6 +54,19 @@ class Monitor(Protocol):
         ...
 
 
+class Saves(Protocol):
+    """Checkpoints under way."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether one is known to have failed on this worker."""
+        ...
+
+    def settle(self) -> None:
+        """Agree on what became of it (a collective)."""
+        ...
+
+
 @dataclass
 class _Row:
     step: int
@@ -69,7 +82,7 @@ class _Exchange:
     Attributes:
         rows: one for each update.
         names: of the summed values, in the order of the table.
-        sums: waits for two control values and the table.
+        sums: waits for three control values and the table.
         samples: of these updates, over all workers.
         seconds: that these updates took.
     """
@@ -97,6 +110,7 @@ class Recorder:
         journal: worker 0's journal, None on the others.
         monitor: worker 0's monitor, None on the others.
         judges_gradients: whether a gradient norm that is not finite is a fault.
+        saves: looked after when one of them has failed on any worker.
         broken: the first update whose loss or gradient norm is not finite, counted from 1, and
             what was found; the same on all workers.
     """
@@ -109,6 +123,7 @@ class Recorder:
     last: dict[str, float] = field(default_factory=dict)
     stop_requested: bool = False
     judges_gradients: bool = True
+    saves: Saves | None = None
     broken: tuple[int, str] | None = None
     _rows: list[_Row] = field(default_factory=list)
     _interval: int = 1
@@ -161,7 +176,8 @@ class Recorder:
         if self._rows:
             wish = len(self._rows) * SECONDS_BETWEEN_FLUSHES / elapsed
         asked = self.monitor is not None and self.monitor.stop_requested
-        control = [float(asked), wish if self.monitor is not None else 0.0]
+        failed = self.saves is not None and self.saves.has_failed
+        control = [float(asked), wish if self.monitor is not None else 0.0, float(failed)]
         flat = torch.tensor([*control, *(x for row in table for x in row)], dtype=torch.float64)
         sums = begin_sum_over_workers(flat, self.device)
         self._exchange = _Exchange(self._rows, names, sums, self._samples, elapsed)
@@ -174,7 +190,7 @@ class Recorder:
         flat = exchange.sums()
         self.stop_requested = self.stop_requested or bool(flat[0] > 0)
         self._interval = min(max(int(flat[1]), 1), MOST_UPDATES_BETWEEN_FLUSHES)
-        table = flat[2:].reshape(len(exchange.rows), len(exchange.names)).tolist()
+        table = flat[3:].reshape(len(exchange.rows), len(exchange.names)).tolist()
         for row, numbers in zip(exchange.rows, table, strict=True):
             kept = {n: v for n, v in zip(exchange.names, numbers, strict=True) if n in row.summed}
             late = {name: _number(value) for name, value in row.late.items()}
@@ -184,6 +200,8 @@ class Recorder:
                 self.journal.metrics(row.step, self.last)
         if self.monitor is not None and exchange.rows:
             self._show(exchange, self.monitor)
+        if flat[2] > 0 and self.saves is not None:
+            self.saves.settle()
 
     def _broken(self, step: int) -> tuple[int, str] | None:
         judged = {"loss": "train/loss"}

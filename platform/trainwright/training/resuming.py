@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore
-from trainwright.collectives import from_rank_zero
+from trainwright.collectives import decided_by_rank_zero
 from trainwright.errors import CheckpointError
 from trainwright.storage import Folder
 from trainwright.tracking import next_attempt
@@ -39,23 +39,10 @@ def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None
 
     Raises:
         CheckpointError: every checkpoint of the run is damaged.
+        RunError: on the other workers, where worker 0 failed.
     """
     store = CheckpointStore(folder)
-    chosen: tuple[int, str | None, list[str]] | None = None
-    if rank == 0:
-        newest = store.latest()
-        if newest is None and (lost := _committed(folder)):
-            raise CheckpointError(
-                f"all checkpoints of this run are damaged ({', '.join(lost)}): "
-                + "; ".join(store.warnings)
-                + ". Put one of them back, or start anew with --fresh"
-            )
-        chosen = (
-            max(next_attempt(folder), store.last_attempt() + 1),
-            newest.name if newest else None,
-            list(store.warnings),
-        )
-    attempt, name, warnings = from_rank_zero(chosen)
+    attempt, name, warnings = decided_by_rank_zero(rank, lambda: _choose(folder, store))
     if name is not None:
         checkpoint = store.at(name)
         return Start(attempt, checkpoint, list(checkpoint.info["lineage"]), warnings)
@@ -63,6 +50,19 @@ def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None
         url, other = start_from
         return Start(attempt, CheckpointStore(Folder(url)).at(other), [], warnings)
     return Start(attempt, None, [], warnings)
+
+
+def _choose(folder: Folder, store: CheckpointStore) -> tuple[int, str | None, list[str]]:
+    """The attempt's number, the newest checkpoint's name, and what was passed over."""
+    newest = store.latest()
+    if newest is None and (lost := _committed(folder)):
+        raise CheckpointError(
+            f"all checkpoints of this run are damaged ({', '.join(lost)}): "
+            + "; ".join(store.warnings)
+            + ". Put one of them back, or start anew with --fresh"
+        )
+    attempt = max(next_attempt(folder), store.last_attempt() + 1)
+    return attempt, newest.name if newest else None, list(store.warnings)
 
 
 def _committed(folder: Folder) -> list[str]:

@@ -124,6 +124,15 @@ class Saver:
             self._last[1],
         )
 
+    def withdraw(self) -> None:
+        """Take note that the last checkpoint could not be written, and remove what is there of it.
+
+        All workers must have ended writing.
+        """
+        self.holdings.progress.best.withdraw(self._last[0])
+        if self.holdings.engine.settings.rank == 0:
+            self.writer.discard()
+
     def _state(self) -> dict[str, Any]:
         return {
             **self.holdings.state_dict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly
 from trainwright.training.guard import Guard, NumericsError, Rewind
+from trainwright.training.keeping import Keeper
 from trainwright.training.loop import Loop
 from trainwright.training.loops import make_loop
 from trainwright.training.metrics import LateMetrics, build_metrics, monitored
@@ -36,6 +37,7 @@ from trainwright.training.resuming import Start, starting_point
 from trainwright.training.samples import JobSamples
 from trainwright.training.saving import Holdings, Saver, constants_of, restore
 from trainwright.training.starting import Place
+from trainwright.training.telling import Teller
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,6 @@ def _journal(
         yield None
         return
     with JournalWriter(folder, start.attempt, start.lineage, world_size) as journal:
-        for warning in start.warnings:
-            journal.event(warning)
         yield journal
 
 
@@ -180,6 +180,9 @@ def _train(
     monitor: Monitor | None,
 ) -> Outcome:
     job, settings = assembly.job, engine.settings
+    tell = Teller(journal, monitor)
+    for warning in start.warnings:
+        tell(warning)
     metrics = LateMetrics(lambda: build_metrics(job, base, assembly.splits, settings.device))
     progress = Progress(best=monitored(job, base))
     holdings = Holdings(
@@ -199,12 +202,11 @@ def _train(
     total = assembly.timetable.total_steps
     recorder = Recorder(settings.device, settings.world_size, total, journal, monitor)
     recorder.judges_gradients = guard.with_gradients
-    saver = _saver(order, assembly, holdings, start)
-    save = _saving(saver, journal)
+    keeper = recorder.saves = _keeper(order, assembly, holdings, start, tell)
 
     def loop_of(phase: Assembly) -> Loop:
         loop = make_loop(phase, engine, metrics, recorder, progress, guard)
-        loop.save = save
+        loop.save = keeper
         return loop
 
     with _system_metrics(job, journal, progress):
@@ -212,13 +214,13 @@ def _train(
             complete = Phases(assembly, base, engine, progress, loop_of, put_back).run()
         except (NumericsError, Rewind):
             # All workers are here, so the checkpoint from before it can be finished.
-            saver.writer.wait()
+            keeper.settle()
             raise
-        saver.writer.wait()
+        keeper.finish()
     loss = {} if progress.loss is None else {"train/loss": progress.loss}
     newest = {**progress.metrics, **loss}
     total = progress.finished if progress.ended else recorder.total_steps
-    warnings = [*start.warnings, *_left_out(progress)]
+    warnings = [*start.warnings, *keeper.warnings, *_left_out(progress)]
     return Outcome(complete, progress.finished, total, newest, start.attempt, warnings)
 
 
@@ -229,7 +231,9 @@ def _left_out(progress: Progress) -> list[str]:
     return [f"{count} left out; the journal's events say which, and why"]
 
 
-def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: Start) -> Saver:
+def _keeper(
+    order: WorkOrder, assembly: Assembly, holdings: Holdings, start: Start, tell: Teller
+) -> Keeper:
     job, settings = assembly.job, holdings.engine.settings
     writer = CheckpointWriter(
         Folder(order.run_url),
@@ -239,24 +243,9 @@ def _saver(order: WorkOrder, assembly: Assembly, holdings: Holdings, start: Star
         keep_best=job.training.keep.best,
     )
     constants = constants_of(assembly.splits, order.plugin_files)
-    return Saver(
-        writer,
-        holdings,
-        job,
-        constants,
-        start.attempt,
-        start.lineage,
-    )
-
-
-def _saving(saver: Saver, journal: JournalWriter | None) -> Callable[[bool], None]:
-    def save(improved: bool) -> None:
-        # Rows up to a checkpoint must outlive it: a resumed run does not write them again.
-        if journal is not None:
-            journal.flush(timeout_s=2.0)
-        saver(improved)
-
-    return save
+    saver = Saver(writer, holdings, job, constants, start.attempt, start.lineage)
+    newest = start.checkpoint.name if start.checkpoint is not None else None
+    return Keeper(saver, newest, tell, job.training.max_failed_checkpoints)
 
 
 def _place() -> tuple[int, int]:

@@ -8,7 +8,7 @@ import safetensors
 import torch
 from weight_pieces import TwoRanks, weight_piece
 
-from trainwright.checkpoint import CheckpointStore, CheckpointWriter, Piece, writer
+from trainwright.checkpoint import CheckpointStore, CheckpointWriter, Piece, writing
 from trainwright.errors import CheckpointError
 from trainwright.storage import Folder
 
@@ -20,7 +20,7 @@ class Gate:
         self.open = threading.Event()
         self.reached = threading.Event()
         self.passed: list[int] = []
-        real = writer.write_shard
+        real = writing.write_shard
 
         def held(*arguments: Any) -> Any:
             self.reached.set()
@@ -28,7 +28,7 @@ class Gate:
             self.passed.append(len(self.passed))
             return real(*arguments)
 
-        monkeypatch.setattr(writer, "write_shard", held)
+        monkeypatch.setattr(writing, "write_shard", held)
 
 
 @pytest.fixture
