@@ -64,7 +64,7 @@ def differ(storage: Folder, first: str, second: str) -> RunDiff:
         InputError: there is no such run.
     """
     (one, one_record), (other, other_record) = find_run(storage, first), find_run(storage, second)
-    jobs = _flat(one.read_json(RESOLVED)), _flat(other.read_json(RESOLVED))
+    jobs = _flat(one.read_object(RESOLVED)), _flat(other.read_object(RESOLVED))
     differences = sorted(_differences(*jobs), key=lambda d: (_is_aside(d.name), d.name))
     codes = kept_plugin_files(one), kept_plugin_files(other)
     files = [

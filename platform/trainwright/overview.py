@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -177,8 +176,6 @@ def _sent(state: TrackingState, record: RunRecord) -> Sent:
 
 
 def _tracking_enabled(folder: Folder) -> bool:
-    try:
-        job = folder.read_json(RESOLVED)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return bool(job.get("tracking", {}).get("enabled", True))
+    job = folder.read_object(RESOLVED)
+    tracking = (job or {}).get("tracking", {})
+    return job is not None and isinstance(tracking, dict) and bool(tracking.get("enabled", True))

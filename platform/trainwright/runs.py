@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from trainwright.errors import InputError, Problem
 from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
+
+_log = logging.getLogger(__name__)
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
@@ -101,16 +106,26 @@ class RunRecord:
 
     @classmethod
     def load(cls, folder: Folder) -> RunRecord | None:
-        """The record of a run folder; None when there is none yet.
+        """The record of a run folder; None when there is none yet, or a damaged one.
 
         Fields written by a newer version are left out.
         """
-        try:
-            values = folder.read_json(RECORD)
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        values = folder.read_object(RECORD)
+        if values is None:
             return None
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
-        return cls(**known)
+        try:
+            return _checked().validate_python(known)
+        except ValidationError as error:
+            place = folder.join(RECORD)
+            _log.warning("%s is damaged and passed over: %s", place, error.errors()[0]["msg"])
+            return None
+
+
+@cache
+def _checked() -> TypeAdapter[RunRecord]:
+    """Makes records out of values of the right types; costs a millisecond once."""
+    return TypeAdapter(RunRecord)
 
 
 SILENCE_S = 600.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import posixpath
 import uuid
@@ -13,6 +14,8 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,27 @@ class Folder:
 
         Raises:
             FileNotFoundError: there is no such file.
-            json.JSONDecodeError: the content is not JSON.
+            ValueError: the content is not JSON.
         """
-        return json.loads(self.read_bytes(name))
+        content = self.read_bytes(name)
+        try:
+            return json.loads(content)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+
+    def read_object(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in a file; None where there is none, which is logged if it is damaged."""
+        try:
+            value = self.read_json(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, IsADirectoryError) as error:
+            _log.warning("%s is damaged and passed over: %s", self.join(name), error)
+            return None
+        if isinstance(value, dict):
+            return value
+        _log.warning("%s is damaged and passed over: it holds no object", self.join(name))
+        return None
 
     def exists(self, name: str = "") -> bool:
         """Whether ``name`` (or the folder itself) exists."""

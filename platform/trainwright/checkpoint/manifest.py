@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from trainwright.checkpoint.files import FileRecord
-from trainwright.checkpoint.pieces import Index, index_from_json, index_to_json
+from trainwright.checkpoint.pieces import Index, index_from_json, index_to_json, walk, whole
 from trainwright.checkpoint.state import JSON
 from trainwright.errors import CheckpointError
 
@@ -52,8 +52,15 @@ class CheckpointName:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> CheckpointName:
-        """From the content of a file that holds ``to_json``."""
-        return cls(body["attempt"], body["step"], body.get("revision", 0))
+        """From the content of a file that holds ``to_json``.
+
+        Raises:
+            ValueError: it does not.
+        """
+        numbers = body["attempt"], body["step"], body.get("revision", 0)
+        if not all(whole(number) for number in numbers):
+            raise ValueError(f"{numbers!r} name no checkpoint")
+        return cls(*numbers)
 
 
 def shard_name(rank: int, world_size: int) -> str:
@@ -184,18 +191,30 @@ class Manifest:
         )
         if manifest.name != expected:
             raise CheckpointError(f"{MANIFEST} belongs to {manifest.name}")
+        if manifest.world_size != len(manifest.rank_states):
+            raise CheckpointError(f"{MANIFEST} is of {manifest.world_size!r} ranks, but not all")
         shards = {shard_name(rank, manifest.world_size) for rank in range(manifest.world_size)}
-        if strange := sorted(set(manifest.files) - shards):
-            raise CheckpointError(f"{MANIFEST} names files that are none of its shards: {strange}")
-        if lost := sorted(_files_of(manifest.index) - set(manifest.files)):
-            raise CheckpointError(f"{MANIFEST} has tensors in files that it does not list: {lost}")
+        if strange := sorted(set(manifest.files) ^ shards):
+            raise CheckpointError(f"{MANIFEST} does not list exactly its shards: {strange}")
+        _check_sizes(manifest)
         return manifest
 
 
-def _files_of(index: Index) -> set[str]:
-    """The files in which the pieces of an index lie."""
-    entries = (entry for named in index.values() for entry in named.values())
-    return {piece.file for entry in entries for piece in entry.pieces}
+def _check_sizes(manifest: Manifest) -> None:
+    """Refuse tensors that are larger than the files in which they lie: nobody makes room for them.
+
+    Raises:
+        CheckpointError: a piece lies elsewhere, or is longer than its file; or there are gaps.
+    """
+    for kind, name, entry in walk(manifest.index):
+        for piece in entry.pieces:
+            record = manifest.files.get(piece.file)
+            if record is None or piece.numel * entry.dtype.itemsize > record.size:
+                raise CheckpointError(f"{MANIFEST}: {kind} {name!r} does not fit into {piece.file}")
+        if gap := next(entry.gaps(), None):
+            raise CheckpointError(
+                f"{MANIFEST}: {kind} {name!r}: elements from {gap[0]} are nowhere"
+            )
 
 
 def _record_to_json(record: FileRecord) -> dict[str, JSON]:
@@ -207,7 +226,10 @@ def _record_to_json(record: FileRecord) -> dict[str, JSON]:
 
 
 def _record_from_json(value: Any) -> FileRecord:
-    return FileRecord(value["size"], value["chunk_bytes"], tuple(value["sha256"]))
+    size, length, chunks = value["size"], value["chunk_bytes"], tuple(value["sha256"])
+    if not (whole(size) and whole(length) and length > 0 and len(chunks) == -(-size // length)):
+        raise ValueError(f"{len(chunks)} chunks of {length!r} bytes do not make {size!r}")
+    return FileRecord(size, length, chunks)
 
 
 def _digest(body: dict[str, Any]) -> str:
@@ -236,5 +258,5 @@ def _unseal(raw: bytes, file: str, build: Callable[[Any], _T]) -> _T:
                 f"{file} is of format {body['format']}; this version of Trainwright reads {FORMAT}"
             )
         return build(body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read: {error!r}") from error

@@ -170,13 +170,26 @@ def index_from_json(value: Any) -> Index:
         ValueError, TypeError, KeyError: the value is not of that form.
     """
     return {
-        kind: {
-            name: TensorEntry(
-                tuple(entry["shape"]),
-                dtype_from_name(entry["dtype"]),
-                tuple(PieceRef(file, start, numel) for file, start, numel in entry["pieces"]),
-            )
-            for name, entry in names.items()
-        }
+        kind: {name: _entry_from_json(entry) for name, entry in names.items()}
         for kind, names in value.items()
     }
+
+
+def _entry_from_json(value: Any) -> TensorEntry:
+    pieces = tuple(PieceRef(file, start, numel) for file, start, numel in value["pieces"])
+    entry = TensorEntry(tuple(value["shape"]), dtype_from_name(value["dtype"]), pieces)
+    if not all(whole(size) for size in entry.shape):
+        raise ValueError(f"{value['shape']!r} is no shape")
+    if not all(_lies_in(entry, piece) for piece in pieces):
+        raise ValueError(f"pieces lie outside of a tensor of shape {value['shape']!r}")
+    return entry
+
+
+def _lies_in(entry: TensorEntry, piece: PieceRef) -> bool:
+    sound = isinstance(piece.file, str) and whole(piece.start) and whole(piece.numel)
+    return sound and piece.stop <= entry.numel
+
+
+def whole(number: Any) -> bool:
+    """Whether ``number`` is an integer and not negative."""
+    return type(number) is int and number >= 0

@@ -67,7 +67,7 @@ class Checkpoint:
         folder = run_folder / FOLDER / str(name)
         try:
             manifest = Manifest.from_bytes(folder.read_bytes(MANIFEST), name)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise CheckpointError(f"{MANIFEST} is missing (was its writing cut short?)") from None
         sizes = file_sizes(folder)
         for file, record in manifest.files.items():
@@ -106,7 +106,7 @@ class Checkpoint:
     def score(self) -> float | None:
         """The value that says which checkpoint is best, if one was given."""
         value = self.info.get("score")
-        return None if value is None else float(value)
+        return float(value) if isinstance(value, (int, float)) else None
 
     @cached_property
     def state(self) -> State:

@@ -132,10 +132,14 @@ class Shard:
     @cached_property
     def _places(self) -> dict[str, _Place]:
         length = int(self.file.read(0, 8).view(torch.int64).item())
-        header = json.loads(bytes(self.file.read(8, 8 + length).numpy()))
-        places: dict[str, _Place] = {}
-        for key, entry in header.items():
-            if key != "__metadata__":
-                start, stop = entry["data_offsets"]
-                places[key] = _Place(entry["dtype"], 8 + length + start, 8 + length + stop)
+        content = bytes(self.file.read(8, 8 + length).numpy())
+        try:
+            places: dict[str, _Place] = {}
+            for key, entry in json.loads(content).items():
+                if key != "__metadata__":
+                    start, stop = entry["data_offsets"]
+                    dtype_from_header(entry["dtype"])
+                    places[key] = _Place(entry["dtype"], 8 + length + start, 8 + length + stop)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise CheckpointError(f"{self._name}: its header cannot be read: {error!r}") from error
         return places

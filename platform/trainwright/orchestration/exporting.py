@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 from torch import nn
@@ -84,11 +83,8 @@ def exported_model(rebuilt: Rebuilt) -> nn.Module:
 
 def monitors(folder: Folder) -> bool:
     """Whether the run's job names the metric that says which checkpoint is best."""
-    try:
-        job = folder.read_json(RESOLVED)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return isinstance(job, dict) and bool(job.get("training", {}).get("monitor"))
+    training = (folder.read_object(RESOLVED) or {}).get("training")
+    return isinstance(training, dict) and bool(training.get("monitor"))
 
 
 def chosen(

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from pydantic import TypeAdapter, ValidationError
+
 from trainwright.storage import Folder
 from trainwright.training.watchdog import Hang
 
@@ -32,8 +34,9 @@ def read_hangs(folder: Folder) -> list[Hang]:
     found = []
     for name in _names(folder):
         # One that was being written when its process ended says nothing.
-        with contextlib.suppress(ValueError, TypeError):
-            found.append(Hang(**folder.read_json(f"logs/{name}")))
+        with contextlib.suppress(ValidationError):
+            value = folder.read_object(f"logs/{name}")
+            found.append(TypeAdapter(Hang).validate_python(value))
     return sorted(found, key=lambda hang: hang.rank)
 
 

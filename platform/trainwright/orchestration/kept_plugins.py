@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
+from trainwright.errors import RunError
 from trainwright.storage import Folder
 
 PLUGINS = "plugins"
@@ -20,7 +22,28 @@ def keep_plugin_files(folder: Folder, files: Mapping[str, bytes]) -> None:
 
 
 def kept_plugin_files(folder: Folder) -> dict[str, bytes]:
-    """The plugin files that were kept with a run: relative path -> content."""
+    """The plugin files that were kept with a run: relative path -> content.
+
+    Raises:
+        RunError: they are damaged; nothing outside of their folder is read.
+    """
     kept = folder / PLUGINS
-    names: list[str] = kept.read_json(INDEX) if kept.exists(INDEX) else []
-    return {name: kept.read_bytes(name) for name in names}
+    if not kept.exists(INDEX):
+        return {}
+    try:
+        names = kept.read_json(INDEX)
+        if not isinstance(names, list) or not all(map(_stays_inside, names)):
+            raise ValueError("it is no list of files")
+        return {name: kept.read_bytes(name) for name in names}
+    except (ValueError, OSError) as error:
+        place = kept.join(INDEX)
+        raise RunError(
+            f"the plugin files kept with the run are damaged ({place}): {error}"
+        ) from error
+
+
+def _stays_inside(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
+    path = PurePosixPath(name)
+    return name.endswith(".py") and not path.is_absolute() and ".." not in path.parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -24,7 +23,7 @@ def children_of(folder: Folder) -> list[str]:
     """The names of a run's children; empty for a run that has none."""
     try:
         names = folder.read_json(CHILDREN)
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []
 

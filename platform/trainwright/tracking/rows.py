@@ -76,13 +76,15 @@ class FigureRow(TypedDict):
 
 Row: TypeAlias = AttemptRow | MetricsRow | SamplesRow | EventRow | HistogramRow | FigureRow
 
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "attempt": ("attempt", "time", "lineage", "world_size"),
-    "metrics": ("attempt", "time", "step", "values"),
-    "samples": ("attempt", "step", "ids"),
-    "event": ("attempt", "time", "step", "message"),
-    "histogram": ("attempt", "time", "step", "name", "low", "high", "counts"),
-    "figure": ("attempt", "time", "step", "name", "file"),
+_NUMBERS = (int, float)
+_PLACE: dict[str, Any] = {"attempt": int, "time": int, "step": int}
+_REQUIRED: dict[str, dict[str, Any]] = {
+    "attempt": {"attempt": int, "time": int, "lineage": list, "world_size": int},
+    "metrics": {**_PLACE, "values": dict},
+    "samples": {"attempt": int, "step": int, "ids": list},
+    "event": {**_PLACE, "step": (int, type(None)), "message": str},
+    "histogram": {**_PLACE, "name": str, "low": _NUMBERS, "high": _NUMBERS, "counts": list},
+    "figure": {**_PLACE, "name": str, "file": str},
 }
 
 
@@ -108,11 +110,14 @@ def decode(line: bytes) -> Row | None:
     """The row of one line, or None when the line is damaged or of a kind not known here."""
     try:
         row = json.loads(line)
-        if any(name not in row for name in _REQUIRED[row["kind"]]):
+        wanted = _REQUIRED[row["kind"]]
+        if not all(isinstance(row[name], kind) for name, kind in wanted.items()):
             return None
+        if row["kind"] == "attempt":
+            row["lineage"] = [[int(past), int(step)] for past, step in row["lineage"]]
         if row["kind"] == "metrics":
             row["values"] = {key: float(value) for key, value in row["values"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
     return cast(Row, row)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +24,7 @@ class TrackingSettings:
 
 def read_job(folder: Folder) -> dict[str, Any]:
     """The run's resolved job; empty when there is none or it cannot be parsed."""
-    try:
-        job = folder.read_json("resolved.json")
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return job if isinstance(job, dict) else {}
+    return folder.read_object("resolved.json") or {}
 
 
 def settings_of(
@@ -41,7 +36,8 @@ def settings_of(
         TrackingError: the URI used so far holds a password, which is not stored anywhere.
     """
     job = read_job(folder)
-    section = job.get("tracking") or {}
+    section = job.get("tracking")
+    section = section if isinstance(section, dict) else {}
     state = read_state(folder)
     if state is not None:
         uri = uri or state.uri

@@ -85,7 +85,8 @@ class TrackingState:
 
 def read_state(folder: Folder) -> TrackingState | None:
     """The tracking state of a run; None when there is none or it cannot be read."""
+    value = folder.read_object(NAME)
     try:
-        return TrackingState.from_json(folder.read_json(NAME))
-    except (FileNotFoundError, ValueError):
+        return None if value is None else TrackingState.from_json(value)
+    except ValueError:
         return None
