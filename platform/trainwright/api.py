@@ -121,6 +121,7 @@ def export(
     storage: str | Path = "runs",
     to: str | Path | None = None,
     checkpoint: str | int | None = None,
+    trust_run_code: bool = False,
 ) -> Exported:
     """Write a run's weights as safetensors, under the names of the model's state dict.
 
@@ -129,6 +130,8 @@ def export(
         storage: folder or fsspec URL that holds the run.
         to: folder or fsspec URL to write to; default: ``export`` in the run's folder.
         checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+        trust_run_code: run plugin files and import paths that come with the run, though this
+            user did not run them on this machine before; remembered.
 
     Raises:
         InputError: there is no such run or checkpoint.
@@ -138,7 +141,8 @@ def export(
     from trainwright.orchestration.exporting import export_run
 
     folder, _ = find_run(open_storage(storage), run)
-    return export_run(folder, checkpoint, open_storage(to, "--to") if to is not None else None)
+    target = open_storage(to, "--to") if to is not None else None
+    return export_run(folder, checkpoint, target, trust_run_code)
 
 
 def evaluate(
@@ -147,6 +151,7 @@ def evaluate(
     storage: str | Path = "runs",
     data: str | Path | None = None,
     checkpoint: str | int | None = None,
+    trust_run_code: bool = False,
 ) -> Evaluated:
     """Measure a trained run again, in this process, in float32.
 
@@ -156,6 +161,8 @@ def evaluate(
         data: file, URL or dataset with the columns of the training data; default: the samples
             that the run's job holds out.
         checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+        trust_run_code: run plugin files and import paths that come with the run, though this
+            user did not run them on this machine before; remembered.
 
     Raises:
         InputError: no such run or checkpoint, or the samples do not fit it.
@@ -165,7 +172,7 @@ def evaluate(
     from trainwright.orchestration.evaluating import evaluate_run
 
     folder, _ = find_run(open_storage(storage), run)
-    return evaluate_run(folder, None if data is None else str(data), checkpoint)
+    return evaluate_run(folder, None if data is None else str(data), checkpoint, trust_run_code)
 
 
 def predict(
@@ -175,6 +182,7 @@ def predict(
     out: str | Path,
     storage: str | Path = "runs",
     checkpoint: str | int | None = None,
+    trust_run_code: bool = False,
 ) -> Predicted:
     """Write a trained run's outputs for other samples as a parquet file.
 
@@ -184,6 +192,8 @@ def predict(
         out: path or URL of the parquet file.
         storage: folder or fsspec URL that holds the run.
         checkpoint: ``best``, ``last`` or a step; default: best if the job monitors a metric.
+        trust_run_code: run plugin files and import paths that come with the run, though this
+            user did not run them on this machine before; remembered.
 
     Raises:
         InputError: no such run or checkpoint, or the samples do not fit it.
@@ -193,7 +203,7 @@ def predict(
     from trainwright.orchestration.predicting import predict_run
 
     folder, _ = find_run(open_storage(storage), run)
-    return predict_run(folder, str(data), str(out), checkpoint)
+    return predict_run(folder, str(data), str(out), checkpoint, trust_run_code)
 
 
 def sync(

@@ -31,4 +31,12 @@ Weights = Annotated[
         help="Which weights. [default: best if the job monitors a metric, otherwise last]",
     ),
 ]
+TrustRunCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-run-code",
+        help="Run the plugin files and import paths that come with the run, though you did not "
+        "run them on this machine before. Remembered.",
+    ),
+]
 DEFAULT_STORAGE = "runs"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainwright.errors import InputError
 from trainwright.orchestration.anchoring import anchored
+from trainwright.orchestration.kept_plugins import keep_plugin_files
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.quiet import output_to
 from trainwright.orchestration.reach import store_environment
@@ -148,7 +149,9 @@ def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMoni
 def _claim(errand: Errand, folder: Folder, record: RunRecord) -> None:
     record.name, record.total_steps = errand.name, errand.total_steps
     record.parent = record.parent or errand.parent
+    record.base = errand.order.base
     record.claim()
     folder.write_bytes(JOB, errand.source.encode())
     folder.write_json(RESOLVED, errand.resolved)
     record.save(folder)
+    keep_plugin_files(folder, errand.order.plugin_files)

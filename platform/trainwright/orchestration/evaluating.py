@@ -42,15 +42,20 @@ class Evaluated:
     remarks: list[str]
 
 
-def rebuilt_run(folder: Folder, which: str | int | None) -> tuple[Rebuilt, list[str]]:
+def rebuilt_run(
+    folder: Folder, which: str | int | None, trusted: bool = False
+) -> tuple[Rebuilt, list[str]]:
     """A run's model with the weights of a checkpoint, and remarks about damaged ones."""
     store = CheckpointStore(folder)
     checkpoint = chosen(store, _name(folder), which, folder)
-    return rebuild(folder, checkpoint), list(store.warnings)
+    return rebuild(folder, checkpoint, trusted), list(store.warnings)
 
 
 def evaluate_run(
-    folder: Folder, data: str | None = None, which: str | int | None = None
+    folder: Folder,
+    data: str | None = None,
+    which: str | int | None = None,
+    trusted: bool = False,
 ) -> Evaluated:
     """Evaluate a run's model in this process, in float32, with the job's objective and metrics.
 
@@ -59,12 +64,13 @@ def evaluate_run(
         data: a path, URL or dataset with the columns of the training data; by default the
             validation and test samples of the job.
         which: ``best``, ``last`` or a step; by default best if the job monitors a metric.
+        trusted: whether code that comes with the run may be executed, see ``rebuild``.
 
     Raises:
         InputError: no such checkpoint, no samples, or they do not have the job's columns.
         RunError: the run has no checkpoint, or the job's own data has changed since.
     """
-    rebuilt, remarks = rebuilt_run(folder, which)
+    rebuilt, remarks = rebuilt_run(folder, which, trusted)
     tables = _held_out(rebuilt) if data is None else {"data": unseen(rebuilt, data)}
     evaluator = evaluator_of(rebuilt)
     metrics: dict[str, float] = {}

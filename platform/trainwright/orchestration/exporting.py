@@ -10,6 +10,7 @@ from torch import nn
 from trainwright.checkpoint import Checkpoint, CheckpointStore, export_state, export_weights
 from trainwright.errors import InputError, Problem, RunError
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
+from trainwright.orchestration.run_code import base_of
 from trainwright.runs import RESOLVED, RunRecord, find_run
 from trainwright.storage import Folder
 from trainwright.suggest import one_of
@@ -37,7 +38,10 @@ class Exported:
 
 
 def export_run(
-    folder: Folder, which: str | int | None = None, target: Folder | None = None
+    folder: Folder,
+    which: str | int | None = None,
+    target: Folder | None = None,
+    trusted: bool = False,
 ) -> Exported:
     """Write a run's weights as safetensors, after what its strategies' ``export`` hooks make.
 
@@ -46,6 +50,7 @@ def export_run(
         which: ``best``, ``last`` or a step; by default the best checkpoint if the job monitors
             a metric, otherwise the last one.
         target: where to; by default ``export`` inside the run's folder.
+        trusted: whether code that comes with the run may be executed, see ``rebuild``.
 
     Raises:
         InputError: there is no such checkpoint.
@@ -57,8 +62,10 @@ def export_run(
     checkpoint = chosen(store, name, which, folder)
     target = target or folder / "export"
     metadata = {"run": name, "step": str(checkpoint.step)}
+    if trusted:
+        base_of(folder, checkpoint.state, trusted)
     if checkpoint.state.get("exports"):
-        state = exported_model(rebuild(folder, checkpoint)).state_dict()
+        state = exported_model(rebuild(folder, checkpoint, trusted)).state_dict()
         files = export_state(state, target, metadata=metadata)
     else:
         tied = checkpoint.state.get("tied", {})

@@ -21,6 +21,7 @@ from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.request import Request
 from trainwright.orchestration.result import RunResult
 from trainwright.orchestration.resuming import Source, continued_from
+from trainwright.orchestration.run_code import RunCode
 from trainwright.orchestration.shipping import driver_log, shipping
 from trainwright.orchestration.signals import StopRequest, catch_signals
 from trainwright.orchestration.sole import sole_driver
@@ -100,8 +101,10 @@ def run_job(
         record.total_steps = prepared.total_steps
         record.resumed_from = source.label if source else record.resumed_from
         claim(folder, job, record, prepared.plugin_files)
+        order = _work_order(prepared, folder, source)
+        RunCode.of(order.job, order.plugin_files).remember()
         live = LiveRecord(record, folder, show or (lambda progress: None))
-        return _run(job, storage, folder, record, _work_order(prepared, folder, source), live)
+        return _run(job, storage, folder, record, order, live)
 
 
 def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> WorkOrder:
@@ -190,7 +193,7 @@ def _finish(folder: Folder) -> list[str]:
     try:
         with output_to(driver_log(folder)):
             plot_run(folder)
-            export_run(folder)
+            export_run(folder, trusted=True)
     except Exception as error:  # a finished training must not turn into a failed one here
         remarks.append(f"after training: {type(error).__name__}: {error}")
     return remarks

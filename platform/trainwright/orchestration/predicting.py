@@ -45,7 +45,9 @@ class Predicted:
     remarks: list[str]
 
 
-def predict_run(folder: Folder, data: str, out: str, which: str | int | None = None) -> Predicted:
+def predict_run(
+    folder: Folder, data: str, out: str, which: str | int | None = None, trusted: bool = False
+) -> Predicted:
     """Write a run's outputs for other samples; targets need not be among their columns.
 
     The model runs in this process, in float32, through the strategies' ``predict`` hooks.
@@ -55,13 +57,14 @@ def predict_run(folder: Folder, data: str, out: str, which: str | int | None = N
         data: a path, URL or dataset with the columns that the model reads.
         out: path or URL of the parquet file to write.
         which: ``best``, ``last`` or a step; by default best if the job monitors a metric.
+        trusted: whether code that comes with the run may be executed, see ``rebuild``.
 
     Raises:
         InputError: no such checkpoint, the samples lack a column, or ``out`` cannot be written.
         RunError: the run has no checkpoint.
     """
     place, file = _target(out)
-    rebuilt, remarks = rebuilt_run(folder, which)
+    rebuilt, remarks = rebuilt_run(folder, which, trusted)
     table = unseen(rebuilt, data, needed_columns(rebuilt))
     columns = _write(rebuilt, table, place, file)
     name = folder.url.rstrip("/").rsplit("/", 1)[-1]

@@ -71,7 +71,7 @@ def _model_and_examples(job: Job, folder: Folder) -> tuple[nn.Module, list[Tenso
     hooks = list(assembly.strategies.values())
     if using(hooks, "export"):
         checkpoint = chosen(CheckpointStore(folder), "the run", None, folder)
-        named.model = exported_model(rebuild(folder, checkpoint))
+        named.model = exported_model(rebuild(folder, checkpoint, trusted=True))
     else:
         weights: dict[str, Tensor] = {}
         for name in folder.names("export"):

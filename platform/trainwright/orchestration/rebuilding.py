@@ -17,9 +17,7 @@ from trainwright.data.transforms import build_chain
 from trainwright.engine.module import public_name
 from trainwright.errors import CheckpointError, RunError
 from trainwright.job.models import TrainJob
-from trainwright.orchestration.kept_plugins import kept_plugin_files
-from trainwright.plugins import install_plugin_files
-from trainwright.runs import RunRecord
+from trainwright.orchestration.run_code import base_of
 from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.training.assembly import Assembly, assemble
@@ -56,15 +54,17 @@ class Rebuilt:
         return _splits(self.job, self.base, self.checkpoint.state)
 
 
-def rebuild(folder: Folder, checkpoint: Checkpoint) -> Rebuilt:
+def rebuild(folder: Folder, checkpoint: Checkpoint, trusted: bool = False) -> Rebuilt:
     """Build a run's model again; its data is not read.
 
     Args:
         folder: the run's folder.
         checkpoint: which weights.
+        trusted: whether the run's own code may be executed though this user never ran it here.
 
     Raises:
-        InputError: a plugin of the job is missing here.
+        InputError: a plugin of the job is missing here, or code of the run is not known here.
+        RunError: its plugin files are not those that the checkpoint was written with.
         CheckpointError: it does not fit what the plugins now build, or is of a version before
             runs could be built again.
     """
@@ -75,7 +75,7 @@ def rebuild(folder: Folder, checkpoint: Checkpoint) -> Rebuilt:
             "version of Trainwright. Continue the run with this one to get a checkpoint that does"
         )
     job = TrainJob.model_validate(state["job"])
-    base = _base(folder)
+    base = base_of(folder, state, trusted)
     outline = from_plain(state["outline"])
     chain = build_chain(job.data.transforms, base=base, seed=job.seed)
     chain.fit(outline.sample)
@@ -96,13 +96,6 @@ def _splits(job: TrainJob, base: Path, state: Mapping[str, Any]) -> Splits:
         raise RunError("the job's data is not what the run was trained on: its content has changed")
     splits.transforms.load_state_dict(state["transforms"])
     return splits
-
-
-def _base(folder: Folder) -> Path:
-    """A folder that holds the run's plugin files; where the job file was, if that is here."""
-    record = RunRecord.load(folder)
-    base = Path(record.base) if record is not None and record.base else Path.cwd()
-    return install_plugin_files(kept_plugin_files(folder), base)
 
 
 @torch.no_grad()

@@ -57,7 +57,8 @@ def install_plugin_files(files: Mapping[str, bytes], base: Path) -> Path:
             raise ValueError(f"{name!r} leads out of the folder of the job")
     if _holds(base, files):
         return base
-    target = _cache_root() / _digest(files)
+    root = cache_folder("plugins") or Path(tempfile.mkdtemp(prefix="trainwright-plugins-"))
+    target = root / _digest(files)
     if not _holds(target, files):
         _write_whole(target, files)
     job_folder(target, stands_for=base)
@@ -88,17 +89,15 @@ def _digest(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _cache_root() -> Path:
-    """A folder that only this user can write: what lies in it is imported."""
+def cache_folder(name: str) -> Path | None:
+    """A folder that only this user can write; None in a read-only home, as in many containers."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    root = Path(home) / "trainwright" / "plugins"
+    root = Path(home) / "trainwright" / name
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(root, os.W_OK):
-            return root
-    except OSError:  # a read-only home, as in many containers
-        return Path(tempfile.mkdtemp(prefix="trainwright-plugins-"))
-    return Path(tempfile.mkdtemp(prefix="trainwright-plugins-"))
+    except OSError:
+        return None
+    return root if os.access(root, os.W_OK) else None
 
 
 def _write_whole(target: Path, files: Mapping[str, bytes]) -> None:

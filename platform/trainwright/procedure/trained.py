@@ -15,6 +15,7 @@ from trainwright.job.models import TrainJob
 from trainwright.orchestration.evaluating import batch_size_of, evaluator_of
 from trainwright.orchestration.exporting import exported_model
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
+from trainwright.orchestration.run_code import base_of
 from trainwright.procedure.data import batches_of, table_of
 from trainwright.storage import Folder
 from trainwright.strategy import Batch, Loss, Outputs
@@ -25,6 +26,7 @@ class TrainedRun:
     """A trained model with its data, objective and metrics, on the CPU, in float32.
 
     It travels to other processes as a reference, and is read there again, once for each process.
+    Code that comes with the run is executed only where the user knows it: the driver looks.
 
     Attributes:
         name: the run's name.
@@ -32,10 +34,11 @@ class TrainedRun:
         checkpoint_name: which of its checkpoints the weights are from.
     """
 
-    def __init__(self, name: str, url: str, checkpoint_name: str) -> None:
+    def __init__(self, name: str, url: str, checkpoint_name: str, trusted: bool = False) -> None:
         self.name = name
         self.url = url
         self.checkpoint_name = checkpoint_name
+        self._trusted = trusted
         self._last: tuple[nn.Module, Evaluator] | None = None
 
     @property
@@ -121,7 +124,7 @@ class TrainedRun:
 
     @cached_property
     def _rebuilt(self) -> Rebuilt:
-        rebuilt = rebuild(self.folder, self.checkpoint)
+        rebuilt = rebuild(self.folder, self.checkpoint, self._trusted)
         rebuilt.assembly.module.eval()
         return rebuilt
 
@@ -129,7 +132,7 @@ class TrainedRun:
     def _exported(self) -> nn.Module:
         # Hooks may change the model they are given, which `forward` still needs as it was.
         if self.checkpoint.state.get("exports"):
-            return exported_model(rebuild(self.folder, self.checkpoint))
+            return exported_model(rebuild(self.folder, self.checkpoint, self._trusted))
         return exported_model(self._rebuilt)
 
     @cached_property
@@ -145,6 +148,8 @@ class TrainedRun:
         return self._last[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._trusted:
+            base_of(self.folder, self.checkpoint.state)
         return _arrived, (self.name, self.url, self.checkpoint_name)
 
     def __repr__(self) -> str:
@@ -154,4 +159,4 @@ class TrainedRun:
 @lru_cache(maxsize=8)
 def _arrived(name: str, url: str, checkpoint_name: str) -> TrainedRun:
     """In another process: rebuilt once for all items that are worked on there."""
-    return TrainedRun(name, url, checkpoint_name)
+    return TrainedRun(name, url, checkpoint_name, trusted=True)

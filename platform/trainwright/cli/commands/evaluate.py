@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, Weights
+from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, TrustRunCode, Weights
 from trainwright.cli.reporting import reporting
 
 
@@ -23,6 +23,7 @@ def evaluate(
         ),
     ] = None,
     checkpoint: Weights = None,
+    trust_run_code: TrustRunCode = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
@@ -38,7 +39,9 @@ def evaluate(
         from trainwright import api
         from trainwright.cli.words import importance, number
 
-        done = api.evaluate(run, storage=storage, data=data, checkpoint=checkpoint)
+        done = api.evaluate(
+            run, storage=storage, data=data, checkpoint=checkpoint, trust_run_code=trust_run_code
+        )
         report.answer = {"status": "evaluated", **asdict(done)}
         report.out.print(
             Text.assemble(("evaluated ", "bold green"), f"{done.run}, step {done.step}"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, Weights
+from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, TrustRunCode, Weights
 from trainwright.cli.reporting import reporting
 
 
@@ -21,6 +21,7 @@ def export(
         typer.Option(metavar="URL", help="Where to write. [default: export/ in the run's folder]"),
     ] = None,
     checkpoint: Weights = None,
+    trust_run_code: TrustRunCode = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,9 @@ def export(
         from trainwright import api
         from trainwright.overview import shown
 
-        done = api.export(run, storage=storage, to=to, checkpoint=checkpoint)
+        done = api.export(
+            run, storage=storage, to=to, checkpoint=checkpoint, trust_run_code=trust_run_code
+        )
         report.answer = {"status": "exported", **asdict(done)}
         report.out.print(
             Text.assemble(("exported ", "bold green"), f"{done.run}, step {done.step}, to:"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, Weights
+from trainwright.cli.options import DEFAULT_STORAGE, AsJson, Storage, TrustRunCode, Weights
 from trainwright.cli.reporting import reporting
 
 
@@ -19,6 +19,7 @@ def predict(
     data: Annotated[str, typer.Option(metavar="URL", help="The samples: a file, URL or dataset.")],
     out: Annotated[str, typer.Option(metavar="URL", help="The parquet file to write.")],
     checkpoint: Weights = None,
+    trust_run_code: TrustRunCode = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
@@ -33,7 +34,14 @@ def predict(
         from trainwright import api
         from trainwright.overview import shown
 
-        done = api.predict(run, storage=storage, data=data, out=out, checkpoint=checkpoint)
+        done = api.predict(
+            run,
+            storage=storage,
+            data=data,
+            out=out,
+            checkpoint=checkpoint,
+            trust_run_code=trust_run_code,
+        )
         report.answer = {"status": "predicted", **asdict(done)}
         said = f"{done.num_samples} samples by {done.run}, step {done.step}, to:"
         report.out.print(Text.assemble(("predicted ", "bold green"), said), soft_wrap=True)
