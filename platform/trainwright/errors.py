@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from trainwright.secrets import mask
+
 
 class _Missing:
     def __repr__(self) -> str:
@@ -26,13 +28,16 @@ class Location:
     file: str
     line: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", mask(self.file))
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a user's input.
+    """One mistake in a user's input; what is secret in its texts is masked.
 
     Attributes:
         path: dotted path of the value inside the job, for example ``training.epochs``.
@@ -51,6 +56,12 @@ class Problem:
     nearest: str | None = None
     mend: str | None = None
     location: Location | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("message", "got", "allowed", "nearest", "mend"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, mask(value))
 
     def __str__(self) -> str:
         where = f"{self.location}: " if self.location else ""
@@ -85,9 +96,12 @@ def _printable(text: str) -> str:
 
 
 class TrainwrightError(Exception):
-    """Root of all errors raised on purpose by Trainwright."""
+    """Root of all errors raised on purpose by Trainwright; what is secret in the text is masked."""
 
     exit_status: ClassVar[int] = 1
+
+    def __init__(self, *details: Any) -> None:
+        super().__init__(*(mask(d) if isinstance(d, str) else d for d in details))
 
 
 class InputError(TrainwrightError):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from trainwright.errors import InputError, Problem
 from trainwright.runs import RESOLVED, RunRecord, list_runs
+from trainwright.secrets import mask
 from trainwright.storage import Folder, cause_of, how_to_reach
 from trainwright.tracking import TrackingState, read_state
 
@@ -146,7 +147,7 @@ def parent(folder: Folder) -> Folder:
 def shown(url: str) -> str:
     """A local path relative to the working directory where it lies below, else the URL."""
     if "://" in url:
-        return url
+        return mask(url)
     path = Path(url)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
 

@@ -1,20 +1,62 @@
-"""Passwords in URLs: needed to connect, never stored or shown."""
+"""Passwords, tokens and keys: needed to connect, never stored or shown."""
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+STARS = "***"
+
+_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]+@")
+_WORDS = "sig|signature|token|password|passwd|secret|credential|api[_-]?key|access[_-]?key"
+_QUERY = re.compile(rf"([?&](?:[\w.-]*[_-])?(?:{_WORDS})=)[^&\s'\"]+", re.IGNORECASE)
+_NAME = re.compile(
+    r"TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|SIGNATURE|(API|ACCESS|ACCOUNT|PRIVATE)_KEY",
+    re.IGNORECASE,
+)
+_NO_SECRET = ("_ID", "_PATH", "_FILE", "_DIR", "_MODE", "_URI", "_URL")
+_SHORTEST = 8
+
+_concealed: set[str] = set()
 
 
 def mask(text: str) -> str:
-    """The text with the password of every URL in it replaced by stars."""
-    return re.sub(r"(://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
+    """The text with stars for what is secret in it.
+
+    That is the password of a URL, what a signed URL adds (``?sig=``, ``&X-Amz-Signature=``), and
+    the values of environment variables that are called so (``..._TOKEN``, ``..._PASSWORD``).
+    """
+    text = _QUERY.sub(rf"\1{STARS}", _PASSWORD.sub(rf"\1:{STARS}@", text))
+    for value in [*_concealed, *_of_environment()]:
+        if value in text:
+            text = text.replace(value, STARS)
+    return text
+
+
+def secrets_in(text: str) -> tuple[str, ...]:
+    """The values of secret environment variables that a text holds."""
+    return tuple(value for value in _of_environment() if value in text)
+
+
+def conceal(*values: str) -> None:
+    """Mask these values from now on, where they are not in the environment of the process."""
+    _concealed.update(values)
+
+
+def _of_environment() -> list[str]:
+    return [
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST and _NAME.search(name) and not name.endswith(_NO_SECRET)
+    ]
 
 
 def public_values(job: BaseModel) -> dict[str, Any]:
-    """The resolved job as JSON values that may be stored: passwords in URLs become stars."""
+    """The resolved job as JSON values that may be stored: what is secret in it becomes stars."""
 
     def masked(value: Any) -> Any:
         if isinstance(value, dict):

@@ -16,6 +16,7 @@ from typing import Any
 from rich.text import Text
 
 from trainwright.errors import MISSING, Problem
+from trainwright.secrets import mask
 
 _DETAIL = re.compile(r"^    (got|allowed|nearest|mend): +(.*)$")
 _FRAME = re.compile(r'^  File "(.+)", line (\d+), in (.+)$')
@@ -88,7 +89,7 @@ def cause(message: str) -> tuple[str, str | None]:
 
 def write_traceback(error: BaseException, log: Path | None) -> Path:
     """Keep the traceback of a bug of ours; the file that holds it."""
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    text = mask("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     if log is not None and log.parent.is_dir():
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(text)
@@ -98,7 +99,7 @@ def write_traceback(error: BaseException, log: Path | None) -> Path:
     with tempfile.NamedTemporaryFile(
         "w", prefix=name, suffix=".log", delete=False, encoding="utf-8"
     ) as kept:
-        kept.write(f"{' '.join(sys.argv)}\n{text}")
+        kept.write(f"{mask(' '.join(sys.argv))}\n{text}")
     return Path(kept.name)
 
 

@@ -18,6 +18,7 @@ from trainwright.cli.problems import problem_to_json, refusal, write_traceback
 from trainwright.cli.terminal import console, lasting, reserved_output
 from trainwright.errors import InputError, TrainwrightError
 from trainwright.plain import plain_json
+from trainwright.secrets import mask
 
 INTERRUPTED = 130
 
@@ -45,11 +46,11 @@ class Report:
 
     def remark(self, text: str) -> None:
         """Say something that is neither result nor error."""
-        self.err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+        self.err.print(Text.assemble(("note: ", "yellow"), mask(text)), soft_wrap=True)
 
     def error(self, text: str, kind: str = "error") -> None:
         """Say what went wrong."""
-        self.err.print(Text.assemble((f"{kind}: ", "bold red"), text), soft_wrap=True)
+        self.err.print(Text.assemble((f"{kind}: ", "bold red"), mask(text)), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -86,7 +87,7 @@ def reporting(as_json: bool = False) -> Iterator[Report]:
 
 def print_json(stream: TextIO, value: Mapping[str, Any]) -> None:
     """One JSON object and the end of a line."""
-    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False) + "\n"
+    text = mask(json.dumps(plain_json(value), indent=2, ensure_ascii=False)) + "\n"
     # Half a surrogate, as a file name that is no UTF-8 has it, becomes an escape of JSON.
     stream.write(text.encode("utf-8", "backslashreplace").decode())
     stream.flush()
@@ -108,11 +109,11 @@ def _failed(report: Report, error: Exception) -> int:
         )
         report.err.print(refusal(error.problems, report.err.width), soft_wrap=True)
         return error.exit_status
-    report.answer.update(status="failed", error=str(error) or type(error).__name__)
+    report.answer.update(status="failed", error=mask(str(error)) or type(error).__name__)
     if isinstance(error, TrainwrightError):
         report.error(str(error))
         return error.exit_status
-    report.answer["error"] = f"{type(error).__name__}: {error}"
+    report.answer["error"] = mask(f"{type(error).__name__}: {error}")
     place = write_traceback(error, report.log)
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] not in _OURS:
         report.error(report.answer["error"])

@@ -20,6 +20,7 @@ from trainwright.job.kinds import kind_of
 from trainwright.orchestration.request import Request
 from trainwright.overview import unsent_remark
 from trainwright.runs import RunRecord
+from trainwright.secrets import mask
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Call:
         self._tell_remarks()
 
     def _tell_next(self, label: str, text: str) -> None:
-        self.report.err.print(Text.assemble((f"  {label}: ", "dim"), text), soft_wrap=True)
+        self.report.err.print(Text.assemble((f"  {label}: ", "dim"), mask(text)), soft_wrap=True)
 
     def _tell_remarks(self) -> None:
         for remark in self.report.answer["remarks"]:

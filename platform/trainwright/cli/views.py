@@ -18,6 +18,7 @@ from trainwright.cli.picture import Picture
 from trainwright.cli.progress import TrainingProgress
 from trainwright.cli.terminal import folded
 from trainwright.cli.words import clock, duration
+from trainwright.secrets import mask
 
 if TYPE_CHECKING:
     from trainwright.orchestration.launch import Started
@@ -115,7 +116,7 @@ class LineView:
             self._say(self._progress.line())
 
     def _say(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        self._console.print(mask(text), soft_wrap=True, markup=False)
 
 
 class LiveView(Picture):

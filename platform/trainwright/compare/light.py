@@ -21,7 +21,7 @@ from trainwright.orchestration.reach import store_environment
 from trainwright.orchestration.shipping import driver_log
 from trainwright.orchestration.sole import sole_driver
 from trainwright.runs import JOB, RESOLVED, RunRecord
-from trainwright.secrets import public_values
+from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
 from trainwright.training.worker import WorkOrder, work
 
@@ -136,7 +136,7 @@ def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMoni
     except Exception as error:  # one run's failure must not end the others
         record.status = "failed"
         record.steps = int(monitor.progress().get("step", record.steps))
-        record.error = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        record.error = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         with contextlib.suppress(OSError), driver_log(folder).open("a") as log:
             log.write(record.error)
     finally:

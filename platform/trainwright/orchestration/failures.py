@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from trainwright.secrets import mask
+
 Cause = Literal["code", "start", "process", "node", "connection", "room"]
 """``code`` raised; a group did not ``start``; a ``process`` or its ``node`` ended; the
 ``connection`` to another broke; there was no ``room`` in the cluster. The earlier one explains the
@@ -73,9 +75,9 @@ MEMORY_ADVICE = (
 
 def describe(error: BaseException, rank: int) -> Failure:
     """``error`` as a failure of worker ``rank``."""
-    message = str(error)
+    message = mask(str(error))
     broken = isinstance(error, RuntimeError) and any(sign in message for sign in _CONNECTION_SIGNS)
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    trace = mask("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     if not broken and _is_out_of_memory(error):
         message = f"out of memory: {message or 'an allocation failed'}\n{MEMORY_ADVICE}"
     return Failure(rank, type(error).__name__, message, trace, "connection" if broken else "code")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from trainwright.orchestration.signals import StopRequest, catch_signals
 from trainwright.orchestration.sole import sole_driver
 from trainwright.overview import unsent_remark
 from trainwright.runs import RunRecord, run_folder
+from trainwright.secrets import secrets_in
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess, plot_run
 from trainwright.training.worker import Outcome, WorkOrder, work
@@ -108,13 +110,15 @@ def run_job(
 
 
 def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> WorkOrder:
+    values = anchored(prepared.job).model_dump(mode="json", by_alias=True)
     return WorkOrder(
-        job=anchored(prepared.job).model_dump(mode="json", by_alias=True),
+        job=values,
         base=str(prepared.job.base),
         run_url=folder.url,
         plugin_files=prepared.plugin_files,
         start_from=source.place if source else None,
         weights=start.kept_in(folder) if (start := prepared.start) else None,
+        concealed=secrets_in(json.dumps(values)),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from trainwright.errors import Interrupted, RunError
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.runs import RunRecord
+from trainwright.secrets import mask
 from trainwright.storage import Folder, cause_of
 
 _log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, Interrupted))
         record.status = "interrupted" if stopped else "failed"
-        record.error = str(error) or type(error).__name__
+        record.error = mask(str(error)) or type(error).__name__
         end()
         raise
     end()

@@ -10,6 +10,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from trainwright.secrets import mask
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer as ReadableBuffer
 
@@ -68,10 +70,19 @@ class _Lenient(io.FileIO):
             return memoryview(data).nbytes
 
 
+class _Masked(io.TextIOWrapper):
+    """Text in which nothing secret is shown."""
+
+    def write(self, text: str, /) -> int:
+        """Write the masked text."""
+        super().write(mask(text))
+        return len(text)
+
+
 def _lenient(descriptor: int) -> TextIO:
     """A text stream to ``descriptor`` that never fails."""
     raw = io.BufferedWriter(_Lenient(descriptor, "wb", closefd=False))
-    return io.TextIOWrapper(raw, errors="replace", line_buffering=True)
+    return _Masked(raw, errors="replace", line_buffering=True)
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from trainwright.secrets import mask
 from trainwright.storage import Folder
 from trainwright.tracking.rows import (
     AttemptRow,
@@ -107,7 +108,7 @@ class JournalWriter:
     def event(self, message: str, step: int | None = None) -> None:
         """Record something worth a sentence."""
         row = EventRow(
-            kind="event", attempt=self.attempt, time=_now_ms(), step=step, message=message
+            kind="event", attempt=self.attempt, time=_now_ms(), step=step, message=mask(message)
         )
         self._put(row)
 
@@ -260,7 +261,7 @@ def leave_note(folder: Folder, attempt: int, message: str) -> str:
         Exception: whatever the store's client raises.
     """
     now = _now_ms()
-    row = EventRow(kind="event", attempt=attempt, time=now, step=None, message=message)
+    row = EventRow(kind="event", attempt=attempt, time=now, step=None, message=mask(message))
     name = f"journal/note-{now}-{threading.get_native_id():x}.jsonl"
     folder.write_bytes(name, encode(row))
     return name

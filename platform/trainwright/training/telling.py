@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from trainwright.secrets import mask
 from trainwright.tracking import JournalWriter
 from trainwright.training.recorder import Monitor
 
@@ -28,6 +29,7 @@ class Teller:
 
     def __call__(self, remark: str, step: int | None = None) -> None:
         """Tell a remark, about the state after update ``step``."""
+        remark = mask(remark)
         _log.warning("%s", remark)
         if self.journal is not None:
             self.journal.event(remark, step)

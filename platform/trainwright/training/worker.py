@@ -18,6 +18,7 @@ from trainwright.engine import Engine, EngineSettings, make_engine
 from trainwright.errors import RunError
 from trainwright.job.models import TrainJob
 from trainwright.plugins import install_plugin_files
+from trainwright.secrets import conceal
 from trainwright.storage import Folder
 from trainwright.strategy import Context
 from trainwright.tracking import JournalWriter
@@ -52,6 +53,7 @@ class WorkOrder:
         start_from: URL of another run's folder to continue from, and the checkpoint's name.
         weights: starting weights of the model.
         news: what ended the attempt before, for the journal.
+        concealed: values from the driver's environment that no file or message may show.
     """
 
     job: dict[str, Any]
@@ -61,6 +63,7 @@ class WorkOrder:
     start_from: tuple[str, str] | None = None
     weights: Place | None = None
     news: str | None = None
+    concealed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None 
         monitor: worker 0's line to the driver.
         device: the GPU that is this worker's, where the launcher knows.
     """
+    conceal(*order.concealed)
     rank, world_size = _place()
     job = TrainJob.model_validate(order.job)
     base = install_plugin_files(order.plugin_files, Path(order.base))
