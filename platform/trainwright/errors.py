@@ -149,6 +149,10 @@ class RunError(TrainwrightError):
     """A run started and failed; the message holds the cause and the log's place."""
 
 
+class LeaseLost(RunError):  # noqa: N818 - it is no error of anybody's
+    """Another driver has taken a run over, while this one was silent for too long."""
+
+
 class Interrupted(TrainwrightError):  # noqa: N818 - it is no error of anybody's
     """The user stopped the run; a checkpoint was written and the same command continues it."""
 

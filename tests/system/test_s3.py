@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -16,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from driving import KILLED, Command, drive, wait_until, write_job
+import sabotage
+from driving import KILLED, Command, drive, start, wait_until, write_job
 from gloo import free_port
 from safetensors.torch import load
 from sklearn.datasets import load_digits
@@ -166,6 +168,41 @@ def test_two_ray_workers_that_were_there_before_the_server(
     assert list(weights(run))
     for file in _texts(run):
         assert SECRET.encode() not in run.read_bytes(file), file
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_paused_does_not_write_over_its_successor(
+    bucket: str, tmp_path: Path
+) -> None:
+    """No lock can help in a bucket: who finds another driver in the record stops."""
+    orders = tmp_path / "orders"
+    orders.mkdir()
+    (tmp_path / "saboteur.py").write_bytes(SABOTEUR.read_bytes())
+    strategies = [{"name": "saboteur.py:Saboteur", "orders": str(orders)}]
+    path = job(tmp_path, bucket, strategies=strategies)
+
+    (orders / "hold-7-0").touch()
+    paused = Command("run", path, folder=tmp_path)
+    paused.until(lambda: (orders / "holding").exists(), "it reached the update")
+    paused.send(signal.SIGSTOP)
+    (orders / "hold-7-0").unlink()
+    assert start(path, before=sabotage.be_elsewhere, arguments=["another"]).wait() == 0
+    run = the_run(bucket)
+    before, story = run.read_bytes("run.json"), Story.of(run)
+
+    # Held again, so that it is still training when it finds out.
+    (orders / "hold-9-0").touch()
+    paused.send(signal.SIGCONT)
+    paused.until(lambda: "was taken over by process" in paused.errors, "it found out")
+    (orders / "hold-9-0").unlink()
+    assert paused.wait() == 1
+    assert "on another" in paused.errors
+    assert "Traceback" not in paused.errors
+    assert run.read_bytes("run.json") == before
+    assert Story.of(run).metrics == story.metrics
+    record = RunRecord.load(run)
+    assert record is not None
+    assert (record.status, record.driver["host"]) == ("finished", "another")
 
 
 def _checkpoint_files(run: Folder) -> list[str]:

@@ -132,7 +132,9 @@ def _run(
 ) -> RunResult:
     with shipping(job, storage, folder, record) as shipper, true_ending(record, folder):
         with live, catch_signals() as stop:
+            live.when_lost(stop.request)
             outcome = _train(job, folder, order, live, stop)
+            live.check()
         record.metrics, record.steps = outcome.metrics, outcome.steps
         record.total_steps = outcome.total_steps
         remarks = [*outcome.warnings, *_finish(folder)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from trainwright.errors import Interrupted, RunError
+from trainwright.errors import Interrupted, LeaseLost, RunError
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.runs import RunRecord
 from trainwright.secrets import mask
@@ -49,8 +49,23 @@ class LiveRecord:
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._told: set[str] = set()
+        self._lost: LeaseLost | None = None
+        self._listener: Callable[[], None] = lambda: None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_saving, name="record", daemon=True)
+
+    def when_lost(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when another driver has taken the run over."""
+        self._listener = listener
+
+    def check(self) -> None:
+        """Refuse to go on with a run that another driver has taken over.
+
+        Raises:
+            LeaseLost: one has.
+        """
+        if self._lost is not None:
+            raise self._lost
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
         """Take the newest progress; each remark of the workers is passed on once."""
@@ -83,7 +98,12 @@ class LiveRecord:
     def _keep_saving(self) -> None:
         while not self._over.wait(self._interval_s):
             with self._lock:
-                try_to_save(self._record, self._folder)
+                failure = try_to_save(self._record, self._folder)
+            if isinstance(failure, LeaseLost):
+                self._lost = failure
+                self._show({"remark": f"{failure}; stopping"})
+                self._listener()
+                return
 
 
 @contextlib.contextmanager
@@ -113,6 +133,7 @@ def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
     """Save the record when the block ends, with its time, and how it failed if it did.
 
     Raises:
+        LeaseLost: another driver has taken the run over, and the record is that one's.
         RunError: all went well, but the record cannot be saved.
     """
     before, began = record.seconds, time.monotonic()
@@ -133,6 +154,8 @@ def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
         end()
         raise
     end()
+    if isinstance(unsaved, LeaseLost):
+        raise unsaved
     if unsaved is not None:
         raise RunError(
             f"training has ended, but run.json cannot be written in {folder.url}: "
@@ -141,8 +164,14 @@ def true_ending(record: RunRecord, folder: Folder) -> Iterator[None]:
 
 
 def try_to_save(record: RunRecord, folder: Folder) -> Exception | None:
-    """Save a record; what went wrong is logged and returned."""
+    """Save a record, unless another driver has taken the run over; why it was not is returned."""
     try:
+        owner = RunRecord.load(folder)
+        if owner is not None and owner.driver not in ({}, record.driver):
+            return LeaseLost(
+                f"run {record.name} was taken over by process {owner.driver.get('pid')} on "
+                f"{owner.driver.get('host')}, for this driver was silent for too long"
+            )
         record.save(folder)
     except Exception as error:  # whatever the store's client raises; training goes on
         _log.warning("run.json cannot be written for now: %s", cause_of(error))

@@ -21,7 +21,9 @@ def sole_driver(folder: Folder, sleep: Callable[[float], None] = time.sleep) -> 
     """Keep every other process from training the run while the block runs.
 
     In a local folder a lock that dies with its process decides; elsewhere, and for drivers on
-    other machines, what the run's record says, and whether it is still being written.
+    other machines, what the run's record says, and whether it is still being written. That is the
+    best there is without a lock in the store: two that start within a second may both begin. A
+    driver that finds another one's name in the record stops, see ``live.try_to_save``.
 
     Args:
         folder: the run's folder.
