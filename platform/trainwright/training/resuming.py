@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore
 from trainwright.collectives import decided_by_rank_zero
@@ -19,13 +19,15 @@ class Start:
         attempt: its number, used by none before.
         checkpoint: to be put back; None for a run that begins.
         lineage: ``[attempt, last step]`` of the attempts it continues.
-        warnings: remarks for the user (a damaged checkpoint that was passed over).
+        warnings: to be told at once: damaged checkpoints that were passed over.
+        remarks: to be told at the end, and in the journal.
     """
 
     attempt: int
     checkpoint: Checkpoint | None
     lineage: list[list[int]]
     warnings: list[str]
+    remarks: list[str] = field(default_factory=list)
 
 
 def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None) -> Start:

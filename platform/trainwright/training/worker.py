@@ -142,7 +142,7 @@ def _attempt(
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     folder = Folder(order.run_url)
     start = starting_point(folder, context.rank, order.start_from)
-    start.warnings.extend([*remarks, *told[-1:]])
+    start.remarks.extend([*remarks, *told[-1:]])
     with _journal(folder, start, context.rank, context.world_size) as journal:
         return _train(order, assembly, engine, base, start, guard, journal, monitor)
 
@@ -156,6 +156,8 @@ def _journal(
         yield None
         return
     with JournalWriter(folder, start.attempt, start.lineage, world_size) as journal:
+        for remark in start.remarks:
+            journal.event(remark)
         yield journal
 
 
@@ -224,7 +226,7 @@ def _train(
     loss = {} if progress.loss is None else {"train/loss": progress.loss}
     newest = {**progress.metrics, **loss}
     total = progress.finished if progress.ended else recorder.total_steps
-    warnings = [*start.warnings, *keeper.warnings, *_left_out(progress)]
+    warnings = [*start.warnings, *start.remarks, *keeper.warnings, *_left_out(progress)]
     return Outcome(complete, progress.finished, total, newest, start.attempt, warnings)
 
 
