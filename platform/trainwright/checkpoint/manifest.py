@@ -194,8 +194,10 @@ class Manifest:
         if manifest.world_size != len(manifest.rank_states):
             raise CheckpointError(f"{MANIFEST} is of {manifest.world_size!r} ranks, but not all")
         shards = {shard_name(rank, manifest.world_size) for rank in range(manifest.world_size)}
-        if strange := sorted(set(manifest.files) ^ shards):
-            raise CheckpointError(f"{MANIFEST} does not list exactly its shards: {strange}")
+        if strange := sorted(set(manifest.files) - shards):
+            raise CheckpointError(f"{MANIFEST} names files that are none of its shards: {strange}")
+        if lost := sorted(shards - set(manifest.files)):
+            raise CheckpointError(f"{MANIFEST} does not list all of its shards: {lost}")
         _check_sizes(manifest)
         return manifest
 

@@ -125,9 +125,9 @@ def test_a_file_outside_is_refused(file: str) -> None:
     assert file in str(caught.value)
 
 
-def test_a_tensor_in_a_file_that_is_not_listed_is_refused() -> None:
+def test_a_shard_that_is_not_listed_is_missed() -> None:
     raw = replace(MANIFEST, files={}).to_bytes()
-    with pytest.raises(CheckpointError, match=r"it does not list: \['rank-00000-of-00001"):
+    with pytest.raises(CheckpointError, match=r"not list all of its shards: \['rank-00000-of"):
         Manifest.from_bytes(raw, NAME)
 
 
