@@ -11,10 +11,10 @@ from trainwright.orchestration.failures import Failure, root_cause
 from trainwright.orchestration.hangs import explain_hangs, read_hangs
 from trainwright.orchestration.ray_errors import KILLED
 from trainwright.orchestration.vitals import Vitals
-from trainwright.orchestration.worker_logs import excerpt, log_name
+from trainwright.orchestration.worker_logs import CRASH, excerpt, log_name
 from trainwright.storage import Folder
 
-_CRASH = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
+_CRASH = re.compile(rf"{CRASH}(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _sentence(cause: Failure, seen: Vitals | None, lines: str) -> str:
     lost = f"worker {cause.rank}{where} was lost: "
     if cause.message != KILLED:
         return lost + cause.message
-    if crash := _CRASH.findall(lines.replace("  | ", "")):
+    if crash := _CRASH.findall(lines):
         return f"{lost}it crashed: {crash[-1]}"
     text = lost + KILLED
     if seen is not None:

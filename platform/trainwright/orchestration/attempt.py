@@ -15,12 +15,13 @@ from typing import Any
 from trainwright.job.models import ClusterSpec
 from trainwright.orchestration.environment import ENVIRONMENT
 from trainwright.orchestration.failures import Failure
+from trainwright.orchestration.lean_trainer import lean_trainer
 from trainwright.orchestration.monitor import BoardActor
 from trainwright.orchestration.nodes import draining_nodes
 from trainwright.orchestration.on_worker import Orders, on_worker
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.ray_errors import failures_of
-from trainwright.orchestration.room import resources_of
+from trainwright.orchestration.room import free_reserved, resources_of
 from trainwright.orchestration.vitals import Vitals
 from trainwright.orchestration.waiting import Watch
 from trainwright.training.worker import Outcome
@@ -80,9 +81,13 @@ def attempt(orders: Orders, cluster: ClusterSpec, workers: int, watch: Watch) ->
     """
     fit = _Fit(orders, cluster, workers)
     stopped = _follow(fit, orders.board, watch)
-    if isinstance(fit.error, BaseException) and not fit.failures:
+    if fit.error is not None:
         raise fit.error
-    return Ended(fit.outcome, stopped, fit.failures, _vitals(orders.board))
+    vitals = _vitals(orders.board)
+    if fit.failures:
+        # Who frees it is Ray Train's controller, which may have died.
+        free_reserved({seen.reserved for seen in vitals.values()})
+    return Ended(fit.outcome, stopped, fit.failures, vitals)
 
 
 class _Fit(threading.Thread):
@@ -112,14 +117,14 @@ class _Fit(threading.Thread):
 
     def _trainer(self, scratch: str) -> Any:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchConfig
         from ray.train.v2.api.config import LoggingConfig
 
         cluster = self._cluster
         uses_gpu = cluster.gpus_per_worker > 0
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         environment |= worker_environment(cluster.cpus_per_worker, uses_gpu)
-        return TorchTrainer(
+        return lean_trainer(
             on_worker,
             # Not in the runtime environment, which Ray shows and logs: there may be secrets.
             train_loop_config={"orders": self._orders},

@@ -23,8 +23,9 @@ def draining_nodes() -> set[str]:
     """Ray's names of the nodes that somebody has announced to take away."""
     import ray
 
-    # Ray has no public call for it; its own preemption watcher uses this one.
-    return set(ray._private.state.state.get_draining_nodes())
+    # Ray has no public call for it; its own preemption watcher uses this one, in newer versions.
+    ask = getattr(ray._private.state.state, "get_draining_nodes", dict)
+    return set(ask())
 
 
 def wait_until_noticed(

@@ -51,8 +51,8 @@ def on_worker(config: Mapping[str, Orders]) -> Outcome | None:
     adopt(orders.stores)
     rank = ray.train.get_context().get_world_rank()
     folder = Folder(orders.work.run_url)
-    listen_in_main_thread()
     with logging_to(folder, rank) as log, _monitor(orders.board, rank, log) as monitor:
+        listen_in_main_thread()
         try:
             with watched(orders.hang_timeout_s, rank, reporter(folder)):
                 outcome = work(orders.work, monitor if rank == 0 else None, get_device())

@@ -48,6 +48,18 @@ def wait_for_room(cluster: ClusterSpec, workers: int, watch: Watch) -> None:
         remove_placement_group(wish)
 
 
+def free_reserved(names: Iterable[str]) -> None:
+    """Free what groups of workers had reserved, by Ray's names; nothing happens where it is free.
+
+    Processes that still run there are ended.
+    """
+    from ray import PlacementGroupID
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    for name in names:
+        remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
+
+
 def _missing(share: Mapping[str, float], workers: int, seen: Iterable[Mapping[str, float]]) -> str:
     free = {kind: round(max(float(have.get(kind, 0.0)) for have in seen), 4) for kind in share}
     lacking = [

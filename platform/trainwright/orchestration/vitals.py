@@ -72,6 +72,7 @@ class Vitals:
         node: Ray's name of its node.
         host: its machine.
         pid: its process.
+        reserved: Ray's name of what its group has reserved.
         log: its log, a path on that machine.
         memory: of the moment at which most of it was in use.
         leaving: whether somebody asked it to end by SIGTERM.
@@ -80,6 +81,7 @@ class Vitals:
     node: str
     host: str
     pid: int
+    reserved: str
     log: str
     memory: Memory
     leaving: bool = False
@@ -88,9 +90,17 @@ class Vitals:
     def here(cls, log: Path, leaving: bool) -> Vitals:
         """Of this process, which is a worker of Ray's."""
         import ray
+        from ray.util import get_current_placement_group
 
-        node = ray.get_runtime_context().get_node_id()
-        return cls(node, socket.gethostname(), os.getpid(), str(log), memory_now(), leaving)
+        return cls(
+            node=ray.get_runtime_context().get_node_id(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            reserved=get_current_placement_group().id.hex(),
+            log=str(log),
+            memory=memory_now(),
+            leaving=leaving,
+        )
 
     def since(self, earlier: Vitals | None) -> Vitals:
         """These, with the peak of both."""

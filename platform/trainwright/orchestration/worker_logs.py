@@ -12,13 +12,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainwright.orchestration.quiet import output_to, tail
+from trainwright.orchestration.quiet import output_to
 from trainwright.orchestration.vitals import Vitals
 from trainwright.storage import Folder
 
 _log = logging.getLogger(__name__)
 
 EXCERPT_LINES = 20
+EXCERPT_WIDTH = 200
+CRASH = "Fatal Python error: "
+"""How the stack of a crash begins."""
+
+MOST_READ = 1 << 16
+"""Bytes at the end of a log in which the lines for a message are looked for."""
+
 SECONDS_BETWEEN_COPIES = 10.0
 MOST_COPIED = 1 << 22
 """Bytes: of a longer log the end is kept in an object store."""
@@ -54,7 +61,7 @@ def logging_to(folder: Folder, rank: int) -> Iterator[Path]:
 @contextlib.contextmanager
 def _stack_of_crashes() -> Iterator[None]:
     """The file descriptor of standard error, for it is what ``output_to`` leads to the log."""
-    faulthandler.enable(file=2)
+    faulthandler.enable(file=2, all_threads=False)
     try:
         yield
     finally:
@@ -101,36 +108,50 @@ class _Copy:
             _log.warning("%s is on this machine only: the store refuses it: %s", self.path, error)
 
 
-def last_lines(folder: Folder, rank: int, vitals: Vitals | None) -> str:
-    """The end of a lost worker's log: from its file if it can be read, else from the last copy."""
+def excerpt(folder: Folder, rank: int, vitals: Vitals | None) -> str:
+    """The end of a lost worker's log for a message, with the place of the whole; empty for none.
+
+    Of a worker that crashed it is the beginning of the stack, for what follows is long.
+    """
+    lines = _end_of_log(folder, rank, vitals).splitlines()
+    crashes = [number for number, line in enumerate(lines) if line.startswith(CRASH)]
+    start = crashes[-1] if crashes else max(len(lines) - EXCERPT_LINES, 0)
+    shown = [f"  | {line[:EXCERPT_WIDTH]}" for line in lines[start : start + EXCERPT_LINES]]
+    if not shown:
+        return ""
+    what = "where it crashed" if crashes else "the last lines"
+    return "\n".join([f"{what}, from {folder.url.rstrip('/')}/{log_name(rank)}:", *shown])
+
+
+def _end_of_log(folder: Folder, rank: int, vitals: Vitals | None) -> str:
+    """From the file itself if it can be read, else from the last copy."""
     if folder.is_local:
-        return tail(folder.local_path() / log_name(rank), EXCERPT_LINES)
+        return _end_of_file(folder.local_path() / log_name(rank))
     if vitals is not None and (text := _read_where_it_is(vitals)):
         return text
     with contextlib.suppress(Exception):  # none, or whatever the store's client raises
-        text = folder.read_bytes(log_name(rank)).decode(errors="replace")
-        return "\n".join(text.splitlines()[-EXCERPT_LINES:])
+        return folder.read_bytes(log_name(rank))[-MOST_READ:].decode(errors="replace")
     return ""
 
 
 def _read_where_it_is(vitals: Vitals) -> str:
+    path = Path(vitals.log)
     if vitals.host == socket.gethostname():
-        return tail(Path(vitals.log), EXCERPT_LINES)
+        return _end_of_file(path)
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(node_id=vitals.node, soft=False)
-    read = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(tail)
+    read = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(_end_of_file)
     with contextlib.suppress(ray.exceptions.RayError):  # the node is gone, or too slow
-        text: str = ray.get(read.remote(Path(vitals.log), EXCERPT_LINES), timeout=10)
+        text: str = ray.get(read.remote(path), timeout=10)
         return text
     return ""
 
 
-def excerpt(folder: Folder, rank: int, vitals: Vitals | None) -> str:
-    """The end of a worker's log for a message, with the place of the whole; empty for none."""
-    text = last_lines(folder, rank, vitals)
-    if not text:
+def _end_of_file(path: Path) -> str:
+    if not path.exists():
         return ""
-    lines = "\n".join(f"  | {line}" for line in text.splitlines())
-    return f"the last lines of {folder.url.rstrip('/')}/{log_name(rank)}:\n{lines}"
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - MOST_READ, 0))
+        return file.read().decode(errors="replace")

@@ -17,7 +17,9 @@ from trainwright.training.watchdog import Hang
 BROKEN = Failure(0, "RuntimeError", "Connection closed by peer", "trace", "connection")
 GONE = Failure(1, "ActorDiedError", KILLED, "", "process")
 VITALS = {
-    rank: Vitals(f"node-{rank}", "box", 70 + rank, "log", Memory(10**9, 7 * 10**9, 8 * 10**9))
+    rank: Vitals(
+        f"node-{rank}", "box", 70 + rank, "group", "log", Memory(10**9, 7 * 10**9, 8 * 10**9)
+    )
     for rank in (0, 1)
 }
 

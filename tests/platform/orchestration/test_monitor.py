@@ -7,7 +7,7 @@ from dataclasses import replace
 from trainwright.orchestration.monitor import BoardActor
 from trainwright.orchestration.vitals import Memory, Vitals
 
-HERE = Vitals("node", "box", 7, "log", Memory(1, 5, 10))
+HERE = Vitals("node", "box", 7, "group", "log", Memory(1, 5, 10))
 
 
 def test_one_worker_that_has_to_leave_stops_all() -> None:

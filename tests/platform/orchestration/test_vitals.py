@@ -35,10 +35,10 @@ def test_without_a_limit_it_is_the_machine_s(tmp_path: Path) -> None:
 
 def test_the_peak_is_kept_as_long_as_it_is_the_same_process() -> None:
     low, high = Memory(1, 3 * 10**9, 8 * 10**9), Memory(2, 7 * 10**9, 8 * 10**9)
-    early = Vitals("n", "h", 7, "log", high)
-    late = Vitals("n", "h", 7, "log", low, leaving=True)
+    early = Vitals("n", "h", 7, "group", "log", high)
+    late = Vitals("n", "h", 7, "group", "log", low, leaving=True)
     assert late.since(early).memory is high
     assert late.since(early).leaving
     assert late.since(None) is late
-    assert Vitals("n", "h", 8, "log", low).since(early).memory is low
+    assert Vitals("n", "h", 8, "group", "log", low).since(early).memory is low
     assert str(high) == "7.0 of 8.0 GB were in use, 0.0 GB by this worker"

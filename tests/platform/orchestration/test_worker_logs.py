@@ -10,7 +10,13 @@ import pytest
 
 from trainwright.orchestration import worker_logs
 from trainwright.orchestration.vitals import Memory, Vitals
-from trainwright.orchestration.worker_logs import EXCERPT_LINES, excerpt, log_name, logging_to
+from trainwright.orchestration.worker_logs import (
+    EXCERPT_LINES,
+    EXCERPT_WIDTH,
+    excerpt,
+    log_name,
+    logging_to,
+)
 from trainwright.storage import Folder
 
 CRASH = """
@@ -30,18 +36,22 @@ with logging_to(Folder(sys.argv[1]), 3):
 def test_a_crash_leaves_its_stack_and_the_excerpt_has_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", CRASH, str(tmp_path)], capture_output=True)
     assert done.returncode == -11
-    told = excerpt(Folder(str(tmp_path)), 3, None)
-    assert told.startswith(f"the last lines of {tmp_path}/logs/worker-3.log:\n  | before\n")
-    assert "Fatal Python error: Segmentation fault" in told
-    assert "in in_native_code" in told
+    with (tmp_path / log_name(3)).open("a") as log:
+        log.writelines(f"Extension modules: {number}\n" for number in range(100))
+    told = excerpt(Folder(str(tmp_path)), 3, None).splitlines()
+    assert told[0] == f"where it crashed, from {tmp_path}/logs/worker-3.log:"
+    assert told[1] == "  | Fatal Python error: Segmentation fault"
+    assert any(line.endswith("in in_native_code") for line in told)
+    assert len(told) == 1 + EXCERPT_LINES
 
 
 def test_the_end_of_a_log_is_enough(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     assert excerpt(folder, 0, None) == ""
-    folder.write_bytes(log_name(0), "\n".join(map(str, range(100))).encode())
+    folder.write_bytes(log_name(0), "\n".join(map(str, range(100))).encode() + b"x" * 1000)
     lines = excerpt(folder, 0, None).splitlines()[1:]
-    assert lines == [f"  | {number}" for number in range(100 - EXCERPT_LINES, 100)]
+    assert lines[:-1] == [f"  | {number}" for number in range(100 - EXCERPT_LINES, 99)]
+    assert lines[-1] == f"  | 99{'x' * (EXCERPT_WIDTH - 2)}"
 
 
 @pytest.fixture
@@ -54,7 +64,7 @@ def store() -> Folder:
 def _vitals(log: Path) -> Vitals:
     import socket
 
-    return Vitals("node", socket.gethostname(), 1, str(log), Memory(1, 1, 2))
+    return Vitals("node", socket.gethostname(), 1, "group", str(log), Memory(1, 1, 2))
 
 
 def test_an_object_store_gets_copies_and_the_log_goes_on_in_the_next_attempt(
