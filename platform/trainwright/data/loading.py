@@ -12,6 +12,7 @@ import torch
 
 from trainwright.data.facts import target_column
 from trainwright.data.heldout import Array, held_out, held_out_groups, rounded
+from trainwright.data.rows import Rows
 from trainwright.data.source import Source, load_source
 from trainwright.data.table import Column, Table
 from trainwright.data.transforms import TransformChain, build_chain
@@ -34,12 +35,12 @@ class Splits:
         others: the job's named sources, each with its fitted transforms.
     """
 
-    train: Table
-    validation: Table | None
-    test: Table | None
+    train: Rows
+    validation: Rows | None
+    test: Rows | None
     fingerprint: str
     transforms: TransformChain
-    others: Mapping[str, tuple[Table, TransformChain]] = field(default_factory=dict)
+    others: Mapping[str, tuple[Rows, TransformChain]] = field(default_factory=dict)
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -63,7 +64,8 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
     """
     chain = build_chain(spec.transforms, base=base, seed=seed)
     source = load_source(spec.source, spec, base, "data.source", workers)
-    train, held = _split(source.table, spec)
+    train, from_it = _split(source.table, spec)
+    held = dict(from_it)
     prints = [source.fingerprint]
     for name in _NAMES:
         wanted = getattr(spec, name)
@@ -71,7 +73,7 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
             other = _load_other(wanted, spec, base, name, workers, train)
             held[name] = other.table
             prints.append(f"{name}={other.fingerprint}")
-    chain.fit(train)
+    _fit(chain, train, "data.transforms")
     others = {name: _load_named(name, spec, base, workers, seed) for name in spec.sources}
     prints += [f"{name}={print_}" for name, (_, _, print_) in others.items()]
     fingerprint = hashlib.sha256("|".join(prints).encode()).hexdigest()[:32]
@@ -80,7 +82,7 @@ def load_splits(spec: DataSpec, *, base: Path, workers: int, seed: int = 0) -> S
 
 
 def _load_other(
-    wanted: HeldOut, spec: DataSpec, base: Path, name: str, workers: int, train: Table
+    wanted: HeldOut, spec: DataSpec, base: Path, name: str, workers: int, train: Rows
 ) -> Source:
     assert wanted.source is not None
     return load_source(wanted.source, spec, base, f"data.{name}.source", workers, like=train)
@@ -88,17 +90,40 @@ def _load_other(
 
 def _load_named(
     name: str, spec: DataSpec, base: Path, workers: int, seed: int
-) -> tuple[Table, TransformChain, str]:
+) -> tuple[Rows, TransformChain, str]:
     """Samples, fitted transforms and fingerprint of one named source."""
     named, path = spec.sources[name], f"data.sources.{name}"
     chain = build_chain(named.transforms, base=base, seed=seed, path=f"{path}.transforms")
     source = load_source(named.source, named, base, f"{path}.source", workers)
-    chain.fit(source.table)
+    _fit(chain, source.table, f"{path}.transforms")
     return source.table, chain, source.fingerprint
 
 
-def _split(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:
+def _fit(chain: TransformChain, table: Rows, path: str) -> None:
+    """Fit transforms on a table, of a streamed one on a part of it."""
+    if isinstance(table, Table):
+        chain.fit(table)
+    else:
+        from trainwright.data.streaming.fitting import fit_on_sample
+
+        fit_on_sample(chain, table, path)
+
+
+def _split(table: Rows, spec: DataSpec) -> tuple[Rows, Mapping[str, Rows]]:
     """The training split and the splits held out of the same source."""
+    if isinstance(table, Table):
+        return _split_rows(table, spec)
+    from trainwright.data.streaming.splitting import split_groups
+
+    fractions = {
+        name: wanted
+        for name in _NAMES
+        if (wanted := getattr(spec, name)) is not None and wanted.fraction is not None
+    }
+    return split_groups(table, fractions)
+
+
+def _split_rows(table: Table, spec: DataSpec) -> tuple[Table, dict[str, Table]]:
     rows = np.arange(len(table))
     held: dict[str, Table] = {}
     for name in _NAMES:

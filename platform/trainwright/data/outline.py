@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from trainwright.data.rows import Rows
 from trainwright.data.table import Column, Table
 
 ROWS = 16
@@ -36,7 +37,7 @@ class Outline(Table):
         return Table(self.columns, self.tensors)
 
 
-def to_plain(table: Table) -> dict[str, Any]:
+def to_plain(table: Rows) -> dict[str, Any]:
     """The outline of a table as plain values."""
     columns = {
         name: {**asdict(column), "dtype": str(column.dtype).removeprefix("torch.")}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainwright import plugins
+from trainwright.data.fits import check_size
+from trainwright.data.rows import Rows
 from trainwright.data.table import Column, Table
 from trainwright.errors import MISSING, DataError, InputError, JobError, PluginError, Problem
 from trainwright.job.models import DataSpec, NamedSource, PluginSpec
@@ -15,17 +17,20 @@ from trainwright.job.sources import in_memory, is_file_source
 from trainwright.plugins.markers import path_options
 from trainwright.plugins.resolve import Site, resolved
 
+if TYPE_CHECKING:
+    from trainwright.data.files.location import DataFile
+
 
 @dataclass(frozen=True)
 class Source:
-    """Samples as they were read, before any split.
+    """Samples as they were read, or as they will be while training goes on, before any split.
 
     Attributes:
         table: all of them.
         fingerprint: identifies the content.
     """
 
-    table: Table
+    table: Rows
     fingerprint: str
 
 
@@ -35,9 +40,9 @@ def load_source(
     base: Path,
     path: str,
     workers: int = 0,
-    like: Table | None = None,
+    like: Rows | None = None,
 ) -> Source:
-    """Read a source whole.
+    """Read a source whole, or, where the job streams it, as much as tells what it holds.
 
     Args:
         source: path, URL, or dataset plugin with its options.
@@ -64,7 +69,7 @@ def _from_files(
     base: Path,
     path: str,
     workers: int,
-    like: Table | None,
+    like: Rows | None,
 ) -> Source:
     # pyarrow is imported here, for the sources that need it: it takes a third of a second.
     from trainwright.data.files.declarations import check_columns
@@ -75,11 +80,30 @@ def _from_files(
     if problems := check_columns(spec.columns):
         raise DataError(problems)
     files = find_files(source, spec.format, base, path, workers)
+    if spec.streaming is not None:
+        return _streamed(files, spec, path, like)
+    check_size(sum(file.size for file in files), path, source)
     return Source(load_table(files, spec.columns, path, like), fingerprint_files(files))
 
 
+def _streamed(
+    files: Sequence[DataFile], spec: DataSpec | NamedSource, path: str, like: Rows | None
+) -> Source:
+    from trainwright.data.files.fingerprint import fingerprint_files
+    from trainwright.data.streaming.layout import attempted
+    from trainwright.data.streaming.patience import Patience
+    from trainwright.data.streaming.table import StreamedTable
+
+    assert spec.streaming is not None
+    known, patience = None if like is None else like.columns, Patience(spec.streaming.retries)
+    table = StreamedTable.open(files, spec.columns, path, spec.streaming, known)
+    return Source(
+        table, fingerprint_files(files, lambda file, read: attempted(file, path, patience, read))
+    )
+
+
 def _from_plugin(
-    spec: PluginSpec, base: Path, path: str, workers: int, like: Table | None
+    spec: PluginSpec, base: Path, path: str, workers: int, like: Rows | None
 ) -> Source:
     plugin, options = _found(spec, base, path)
     if workers:
@@ -141,7 +165,7 @@ def _inside(problem: Problem, path: str) -> Problem:
     return replace(problem, path=f"{path}.{problem.path}" if problem.path else path)
 
 
-def _as(like: Table, table: Table, path: str) -> Table:
+def _as(like: Rows, table: Table, path: str) -> Table:
     """``table`` with the class numbers of the training split.
 
     Raises:

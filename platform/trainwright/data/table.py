@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+
+from trainwright.data.rows import Rows
 
 Kind = Literal["image", "vector", "value", "class", "tokens", "mask", "group", "id"]
 
@@ -61,7 +63,7 @@ class Column:
         return f"{self.kind} {list(self.shape)}{classes}"
 
 
-class Table:
+class Table(Rows):
     """Immutable columns of samples on the CPU; always with an int64 column ``sample_id``.
 
     Images may be stored as bytes (uint8), which :meth:`take` gives as float32 in [0, 1]; tokens
@@ -143,6 +145,11 @@ class Table:
     def __len__(self) -> int:
         return int(self.tensors[SAMPLE_ID].shape[0])
 
+    @cached_property
+    def num_ids(self) -> int:
+        """One more than the largest ``sample_id``."""
+        return int(self.tensors[SAMPLE_ID].max()) + 1 if len(self) else 0
+
     def __repr__(self) -> str:
         parts = (f"{n}: {c}" for n, c in self.columns.items() if c.kind != "id")
         return f"Table({len(self)} samples; {', '.join(parts)})"
@@ -161,15 +168,7 @@ class Table:
 
     def take_column(self, name: str, indices: torch.Tensor) -> torch.Tensor:
         """One column of :meth:`take`."""
-        rows = self.tensors[name].index_select(0, indices)
-        if rows.dtype == torch.uint8:
-            return rows.to(torch.float32).div_(255.0)
-        return rows.to(self.columns[name].dtype)
-
-    def chunks(self, size: int = 4096) -> Iterator[torch.Tensor]:
-        """Indices of all samples in their order, at most ``size`` at a time."""
-        for start in range(0, len(self), size):
-            yield torch.arange(start, min(start + size, len(self)))
+        return as_given(self.columns[name], self.tensors[name].index_select(0, indices))
 
     def subset(self, indices: torch.Tensor) -> Table:
         """A table of the samples at ``indices``; they keep their ``sample_id``."""
@@ -189,6 +188,13 @@ class Table:
             digest.update(f"{name}|{self.columns[name]!r}|{tuple(tensor.shape)}|".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()[:32]
+
+
+def as_given(column: Column, stored: torch.Tensor) -> torch.Tensor:
+    """Stored values as :meth:`Table.take` gives them; the same tensor if they are so."""
+    if stored.dtype == torch.uint8:
+        return stored.to(torch.float32).div_(255.0)
+    return stored.to(column.dtype)
 
 
 def _check(name: str, column: Column, tensor: torch.Tensor) -> None:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from trainwright.job.merging import EXTENDS
 from trainwright.job.models import HeldOut, Monitor, PluginSpec, Section, TrainJob
 from trainwright.job.plugin_spec import JobSection
+from trainwright.job.streaming_spec import StreamingSpec
 from trainwright.plugins.describe import describe
 from trainwright.suggest import nearest, one_of
 
@@ -158,7 +159,8 @@ def _model_words(model: type[BaseModel]) -> str:
     keys = f"a section with the keys {one_of(keys_of(model), limit=20)}"
     if model is HeldOut:
         return f"a number > 0 and < 1, or {keys}"
-    return f"the name of a metric, or {keys}" if model is Monitor else keys
+    short = {Monitor: "the name of a metric, or ", StreamingSpec: "true or false, or "}
+    return f"{short.get(model, '')}{keys}"
 
 
 def _annotation(field: FieldInfo) -> Any:

@@ -22,6 +22,7 @@ from trainwright.job.models import (
 )
 from trainwright.job.plugin_spec import WeightsSpec
 from trainwright.job.sources import is_file_source, name_of
+from trainwright.job.streaming_spec import StreamingSpec
 
 HASH_DIGITS = 8
 
@@ -41,8 +42,11 @@ SECTIONS: dict[str, str | None] = {
 """Parts of a job that enter the name -> the group of their plugins. ``metrics`` do because
 stopping early and the choice of the best checkpoint depend on them."""
 
-WITHOUT_EFFECT = ("checkpoint_every", "keep", "max_failed_checkpoints", "record_samples")
-"""Keys of ``training`` that change no number."""
+WITHOUT_EFFECT: dict[type[BaseModel], tuple[str, ...]] = {
+    TrainingSpec: ("checkpoint_every", "keep", "max_failed_checkpoints", "record_samples"),
+    StreamingSpec: ("memory_mib", "retries"),
+}
+"""Keys of sections that change no number."""
 
 
 def run_name(
@@ -137,7 +141,7 @@ class _Reduction:
 
     def _section(self, section: BaseModel) -> dict[str, Any]:
         """The fields that differ from their defaults."""
-        left_out = WITHOUT_EFFECT if isinstance(section, TrainingSpec) else ()
+        left_out = WITHOUT_EFFECT.get(type(section), ())
         found: dict[str, Any] = {}
         for name, field in type(section).model_fields.items():
             value = getattr(section, name)

@@ -18,6 +18,7 @@ from trainwright.job.plugin_spec import (
     PluginSpec,
     Section,
 )
+from trainwright.job.streaming_spec import Streaming
 from trainwright.job.training_spec import KeepPolicy, Monitor, TrainingSpec
 
 __all__ = [
@@ -130,6 +131,11 @@ class NamedSource(Section):
     transforms: list[PluginSpec] = Field(
         default_factory=list, description="applied to each batch in this order"
     )
+    streaming: Streaming = Field(
+        None,
+        description="true, or options: parquet or arrow files are read while training goes on, "
+        "for tables larger than memory",
+    )
 
 
 class DataSpec(Section):
@@ -152,6 +158,11 @@ class DataSpec(Section):
     test: HeldOut | None = Field(None, description="evaluated once, at the end")
     transforms: list[PluginSpec] = Field(
         default_factory=list, description="applied to each batch in this order"
+    )
+    streaming: Streaming = Field(
+        None,
+        description="true, or options: parquet or arrow files are read while training goes on, "
+        "for tables larger than memory; so are held-out sources of their own",
     )
     sources: dict[str, NamedSource] = Field(
         default_factory=dict, description="further data by name, for strategies that draw from it"

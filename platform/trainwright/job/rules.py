@@ -16,6 +16,7 @@ from trainwright.job.data_rules import DATA_RULES, EVALUATION_RULES
 from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
 from trainwright.job.sources import in_memory
+from trainwright.job.streaming_rules import STREAMING_RULES
 from trainwright.suggest import nearest, one_of
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ RULES: tuple[Rule, ...] = (
     address_has_a_port,
     outputs_differ,
     *DATA_RULES,
+    *STREAMING_RULES,
     *EVALUATION_RULES,
     *DEEPSPEED_RULES,
 )

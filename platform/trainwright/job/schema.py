@@ -133,7 +133,12 @@ def _pointing(schema: Any, model: str, name: str) -> Any:
 
 def _accept_short_forms(definitions: dict[str, Any]) -> None:
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    for name, short in (("HeldOut", fraction), ("Monitor", {"type": "string"})):
+    short_forms = {
+        "HeldOut": fraction,
+        "Monitor": {"type": "string"},
+        "StreamingSpec": {"type": "boolean"},
+    }
+    for name, short in short_forms.items():
         long = definitions[name]
         definitions[name] = {"description": long["description"], "anyOf": [short, long]}
 

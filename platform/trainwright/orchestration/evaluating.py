@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainwright.checkpoint import CheckpointStore
-from trainwright.data.table import Table
+from trainwright.data.rows import Rows
 from trainwright.engine import EngineSettings
 from trainwright.engine.local import LocalEngine
 from trainwright.engine.module import NamedModel, TrainModule
@@ -112,7 +112,7 @@ def batch_size_of(rebuilt: Rebuilt) -> int:
     return rebuilt.job.training.evaluation_batch_size or rebuilt.assembly.plan.batch_size
 
 
-def _held_out(rebuilt: Rebuilt) -> dict[str, Table]:
+def _held_out(rebuilt: Rebuilt) -> dict[str, Rows]:
     data = rebuilt.job.data
     if data.validation is None and data.test is None:
         message = "the run's job holds out no samples to evaluate"

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from trainwright.data.facts import target_column
-from trainwright.data.table import SAMPLE_ID, Column, Table
+from trainwright.data.rows import Rows
+from trainwright.data.table import SAMPLE_ID, Column
 from trainwright.errors import InputError, Problem
 from trainwright.orchestration.evaluating import batch_size_of, evaluator_of, rebuilt_run
 from trainwright.orchestration.rebuilding import Rebuilt
@@ -80,7 +81,7 @@ def _target(out: str) -> tuple[Folder, str]:
     return open_storage(parent or ("/" if out.startswith("/") else "."), "--out"), file
 
 
-def _write(rebuilt: Rebuilt, table: Table, place: Folder, file: str) -> list[str]:
+def _write(rebuilt: Rebuilt, table: Rows, place: Folder, file: str) -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -98,7 +99,7 @@ def _write(rebuilt: Rebuilt, table: Table, place: Folder, file: str) -> list[str
 
 
 @torch.no_grad()
-def _predictions(rebuilt: Rebuilt, table: Table) -> Iterator[dict[str, Any]]:
+def _predictions(rebuilt: Rebuilt, table: Rows) -> Iterator[dict[str, Any]]:
     evaluator, splits = evaluator_of(rebuilt), rebuilt.assembly.splits
     target = target_column(splits.columns)
     about = None if target is None else splits.columns[target]

@@ -191,6 +191,18 @@ def _reserved(splits: Splits) -> list[Problem]:
     ]
 
 
+def _streaming(assembly: Assembly) -> list[str]:
+    """How the training samples are read, where that is not done beforehand."""
+    spec, table = assembly.job, assembly.splits.train
+    if spec.data.streaming is None:
+        return []
+    from trainwright.data.streaming.table import StreamedTable
+
+    assert isinstance(table, StreamedTable)
+    world_size = assembly.context.world_size
+    return [f"streaming: {table.summary(spec.seed, spec.data.shuffle, world_size)}"]
+
+
 def _summary(assembly: Assembly) -> list[str]:
     splits, table = assembly.splits, assembly.timetable
     held = [
@@ -203,6 +215,7 @@ def _summary(assembly: Assembly) -> list[str]:
     phases = [f"phases: decided by {', '.join(phased)}; that is the length of one left as it is"]
     return [
         f"data: {', '.join([f'{len(splits.train)} training', *held])} samples",
+        *_streaming(assembly),
         f"model: {assembly.job.model.name}, {weights:,} trainable weights",
         f"training: {table.total_steps} updates of {assembly.plan.batch_size} samples, "
         f"{table.steps_per_epoch} in an epoch",

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from torch import Tensor
 
 from trainwright.data.outline import Outline
+from trainwright.data.rows import Rows
 from trainwright.data.source import load_source
 from trainwright.data.table import SAMPLE_ID, Column, Table
 from trainwright.job.models import ColumnSpec, DataSpec
@@ -20,7 +21,7 @@ OPTION = "--data"
 _TYPES = get_args(ColumnSpec.model_fields["type"].annotation)
 
 
-def unseen(rebuilt: Rebuilt, source: str, columns: Collection[str] | None = None) -> Table:
+def unseen(rebuilt: Rebuilt, source: str, columns: Collection[str] | None = None) -> Rows:
     """Samples of another source, with the columns of the run's training data.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from trainwright.data.loading import Splits, load_splits
+from trainwright.data.rows import Rows
 from trainwright.data.table import Column, Table
 from trainwright.errors import InputError, Problem
 from trainwright.job.models import DataSpec
@@ -48,9 +49,9 @@ class JobData:
         """The samples of ``train``, ``validation`` or ``test``, before the transforms.
 
         Raises:
-            InputError: the job has no such split.
+            InputError: the job has no such split, or streams it.
         """
-        return table_of(self.splits, split)
+        return in_memory(table_of(self.splits, split))
 
     def batches(
         self, split: str = "train", batch_size: int | None = None
@@ -70,9 +71,23 @@ class JobData:
         return _arrived, (self._spec.model_dump_json(by_alias=True), str(self._base), self._seed)
 
 
-def table_of(splits: Splits, split: str) -> Table:
+def in_memory(rows: Rows) -> Table:
+    """The rows as a table in memory.
+
+    Raises:
+        InputError: they are streamed.
+    """
+    if isinstance(rows, Table):
+        return rows
+    message = "the table is streamed, and all of its columns are needed at once"
+    raise InputError(
+        Problem("data.streaming", message, mend="read it by batches(), or leave it out")
+    )
+
+
+def table_of(splits: Splits, split: str) -> Rows:
     """One of the tables of a job; refused if it has no such split."""
-    table: Table | None = getattr(splits, split) if split in SPLITS else None
+    table: Rows | None = getattr(splits, split) if split in SPLITS else None
     if table is None:
         there = [name for name in SPLITS if getattr(splits, name) is not None]
         raise InputError(Problem("data", "there is no such split", split, allowed=one_of(there)))

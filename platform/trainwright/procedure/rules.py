@@ -16,6 +16,7 @@ from trainwright.job.check import Use, problems_of_uses
 from trainwright.job.data_rules import DATA_RULES
 from trainwright.job.models import ClusterSpec, DataSpec
 from trainwright.job.plugin_spec import PluginSpec
+from trainwright.job.streaming_rules import READING_RULES
 from trainwright.procedure.spec import ProcedureJob
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -33,7 +34,8 @@ def broken_rules(job: Job[ProcedureJob]) -> list[Problem]:
     problems = _runs_have_names(spec)
     if spec.data is not None:
         whole = _WithData(spec.data, spec.cluster)
-        problems += [problem for rule in DATA_RULES for problem in rule(whole)]
+        rules = (*DATA_RULES, *READING_RULES)
+        problems += [problem for rule in rules for problem in rule(whole)]
     return problems
 
 

@@ -16,7 +16,7 @@ from trainwright.orchestration.evaluating import batch_size_of, evaluator_of
 from trainwright.orchestration.exporting import exported_model
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
 from trainwright.orchestration.run_code import base_of
-from trainwright.procedure.data import batches_of, table_of
+from trainwright.procedure.data import batches_of, in_memory, table_of
 from trainwright.storage import Folder
 from trainwright.strategy import Batch, Loss, Outputs
 from trainwright.training.evaluate import Evaluator
@@ -102,13 +102,14 @@ class TrainedRun:
             InputError: the run's job has no such split.
             RunError: the run's data has changed since.
         """
-        table = samples if isinstance(samples, Table) else self.table(samples)
+        splits = self._rebuilt.splits
+        table = samples if isinstance(samples, Table) else table_of(splits, samples)
         found = self._evaluator(model)(table, "at")
         return {name.removeprefix("at/"): value for name, value in found.items()}
 
     def table(self, split: str = "validation") -> Table:
         """Samples of the run's own data, before the transforms; raises as ``evaluate`` does."""
-        return table_of(self._rebuilt.splits, split)
+        return in_memory(table_of(self._rebuilt.splits, split))
 
     def batches(
         self, split: str = "validation", batch_size: int | None = None

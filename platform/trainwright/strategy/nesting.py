@@ -12,7 +12,7 @@ from trainwright.strategy.compose import using
 from trainwright.strategy.phases import MAIN, Fit, PhaseResult
 
 if TYPE_CHECKING:
-    from trainwright.data.table import Table
+    from trainwright.data.rows import Rows
 
 
 def wrap_run(strategies: Sequence[Strategy], fit: Fit) -> Callable[[], PhaseResult]:
@@ -38,7 +38,7 @@ class _Passing:
     def edit(self, values: Mapping[str, Tensor]) -> None:
         self._inner.edit(values)
 
-    def table(self) -> Table:
+    def table(self) -> Rows:
         return self._inner.table()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from trainwright.data.rows import Rows
     from trainwright.data.table import Table
 
 MAIN = "main"
@@ -82,6 +83,6 @@ class Fit(Protocol):
         """
         ...
 
-    def table(self) -> Table:
+    def table(self) -> Rows:
         """The training samples of the job, before transforms; ``subset`` gives some of them."""
         ...

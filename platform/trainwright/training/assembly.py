@@ -12,7 +12,6 @@ from torch import nn
 
 from trainwright.data.facts import data_facts
 from trainwright.data.loading import Splits
-from trainwright.data.table import SAMPLE_ID
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.module import TrainModule, public_name
 from trainwright.errors import JobError, PluginError, Problem
@@ -34,6 +33,7 @@ from trainwright.training.optimization import optimizer_of, schedule_of
 from trainwright.training.orders import Orders
 from trainwright.training.plugins import build_plugin
 from trainwright.training.randomness import seed_all
+from trainwright.training.streaming import refuse_streaming
 from trainwright.training.streams import Streams
 from trainwright.training.timetable import Timetable
 
@@ -109,7 +109,7 @@ def assemble(
     context.facts = data_facts(splits.columns, job.model.inputs)
     context.batch_size = plan.batch_size
     context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
-    context.tables = SampleTables(int(splits.train.tensors[SAMPLE_ID].max()) + 1, context.device)
+    context.tables = SampleTables(splits.train.num_ids, context.device)
     seed_all(job.seed, "init")
     with construction.noted():
         model = build_model(job, base, splits, context.facts, construction)
@@ -208,6 +208,7 @@ def _plan(job: TrainJob) -> Plan:
 
 def _orders(job: TrainJob, base: Path, splits: Splits, hooks: Sequence[Strategy]) -> Orders:
     group = group_column(job, base, splits.train)
+    refuse_streaming(job, splits.train, hooks, group)
     orders = Orders(job.seed, job.data.shuffle, hooks, group)
     refuse_cut_groups(job, orders.groups(splits.train))
     return orders

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from trainwright.data.rows import Rows
 from trainwright.data.table import Table
 from trainwright.engine import EngineSettings
 from trainwright.engine.local import LocalEngine
@@ -49,6 +50,6 @@ def dry_evaluation(assembly: Assembly) -> list[str]:
         raise JobError(problem) from error
 
 
-def _few(table: Table | None) -> Table | None:
+def _few(table: Rows | None) -> Table | None:
     """The first samples of a split, where there is one."""
     return None if table is None else table.subset(torch.arange(min(SAMPLES, len(table))))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainwright.collectives import sum_over_workers
-from trainwright.data.table import Table
+from trainwright.data.rows import Rows
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.base import Engine
 from trainwright.errors import RunError
@@ -40,7 +40,7 @@ class Metric(Protocol):
 class _Evaluation:
     """What ``evaluate`` hooks see, see :class:`trainwright.strategy.Evaluation`."""
 
-    def __init__(self, evaluator: Evaluator, table: Table, split: str) -> None:
+    def __init__(self, evaluator: Evaluator, table: Rows, split: str) -> None:
         self._evaluator = evaluator
         self._table = table
         self.split = split
@@ -89,7 +89,7 @@ class Evaluator:
         batch_size: int,
         context: Context,
         strategies: Sequence[Strategy] = (),
-        table_of: Callable[[str], Table | None] = lambda split: None,
+        table_of: Callable[[str], Rows | None] = lambda split: None,
     ) -> None:
         self._engine = engine
         self._terms = terms
@@ -102,7 +102,7 @@ class Evaluator:
         self._predict = wrap_predict(strategies, engine.module.model)
 
     @torch.no_grad()
-    def __call__(self, table: Table, prefix: str) -> dict[str, float]:
+    def __call__(self, table: Rows, prefix: str) -> dict[str, float]:
         """Loss, its terms and all metrics on ``table``, named ``<prefix>/<name>``."""
         module, settings = self._engine.module, self._engine.settings
         was_training = module.training
@@ -130,7 +130,7 @@ class Evaluator:
         """Where collectives run."""
         return self._engine.settings.device
 
-    def table(self, split: str) -> Table:
+    def table(self, split: str) -> Rows:
         """The samples of a split; RunError where there are none."""
         table = self._table_of(split)
         if table is None:
@@ -143,14 +143,14 @@ class Evaluator:
         return outputs
 
     def passes(
-        self, table: Table, change: Change | None = None
+        self, table: Rows, change: Change | None = None
     ) -> Iterator[tuple[Batch, Outputs, bool]]:
         """This worker's batches with their outputs, and whether they count; as many on each."""
         for raw, counts in self._batches(table):
             batch = self._engine.place(raw if change is None else change(raw))
             yield batch, self.forward(batch), counts
 
-    def _batches(self, table: Table) -> Iterator[tuple[dict[str, Tensor], bool]]:
+    def _batches(self, table: Rows) -> Iterator[tuple[dict[str, Tensor], bool]]:
         """This worker's batches; the same number on each, extra ones marked as not counting."""
         settings = self._engine.settings
         size, group = self._batch_size, self._terms.group

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from trainwright.data.groups import Ints, cut_at_bounds, group_bounds, group_order
 from trainwright.data.order import share
+from trainwright.data.rows import Rows
 from trainwright.data.table import Table
 
 
 def evaluation_rows(
-    table: Table, group: str | None, world_size: int, batch_size: int
+    table: Rows, group: str | None, world_size: int, batch_size: int
 ) -> list[list[Tensor]]:
     """The batches of every worker; some may have fewer than others, or none.
 
@@ -28,6 +29,7 @@ def evaluation_rows(
             list(torch.split(torch.arange(low, high), batch_size)) if high > low else []
             for low, high in shares
         ]
+    assert isinstance(table, Table)
     groups = table.tensors[group].numpy()
     order = group_order(groups, 0, 0, shuffle=False)
     bounds = group_bounds(groups[order])

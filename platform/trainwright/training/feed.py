@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -38,8 +39,24 @@ class Update:
     positions: Span
 
 
-class Feed:
-    """Makes the updates of a training table, a pure function of the orders and the update's number.
+class Feed(Protocol):
+    """Gives the updates of training."""
+
+    def __getitem__(self, index: int) -> Update:
+        """The update with number ``index``, from 0, as far as this worker computes it."""
+        ...
+
+    def sample_ids(self, index: int) -> list[int]:
+        """The ids of all samples of an update, over all workers, in order."""
+        ...
+
+    def close(self) -> None:
+        """End threads and let go of memory; it may be asked for updates again afterwards."""
+        ...
+
+
+class TableFeed:
+    """Makes the updates of a table, a pure function of the orders and the update's number.
 
     Args:
         table: the training samples.
@@ -83,21 +100,26 @@ class Feed:
 
     def __getitem__(self, index: int) -> Update:
         """The update with number ``index``, from 0."""
-        epoch, place = self._timetable.place_of(index - self._first)
-        order = self._orders(self._table, epoch, self._epochs + epoch)
-        (start, stop), parts = self._share(place)
+        epoch, order, (start, stop), parts = self._place(index)
         if order is not self._order:
             self._order, self._rows = order, torch.from_numpy(order.indices)
         batches = [self._batch(order, epoch, a, b) for a, b in parts]
         return Update(index, epoch, stop - start, batches, (start, stop))
 
-    def sample_ids(self, update: Update) -> list[int]:
+    def sample_ids(self, index: int) -> list[int]:
         """The ids of all samples of an update, over all workers, in order."""
-        start, stop = update.positions
-        order = self._orders(self._table, update.epoch, self._epochs + update.epoch)
-        rows = torch.from_numpy(order.indices[start:stop])
-        ids: list[int] = self._table.tensors["sample_id"][rows].tolist()
+        _, order, (start, stop), _ = self._place(index)
+        ids: list[int] = order.sample_ids[order.indices[start:stop]].tolist()
         return ids
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _place(self, index: int) -> tuple[int, Order, Span, list[Span]]:
+        """Epoch of an update, the epoch's order, where it lies in it, and this worker's parts."""
+        epoch, place = self._timetable.place_of(index - self._first)
+        order = self._orders(self._table, epoch, self._epochs + epoch)
+        return epoch, order, *self._share(place)
 
     def _share(self, place: int) -> tuple[Span, list[Span]]:
         """Where an update of the present epoch lies in the order, and this worker's part of it."""

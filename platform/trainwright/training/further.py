@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from trainwright.data.loading import Splits
 from trainwright.data.order import split_updates
 from trainwright.data.random import key
-from trainwright.data.table import Table
+from trainwright.data.rows import Rows
 from trainwright.data.transforms import TransformChain
 from trainwright.engine.module import NamedModel
 from trainwright.errors import MISSING, JobError, Problem
@@ -16,6 +16,7 @@ from trainwright.strategy import Context, Plan, Strategy, Stream
 from trainwright.suggest import nearest, one_of
 from trainwright.training.auxiliary import Auxiliaries, Auxiliary
 from trainwright.training.feed import Feed
+from trainwright.training.feeds import make_feed
 from trainwright.training.orders import Orders
 from trainwright.training.randomness import same_draws, seed_all
 from trainwright.training.streams import Streams
@@ -70,7 +71,7 @@ def build_streams(
                 updates = tuple(split_updates(len(table), size, context.world_size))
             except ValueError as error:
                 raise JobError(Problem(path, f"{name}: stream {key_!r}: {error}")) from None
-            feeds[key_] = Feed(
+            feeds[key_] = make_feed(
                 table,
                 transforms,
                 Timetable(updates, len(updates), 1, 1),
@@ -86,7 +87,7 @@ def build_streams(
 
 def _samples(
     stream: Stream, name: str, splits: Splits, who: str, path: str
-) -> tuple[Table, TransformChain]:
+) -> tuple[Rows, TransformChain]:
     if stream.source != "data":
         known = list(splits.others)
         if stream.source not in known:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainwright.data.groups import Ints
-from trainwright.data.table import Table
+from trainwright.data.rows import Rows
 from trainwright.errors import JobError, PluginError, Problem
 from trainwright.job.models import ObjectiveSpec, TrainJob
 from trainwright.objective import WeightedSum
@@ -16,7 +16,7 @@ from trainwright.plugins import find
 from trainwright.suggest import nearest, one_of
 
 
-def group_column(job: TrainJob, base: Path, table: Table) -> str | None:
+def group_column(job: TrainJob, base: Path, table: Rows) -> str | None:
     """The column whose groups updates, shares and micro-batches must keep whole; None for none.
 
     Raises:

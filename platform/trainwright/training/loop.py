@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -61,7 +62,7 @@ class Loop:
         Returns:
             True when training is complete, False when it was asked to stop before.
         """
-        with watchdog.armed():
+        with watchdog.armed(), closing(self.feed):
             return self._run()
 
     def _run(self) -> bool:
@@ -136,7 +137,7 @@ class Loop:
         self.progress.finished = index + 1
         self._hand_over()
         if self.record_samples or skipped is not None:
-            self._record_samples(update)
+            self._record_samples(index)
 
     def _leave_out(self, update: Update, reason: str) -> None:
         """Count and tell an update that did not move the weights."""
@@ -145,14 +146,14 @@ class Loop:
             self.context.tables.forget()
         number = update.index + 1
         if self.recorder.journal is not None:
-            samples = _named(self.feed.sample_ids(update))
+            samples = _named(self.feed.sample_ids(update.index))
             message = f"update {number} was left out: {reason}{samples}"
             self.recorder.journal.event(message, number)
         self.guard.check_skipped(self.progress.skipped, f"update {number}: {reason}")
 
-    def _record_samples(self, update: Update) -> None:
+    def _record_samples(self, index: int) -> None:
         if self.recorder.journal is not None:
-            self.recorder.journal.samples(update.index + 1, self.feed.sample_ids(update))
+            self.recorder.journal.samples(index + 1, self.feed.sample_ids(index))
 
     def _check_losses(self) -> None:
         """End training, or ask for a rewind, where a loss that was read is not finite."""
@@ -161,10 +162,9 @@ class Loop:
         step, cause = self.recorder.broken
         epoch, _ = self.timetable.place_of(step - 1 - self.progress.began)
         if epoch == self.context.epoch:
-            update = self.feed[step - 1]
             if not self.record_samples:
-                self._record_samples(update)
-            cause += _named(self.feed.sample_ids(update))
+                self._record_samples(step - 1)
+            cause += _named(self.feed.sample_ids(step - 1))
         self.guard.give_up(cause, step)
 
     def _hand_over(self) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from trainwright.engine import Engine
 from trainwright.training.assembly import Assembly
 from trainwright.training.evaluate import Evaluator, Metric
-from trainwright.training.feed import Feed
+from trainwright.training.feeds import make_feed
 from trainwright.training.guard import Guard
 from trainwright.training.loop import Loop
 from trainwright.training.progress import Progress
@@ -29,7 +29,7 @@ def make_loop(
     hooks = list(assembly.strategies.values())
     micro = job.training.micro_batch_size
     share = -(-assembly.plan.batch_size // settings.world_size)
-    feed = Feed(
+    feed = make_feed(
         splits.train,
         assembly.train_transforms or splits.transforms,
         assembly.timetable,

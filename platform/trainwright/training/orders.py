@@ -12,6 +12,7 @@ import torch
 from trainwright.collectives import from_everyone
 from trainwright.data.groups import Ints, group_bounds, group_order
 from trainwright.data.order import epoch_order
+from trainwright.data.rows import Rows
 from trainwright.data.table import SAMPLE_ID, Table
 from trainwright.errors import CheckpointError, RunError
 from trainwright.strategy import Order, Strategy
@@ -31,6 +32,8 @@ class Orders:
         group: the column whose groups are kept whole, if any.
 
     Attributes:
+        seed: the job's seed.
+        shuffle: whether epochs are shuffled.
         bounds: where a group ends in the order that was asked for last; None without groups.
     """
 
@@ -43,25 +46,26 @@ class Orders:
     ) -> None:
         self.group = group
         self.bounds: Ints | None = None
-        self._seed = seed
-        self._shuffle = shuffle
+        self.seed = seed
+        self.shuffle = shuffle
         self._hooks = using(strategies, "order")
         self._drawn = -1
         self._order: Order | None = None
         self._restored: Mapping[str, Any] = {}
 
-    def groups(self, table: Table) -> Ints | None:
+    def groups(self, table: Rows) -> Ints | None:
         """The group of each row of a table; None where groups are not kept whole."""
         if self.group is None:
             return None
+        assert isinstance(table, Table)
         return table.tensors[self.group].numpy().astype(np.int64, copy=False)
 
-    def num_groups(self, table: Table) -> int | None:
+    def num_groups(self, table: Rows) -> int | None:
         """The number of groups of a table; None where groups are not kept whole."""
         groups = self.groups(table)
         return None if groups is None else len(np.unique(groups))
 
-    def __call__(self, table: Table, epoch: int, drawn: int | None = None) -> Order:
+    def __call__(self, table: Rows, epoch: int, drawn: int | None = None) -> Order:
         """The order of an epoch; a collective at its first call where strategies take part.
 
         Args:
@@ -78,8 +82,8 @@ class Orders:
             self._drawn, self._order = drawn, order
         return self._order
 
-    def _make(self, table: Table, epoch: int, drawn: int) -> Order:
-        order = Order(self._shuffled(table, drawn), None, table.tensors[SAMPLE_ID].numpy())
+    def _make(self, table: Rows, epoch: int, drawn: int) -> Order:
+        order = Order(self._shuffled(table, drawn), None, _ids(table))
         for strategy in self._hooks:
             name = type(strategy).__name__
             order = strategy.order(epoch, order)
@@ -100,11 +104,11 @@ class Orders:
             )
         return order
 
-    def _shuffled(self, table: Table, drawn: int) -> Ints:
+    def _shuffled(self, table: Rows, drawn: int) -> Ints:
         groups = self.groups(table)
         if groups is not None:
-            return group_order(groups, self._seed, drawn, self._shuffle)
-        return epoch_order(len(table), self._seed, drawn, self._shuffle)
+            return group_order(groups, self.seed, drawn, self.shuffle)
+        return epoch_order(len(table), self.seed, drawn, self.shuffle)
 
     def _bounds(self, groups: Ints, epoch: int) -> Ints:
         try:
@@ -112,7 +116,7 @@ class Orders:
         except ValueError as error:
             raise RunError(f"the order of epoch {epoch}: {error}") from error
 
-    def _kept(self, table: Table, drawn: int) -> Order | None:
+    def _kept(self, table: Rows, drawn: int) -> Order | None:
         """The order that a checkpoint brought, if it is that of this epoch."""
         state, self._restored = self._restored, {}
         if not state or state["epoch"] != drawn:
@@ -121,7 +125,7 @@ class Orders:
         order = Order(
             state["indices"].numpy(),
             None if weights is None else weights.numpy(),
-            table.tensors[SAMPLE_ID].numpy(),
+            _ids(table),
         )
         try:
             order.check()
@@ -145,6 +149,12 @@ class Orders:
         if self._hooks:
             self._restored = dict(state)
             self._drawn, self._order = -1, None
+
+
+def _ids(table: Rows) -> Ints:
+    assert isinstance(table, Table)
+    ids: Ints = table.tensors[SAMPLE_ID].numpy()
+    return ids
 
 
 def _digest(order: Order) -> str:

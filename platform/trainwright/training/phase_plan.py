@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainwright.data.rows import Rows
 from trainwright.data.table import Column, Table
 from trainwright.data.transforms import TransformChain
 from trainwright.errors import MISSING, JobError, PluginError, Problem
@@ -109,7 +110,7 @@ def _plan(plan: Plan, wanted: Overrides, path: str) -> Plan:
 
 def _samples(
     source: str | Table | None, assembly: Assembly, path: str
-) -> tuple[Table, TransformChain]:
+) -> tuple[Rows, TransformChain]:
     """The samples of a phase, with the transforms that make batches of them."""
     splits = assembly.splits
     if source is None or source == "data":

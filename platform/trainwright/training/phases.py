@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainwright.data.rows import Rows
 from trainwright.data.table import Table
 from trainwright.engine.base import Engine
 from trainwright.engine.restarting import restart_optimizer
@@ -129,7 +130,7 @@ class Phases:
         self.engine.edit(values)
         self._edited = True
 
-    def table(self) -> Table:
+    def table(self) -> Rows:
         """See :class:`trainwright.strategy.Fit`."""
         return self.assembly.splits.train
 

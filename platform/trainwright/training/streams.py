@@ -35,6 +35,11 @@ class Streams:
         (batch,) = update.batches
         return batch
 
+    def close(self) -> None:
+        """End threads and let go of memory."""
+        for feed in self._feeds.values():
+            feed.close()
+
     def state_dict(self) -> dict[str, Any]:
         """How many batches were taken of each."""
         return dict(self._taken)

@@ -222,6 +222,8 @@ def _train(
             # All workers are here, so the checkpoint from before it can be finished.
             keeper.settle()
             raise
+        finally:
+            assembly.streams.close()
         keeper.finish()
     loss = {} if progress.loss is None else {"train/loss": progress.loss}
     newest = {**progress.metrics, **loss}

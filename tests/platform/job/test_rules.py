@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+import streaming_jobs
 
 from trainwright.errors import JobError, Problem
 from trainwright.job import Job
@@ -17,6 +18,7 @@ ALL = {rule.__name__: rule for rule in RULES}
 
 KEPT = [
     {},
+    *streaming_jobs.KEPT,
     {"training": {"epochs": 2}},
     {"training": {"steps": 2}},
     {"cluster": {"workers": 0}, "storage": "memory://runs"},
@@ -68,6 +70,7 @@ KEPT = [
 
 _two = {"workers": 2}
 BROKEN = [
+    *streaming_jobs.BROKEN,
     ("epochs_or_steps", {"training": {"epochs": 2, "steps": 3}}, "training.steps"),
     (
         "every_worker_gets_samples",

@@ -13,12 +13,14 @@ from trainwright.data.table import Table
 from trainwright.data.transforms import TransformChain
 from trainwright.job.models import TrainingSpec
 from trainwright.strategy import Plan
-from trainwright.training.feed import Feed
+from trainwright.training.feed import TableFeed
 from trainwright.training.orders import Orders
 from trainwright.training.timetable import Timetable
 
 
-def _feeds(samples: int, batch: int, world: int, micro: int | None, **options: Any) -> list[Feed]:
+def _feeds(
+    samples: int, batch: int, world: int, micro: int | None, **options: Any
+) -> list[TableFeed]:
     table = Table.from_arrays({"x": torch.arange(float(samples))[:, None]}, {"x": "vector"})
     table = table.subset(torch.arange(samples - 1, -1, -1))
     chain = TransformChain()
@@ -26,7 +28,7 @@ def _feeds(samples: int, batch: int, world: int, micro: int | None, **options: A
     plan = Plan(2, None, batch, None, {}, {})
     times = Timetable.of(plan, TrainingSpec(), samples, world)
     return [
-        Feed(
+        TableFeed(
             table,
             chain,
             times,
@@ -52,7 +54,7 @@ def test_an_epoch_holds_every_sample_once_in_the_same_order_on_any_world(
         assert len({len(update.batches) for update in updates}) == 1
         ids = [i for u in updates for b in u.batches for i in b["sample_id"].tolist()]
         assert ids == alone[index].batches[0]["sample_id"].tolist()
-        assert ids == feeds[0].sample_ids(updates[0])
+        assert ids == feeds[0].sample_ids(index)
         assert len(ids) == updates[0].size
         seen += ids
     assert sorted(seen) == list(range(samples))

@@ -23,6 +23,8 @@ def dense(column: Any) -> Array:
     Args:
         column: chunked array of numbers, booleans, or lists of them at any depth.
 
+    The result may share Arrow's memory, which cannot be written to.
+
     Raises:
         ColumnError: nulls, lists of unequal lengths, or values that are no numbers.
     """
@@ -34,7 +36,7 @@ def dense(column: Any) -> Array:
         if part.shape[1:] != first:
             raise ragged_error(row, part.shape[1:], first)
         row += len(part)
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def ragged(column: Any) -> tuple[Array, Array]:
@@ -65,16 +67,21 @@ def pad(values: Array, lengths: Array, length: int) -> tuple[Array, Array]:
     return padded, mask
 
 
-def finite(values: Array) -> Array:
-    """``values`` as float32.
+def finite(values: Array, out: Array | None = None) -> Array:
+    """``values`` as float32, in memory of their own.
+
+    Args:
+        values: of any type of numbers.
+        out: where to write them, of the same shape.
 
     Raises:
         ColumnError: NaN, infinity, or too large for float32; the first such row is named.
     """
     with np.errstate(over="ignore"):
-        result = values.astype(np.float32)
-    wrong = ~np.isfinite(result)
-    if wrong.any():
+        result = np.empty(values.shape, np.float32) if out is None else out
+        np.copyto(result, values, casting="unsafe")
+    if not np.isfinite(result).all():
+        wrong = ~np.isfinite(result)
         place = np.unravel_index(int(wrong.argmax()), wrong.shape)
         raise ColumnError(
             "holds a number that is NaN, infinite or too large",

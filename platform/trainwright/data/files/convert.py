@@ -27,6 +27,11 @@ def sources_of(name: str, spec: ColumnSpec) -> list[str]:
     return [spec.source] if isinstance(spec.source, str) else list(spec.source)
 
 
+def file_columns(columns: Mapping[str, ColumnSpec]) -> list[str]:
+    """The file columns that all declared columns read, sorted."""
+    return sorted({source for name, spec in columns.items() for source in sources_of(name, spec)})
+
+
 def convert(
     name: str, spec: ColumnSpec, columns: Mapping[str, Any], like: Column | None = None
 ) -> Converted:
@@ -54,7 +59,10 @@ def convert(
 
 def _numbers(name: str, spec: ColumnSpec, columns: Sequence[Any], like: Column | None) -> Converted:
     sources = sources_of(name, spec)
-    values = _stacked(columns, sources, lambda part: arrays.finite(arrays.dense(part)))
+    if len(columns) == 1:
+        values = arrays.finite(arrays.dense(columns[0]))
+    else:
+        values = _side_by_side(columns, sources)
     values = _shaped(values, spec.shape)
     column = Column("vector" if spec.type == "vector" else "value", values.shape[1:], torch.float32)
     return {name: (column, torch.from_numpy(values))}
@@ -129,19 +137,22 @@ def _vocabulary(values: Array, lengths: Array, size: int | None) -> int:
     return size or int(values.max()) + 1
 
 
-def _stacked(columns: Sequence[Any], sources: Sequence[str], read: Callable[[Any], Array]) -> Array:
-    """One array of shape (rows, *sample); several scalar columns side by side."""
-    parts = []
-    for column, source in zip(columns, sources, strict=True):
+def _side_by_side(columns: Sequence[Any], sources: Sequence[str]) -> Array:
+    """Several scalar columns as one array of shape (rows, columns), column after column in memory.
+
+    So it stays until its rows are needed: a few of them are turned in the processor's cache.
+    """
+    stacked = np.empty((len(columns), len(columns[0])), np.float32)
+    for column, source, row in zip(columns, sources, stacked, strict=True):
         try:
-            part = read(column)
-            if len(columns) > 1 and part.ndim > 1:
+            values = arrays.dense(column)
+            if values.ndim > 1:
                 raise ColumnError("is a list, but is joined with others", allowed="scalar columns")
+            arrays.finite(values, row)
         except ColumnError as error:
             error.source = source
             raise
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
+    return stacked.T
 
 
 def _shaped(values: Array, shape: list[int] | None) -> Array:

@@ -45,7 +45,8 @@ def images(column: Any, shape: list[int] | None) -> Array:
     if math.prod(values.shape[1:]) != math.prod(wanted):
         raise size_error(math.prod(values.shape[1:]), list(wanted))
     values = values.reshape(-1, *wanted)
-    return values if values.dtype == np.uint8 else finite(values)
+    # Arrow's own memory, which bytes may lie in, cannot be written to, and torch wants it to be.
+    return np.require(values, requirements="W") if values.dtype == np.uint8 else finite(values)
 
 
 def size_error(count: int, shape: list[int], row: int | None = None) -> ColumnError:

@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from trainwright.data.files.column_error import ColumnError
-from trainwright.data.files.convert import Converted, convert, sources_of
+from trainwright.data.files.convert import Converted, convert, file_columns, sources_of
 from trainwright.data.files.declarations import suggestion
 from trainwright.data.files.location import DataFile
 from trainwright.data.files.reading import read_columns, read_schema, row_group_of
+from trainwright.data.rows import Rows
 from trainwright.data.table import Table
 from trainwright.errors import DataError, Problem
 from trainwright.job.models import ColumnSpec
@@ -24,7 +25,7 @@ def load_table(
     files: Sequence[DataFile],
     columns: Mapping[str, ColumnSpec],
     path: str,
-    like: Table | None = None,
+    like: Rows | None = None,
 ) -> Table:
     """Read the declared columns of all files, one file's rows after another's.
 
@@ -41,9 +42,9 @@ def load_table(
     """
     schemas = [read_schema(file, path) for file in files]
     if not columns:
-        raise _undeclared(files[0], schemas[0])
-    _check_names(files, schemas, columns)
-    wanted = sorted({source for name, spec in columns.items() for source in sources_of(name, spec)})
+        raise undeclared(files[0], schemas[0])
+    check_names(files, schemas, columns)
+    wanted = file_columns(columns)
     parts = [read_columns(file, wanted, path) for file in files]
     if not any(part.num_rows for part in parts):
         raise DataError(Problem(path=path, message=f"{files[0]} has no rows"))
@@ -62,7 +63,8 @@ def load_table(
     return Table({n: c for n, (c, _) in table.items()}, {n: t for n, (_, t) in table.items()})
 
 
-def _undeclared(file: DataFile, schema: Any) -> DataError:
+def undeclared(file: DataFile, schema: Any) -> DataError:
+    """What to tell of a file source without declared columns: what they might be."""
     fields = ", ".join(f"{field.name}: {field.type}" for field in schema)
     return DataError(
         Problem(
@@ -73,9 +75,10 @@ def _undeclared(file: DataFile, schema: Any) -> DataError:
     )
 
 
-def _check_names(
+def check_names(
     files: Sequence[DataFile], schemas: Sequence[Any], columns: Mapping[str, ColumnSpec]
 ) -> None:
+    """Refuse declared columns that read what a file does not have."""
     problems = []
     for name, spec in columns.items():
         for source in sources_of(name, spec):
@@ -107,16 +110,18 @@ def _joined(
         try:
             joined = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException:
-            problems.append(_different_types(source, files, tables))
+            types = [table.schema.field(0).type for table in tables]
+            problems.append(different_types(source, files, types))
         else:
             data[source] = joined.column(0)
     return data, problems
 
 
-def _different_types(source: str, files: Sequence[DataFile], tables: Sequence[Any]) -> Problem:
+def different_types(source: str, files: Sequence[DataFile], types: Sequence[Any]) -> Problem:
+    """The problem of a column whose types in the files cannot be reconciled."""
     example: dict[str, DataFile] = {}
-    for file, table in zip(files, tables, strict=True):
-        example.setdefault(str(table.schema.field(0).type), file)
+    for file, kind in zip(files, types, strict=True):
+        example.setdefault(str(kind), file)
     return Problem(
         path="data.columns",
         message=f"column {source!r} has different types in different files: "

@@ -30,9 +30,9 @@ def read_schema(file: DataFile, path: str) -> Any:
         DataError: the file cannot be read.
     """
     try:
-        return _stream(file).schema if _is_stream(file) else _dataset(file).schema
+        return _stream(file).schema if is_stream(file) else _dataset(file).schema
     except Exception as error:  # file systems raise errors of their own libraries
-        raise _unreadable(file, path, error) from error
+        raise unreadable(file, path, error) from error
 
 
 def read_columns(file: DataFile, columns: Sequence[str], path: str) -> Any:
@@ -47,12 +47,17 @@ def read_columns(file: DataFile, columns: Sequence[str], path: str) -> Any:
         DataError: the file is damaged or cannot be reached; a damaged row group is named.
     """
     try:
-        if _is_stream(file):
+        if is_stream(file):
             table = _stream(file).read_all().select(list(columns))
         else:
             table = _dataset(file).to_table(columns=list(columns))
     except Exception as error:  # file systems raise errors of their own libraries
-        raise _unreadable(file, path, error) from error
+        raise unreadable(file, path, error) from error
+    return without_dictionaries(table)
+
+
+def without_dictionaries(table: Any) -> Any:
+    """An Arrow table with its dictionary columns written out."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             plain = table.column(index).cast(field.type.value_type)
@@ -88,7 +93,7 @@ def _format(file: DataFile) -> Any:
     return ds.IpcFileFormat()
 
 
-def _is_stream(file: DataFile) -> bool:
+def is_stream(file: DataFile) -> bool:
     """Whether an arrow file holds a stream, which has no magic at its start and no footer."""
     if file.format != "arrow" or file.size == 0:
         return False
@@ -99,13 +104,21 @@ def _stream(file: DataFile) -> Any:
     return pa.ipc.open_stream(pa.BufferReader(file.fs.cat_file(file.path)))
 
 
-def _unreadable(file: DataFile, path: str, error: Exception) -> DataError:
+def unreadable(file: DataFile, path: str, error: Exception, group: int | None = None) -> DataError:
+    """What to tell of a file that could not be read.
+
+    Args:
+        file: which one.
+        path: dotted path in the job.
+        error: what reading it raised.
+        group: the row group that was read, where it was one alone; else the damage is looked for.
+    """
     if isinstance(error, FileNotFoundError):
         return DataError(Problem(path=path, message=f"{file} is not there any more"))
-    if not isinstance(error, _DAMAGE) or isinstance(error, _ACCESS):
+    if not is_damage(error):
         text = f"{type(error).__name__}: {_first_line(error)}"
         return DataError(Problem(path=path, message=f"{file} cannot be reached: {text}"))
-    part = _damaged_part(file) if file.format == "parquet" else ""
+    part = _damaged_part(file, group) if file.format == "parquet" else ""
     return DataError(
         Problem(
             path=path,
@@ -115,19 +128,24 @@ def _unreadable(file: DataFile, path: str, error: Exception) -> DataError:
     )
 
 
-def _damaged_part(file: DataFile) -> str:
+def is_damage(error: Exception) -> bool:
+    """Whether an error tells of a file's content, and not of the way to it."""
+    return isinstance(error, _DAMAGE) and not isinstance(error, _ACCESS)
+
+
+def _damaged_part(file: DataFile, group: int | None = None) -> str:
     """Which row group and column of a parquet file fails first, in words."""
     with file.fs.open(file.path) as opened:
         try:
             parquet = pq.ParquetFile(opened, page_checksum_verification=True)
         except _DAMAGE:
             return " (its footer)"
-        for group in range(parquet.num_row_groups):
+        for number in range(parquet.num_row_groups) if group is None else (group,):
             for name in parquet.schema_arrow.names:
                 try:
-                    parquet.read_row_group(group, columns=[name])
+                    parquet.read_row_group(number, columns=[name])
                 except _DAMAGE:
-                    return f" (row group {group}, column {name!r})"
+                    return f" (row group {number}, column {name!r})"
     return ""
 
 

@@ -41,6 +41,17 @@ class TransformChain:
         """What the columns hold after the chain in evaluation; known after :meth:`fit`."""
         return self._columns
 
+    @property
+    def learns(self) -> bool:
+        """Whether a transform is fitted."""
+        return any(hasattr(transform, "fit") for transform in self._steps.values())
+
+    @property
+    def needing_all_rows(self) -> list[tuple[int, str]]:
+        """Place and name of the transforms that must be fitted on all of a table."""
+        steps = enumerate(self._steps.items())
+        return [(i, name) for i, (name, step) in steps if protocol.needs_all_rows(step)]
+
     def __call__(self, batch: Batch, epoch: int, training: bool) -> Batch:
         """Transform one batch.
 

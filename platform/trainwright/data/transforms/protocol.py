@@ -68,7 +68,8 @@ class Transform(Protocol):
     - ``training_only: ClassVar[bool]``: True for augmentations, which evaluation leaves out.
     - ``bind(columns: Mapping[str, Column]) -> None``: told what the columns hold, before ``fit``.
     - ``fit(table: Table) -> None``: learns from the training split, as the transforms before this
-      one leave it in evaluation.
+      one leave it in evaluation; of a streamed split from a part, some 65,536 rows.
+    - ``needs_all_rows: ClassVar[bool]``: True where a part will not do; streaming is then refused.
     - ``new_columns(columns) -> Mapping[str, Column]``: what the columns that it adds hold; without
       it their kind is guessed from the type of their numbers.
     - ``state_dict() -> dict`` and ``load_state_dict(state)``: what ``fit`` learnt.
@@ -82,6 +83,11 @@ class Transform(Protocol):
 def is_training_only(transform: Transform) -> bool:
     """Whether evaluation leaves the transform out."""
     return bool(getattr(transform, "training_only", False))
+
+
+def needs_all_rows(transform: Transform) -> bool:
+    """Whether the transform must be fitted on every row."""
+    return bool(getattr(transform, "needs_all_rows", False))
 
 
 def bind(transform: Transform, columns: Mapping[str, Column]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -21,6 +21,8 @@ class RandomNegative:
     Chosen are the items of the training split. A sample gets another item in each epoch, in
     evaluation always the same one.
     """
+
+    needs_all_rows: ClassVar[bool] = True
 
     def __init__(self, user: str = "user", item: str = "item", negative: str = "negative") -> None:
         """Choose the columns.

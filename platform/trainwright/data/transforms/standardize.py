@@ -21,6 +21,8 @@ class Standardize(ColumnTransform):
 
     Images are measured per channel, all other columns per element of a sample. A feature that is
     constant in the training split is only shifted. The deviation is the population's (divisor n).
+    Of a streamed split (``data.streaming``) the first rows of up to 32 row groups are measured, in
+    all at most 65,536 rows or 64 MiB.
     """
 
     kinds: tuple[Kind, ...] = ("image", "vector", "value")

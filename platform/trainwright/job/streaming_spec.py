@@ -1,0 +1,45 @@
+"""The ``data.streaming`` section of a job: reading a table that is larger than memory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from trainwright.job.plugin_spec import Section
+
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class StreamingSpec(Section):
+    """How a table is read while training goes on, instead of before it."""
+
+    shards: PositiveInt = Field(
+        48,
+        description="pieces that are read side by side, the same for every number of workers, "
+        "which must divide it; fewer need less memory",
+    )
+    window: PositiveInt | None = Field(
+        None,
+        description="rows, of all shards together, that are shuffled with one another; default: "
+        "65536, or fewer where these would take more than 256 MB",
+    )
+    memory_mib: PositiveInt = Field(
+        1024,
+        description="MiB of row groups that a worker may hold decoded; where the shards need "
+        "more, row groups are read in steps, which is slower. Changes no number",
+    )
+    retries: int = Field(
+        5,
+        ge=0,
+        description="how often a read that a store refuses is tried again, after half a second, "
+        "one second, two... Changes no number",
+    )
+
+
+def _from_switch(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+Streaming = Annotated[StreamingSpec | None, BeforeValidator(_from_switch)]
+"""``true`` stands for the defaults, ``false`` for none."""
