@@ -20,6 +20,7 @@ import s3fs
 import sabotage
 from driving import KILLED, Command, drive, start, wait_until, write_job
 from gloo import free_port
+from proxy import Proxy
 from safetensors.torch import load
 from sklearn.datasets import load_digits
 from stories import Story
@@ -152,6 +153,45 @@ def test_killed_and_continued_with_everything_on_s3(bucket: str, tmp_path: Path)
     assert {"loss.png"} <= set(run.names("plots"))
     assert drive(path) == 0
     assert Story.of(run).attempts == mine.attempts, "a finished run on S3 says so"
+
+
+@pytest.mark.slow
+def test_the_server_goes_away_while_training_goes_on(
+    endpoint: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints and the journal cannot be written for a while; nothing is missing in the end."""
+    orders = tmp_path / "orders"
+    orders.mkdir()
+    (tmp_path / "saboteur.py").write_bytes(SABOTEUR.read_bytes())
+    path = job(
+        tmp_path,
+        bucket,
+        strategies=[{"name": "saboteur.py:Saboteur", "orders": str(orders)}],
+    )
+    assert drive(path, f"storage={tmp_path}/calm") == 0
+    proxy = Proxy(int(endpoint.rpartition(":")[2]))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.uri)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    holding = orders / "holding"
+    for update in (7, 17):
+        (orders / f"hold-{update}-0").touch()
+    driver = start(path)
+    wait_until(holding.exists, what="the first checkpoint")
+    proxy.mode = "refuse"
+    (orders / "hold-7-0").unlink()
+    holding.unlink()
+    wait_until(holding.exists, what="training without the server")
+    proxy.mode = "pass"
+    (orders / "hold-17-0").unlink()
+    assert driver.wait() == 0
+    proxy.stop()
+    run, calm = the_run(bucket), Folder(str(next((tmp_path / "calm").iterdir())))
+    mine, theirs = Story.of(run), Story.of(calm)
+    assert mine.attempts == [1]
+    assert mine.metrics == theirs.metrics
+    assert mine.samples == theirs.samples
+    own, other = weights(run), weights(calm)
+    assert all(own[name].equal(other[name]) for name in other)
 
 
 def test_two_ray_workers_that_were_there_before_the_server(
