@@ -167,7 +167,7 @@ def _with_data(
     change: Callable[[int, Any], Any], seed: int, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The job with its data section changed by the seed, and those of trainings inside it."""
-    changed = {**values, "data": change(seed, values.get("data"))}
+    changed = {**values, "data": change(seed, values["data"])} if "data" in values else {**values}
     if isinstance(runs := values.get("runs"), Mapping):
         changed["runs"] = {
             name: _with_data(change, seed, run) if isinstance(run, Mapping) else run

@@ -81,7 +81,11 @@ def _unreadable(values: Mapping[str, Any]) -> set[str]:
 def _remove(values: Any, keys: list[str]) -> None:
     """Take a value out of a section; what stands in a list keeps its place and is left alone."""
     for key in keys[:-1]:
-        values = values[int(key)] if isinstance(values, list) else values.get(key, {})
+        if isinstance(values, list):
+            is_there = key.isdecimal() and int(key) < len(values)
+            values = values[int(key)] if is_there else None
+        else:
+            values = values.get(key)
         if not isinstance(values, (dict, list)):
             return
     if isinstance(values, dict):

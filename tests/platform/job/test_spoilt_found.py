@@ -91,6 +91,17 @@ def test_a_variant_with_a_point_in_its_name(tmp_path: Path) -> None:
     assert problem(text, tmp_path).path == "variants.a.b"
 
 
+def test_a_key_with_points_beside_a_list_that_a_variant_empties(tmp_path: Path) -> None:
+    text = COMPARE.replace("data: {source: digits}", "strategies.0.rate: 1").replace(
+        "c\n", "d\n", 1
+    )
+    variants = "variants: {baseline: {}, b: {strategies: []}}\nsplit_by_seed: true\n"
+    found = problems(f"{text}  objective: mse\n{variants}", tmp_path)
+    paths = {problem.path for problem in found}
+    assert {"base.data", "base.strategies.0.rate"} <= paths
+    assert {p.message for p in found if p.path.endswith("data")} == {"is missing"}
+
+
 def test_one_variant_is_too_few(tmp_path: Path) -> None:
     found = problem(f"{COMPARE}  objective: mse\nvariants: {{baseline: {{}}}}\n", tmp_path)
     assert found.message == "has too few entries"
