@@ -75,7 +75,7 @@ class _Copy:
         self.path = path
         self._folder = folder
         self._name = log_name(rank)
-        self._size = 0
+        self._size = -1  # an empty log is stored, too
         self._is_stored = True
         self._over = threading.Event()
         with contextlib.suppress(Exception):  # none yet, or whatever the store's client raises
