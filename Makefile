@@ -52,6 +52,13 @@ bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
 bench-methods: install  ## run every comparison in jobs/methods; fails unless all they expect holds
 	$(BIN)/python jobs/methods/bench.py
 
+CHAOS_FAULTS ?= 30
+CHAOS_SEED ?= 0
+
+.PHONY: chaos
+chaos: install  ## send one job through faults of all kinds and judge it; CHAOS_FAULTS=30 CHAOS_SEED=0
+	PYTHONPATH=jobs $(BIN)/python -m chaos --faults $(CHAOS_FAULTS) --seed $(CHAOS_SEED)
+
 .PHONY: docs
 docs: install  ## write the catalogue of methods, and schema and plugin list to build/docs
 	$(BIN)/python jobs/methods/catalogue.py

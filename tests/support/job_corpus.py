@@ -34,6 +34,9 @@ def fill(folder: Path) -> None:
     """Put the example jobs and README's plugins beside the jobs that are to be spoilt."""
     for file in FILES:
         shutil.copy(file, folder)
+        for plugin in re.findall(r"(\w+\.py):", file.read_text()):
+            if (file.parent / plugin).exists():
+                shutil.copy(file.parent / plugin, folder)
     for name, text in re.findall(r"`([\w/]+\.py)`:\n+```python\n(.*?)```", README, flags=re.DOTALL):
         (folder / name).write_text(text)
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 import sabotage
+from chaos.servers import SECRET, ObjectStore, store_environment
 from driving import KILLED, Command, drive, start, wait_until, write_job
-from gloo import free_port
 from proxy import Proxy
 from safetensors.torch import load
 from sklearn.datasets import load_digits
@@ -33,39 +29,24 @@ from trainwright.storage import Folder
 pytestmark = pytest.mark.timeout(1200)
 
 SABOTEUR = Path(__file__).parent / "plugins" / "saboteur.py"
-SECRET = "hidden-secret-key"
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running server."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
+    server = ObjectStore(tmp_path_factory.mktemp("store"))
+    server.start()
     try:
-        wait_until(lambda: _answers(url), what="the S3 server")
-        yield url
+        server.wait()
+        yield server.uri
     finally:
         server.kill()
-        server.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except (urllib.error.URLError, OSError):
-        return False
-    return True
 
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A bucket with the digits as parquet files; this process knows how to reach it."""
-    for name, value in _environment(endpoint).items():
+    for name, value in store_environment(endpoint).items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     files = fsspec.filesystem("s3")
@@ -78,15 +59,6 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
             pq.write_table(table, file, row_group_size=200)
     yield name
     s3fs.S3FileSystem.clear_instance_cache()
-
-
-def _environment(endpoint: str) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": endpoint,
-    }
 
 
 def job(folder: Path, bucket: str, **changes: Any) -> Path:
@@ -262,7 +234,8 @@ def _texts(run: Folder) -> list[str]:
 @pytest.mark.slow
 def test_the_command_line_with_a_ray_of_its_own(endpoint: str, bucket: str, tmp_path: Path) -> None:
     path = job(tmp_path, bucket, **{"cluster": {"workers": 2, "cpus_per_worker": 0.5}})
-    command = Command("run", path, "--json", folder=tmp_path, environment=_environment(endpoint))
+    environment = store_environment(endpoint)
+    command = Command("run", path, "--json", folder=tmp_path, environment=environment)
     assert command.wait() == 0, command.errors
     assert RunRecord.load(the_run(bucket)).status == "finished"
 

@@ -143,10 +143,12 @@ def test_a_slip_in_a_key(file, place, tmp_path):
 
 MAY_BE_NULL = (
     "training.epochs",
+    "training.steps",
     "training.micro_batch_size",
     "training.evaluation_batch_size",
     "training.max_grad_norm",
     "training.monitor",
+    "cluster.hang_timeout_s",
     "training.monitor.mode",
     "data.validation",
     "data.validation.fraction",
@@ -156,7 +158,13 @@ MAY_BE_NULL = (
     "tracking.experiment",
     "deepspeed.zero_optimization.overlap_comm",
 )
-FREE_TEXT = ("tracking.uri", "tracking.experiment", "storage", "strategies.0.file")
+FREE_TEXT = (
+    "tracking.uri",
+    "tracking.experiment",
+    "storage",
+    "strategies.0.file",
+    "strategies.0.folder",
+)
 
 
 @pytest.mark.parametrize(("file", "place"), entries(scalars))

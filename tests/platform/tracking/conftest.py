@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gloo import free_port
+from chaos.servers import Database, MlflowServer, make_database
 from proxy import Proxy
 
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 from trainwright.tracking import ShipperProcess
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
-
-
-class Database:
-    """An MLflow SQLite database, read past MLflow."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.uri = f"sqlite:///{path}"
-
-    def query(self, sql: str, *values: object) -> list[tuple]:
-        with contextlib.closing(sqlite3.connect(self.path, timeout=20)) as connection:
-            return connection.execute(sql, values).fetchall()
-
-    def points(self) -> list[tuple[str, int, float, int]]:
-        """(key, step, value, time) of every stored point, nan as None."""
-        sql = "select key, step, case is_nan when 1 then null else value end, timestamp"
-        return self.query(f"{sql} from metrics order by key, step, timestamp")
-
-    def values(self) -> list[tuple[str, int, float]]:
-        return [point[:3] for point in self.points() if not point[0].startswith("system/")]
-
-    def runs(self) -> list[tuple[str, str, str]]:
-        """(id, name, status) of every run."""
-        return self.query("select run_uuid, name, status from runs order by start_time")
-
-    def tags(self) -> dict[str, str]:
-        return dict(self.query("select key, value from tags"))
-
-    def params(self) -> dict[str, str]:
-        return dict(self.query("select key, value from params"))
-
 
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with all migrations run, to be copied."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    code = (
-        "import sys; from mlflow import MlflowClient;"
-        "MlflowClient(tracking_uri='sqlite:///' + sys.argv[1]).search_experiments()"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env={**os.environ, **QUIET})
+    make_database(path)
     return path
 
 
@@ -73,50 +29,6 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(template_database: Path, tmp_path: Path) -> Database:
     shutil.copy(template_database, tmp_path / "mlflow.db")
     return Database(tmp_path / "mlflow.db")
-
-
-class MlflowServer:
-    """A real ``mlflow server`` that can be killed and started again on the same port."""
-
-    def __init__(self, folder: Path, template: Path) -> None:
-        self.folder = folder
-        shutil.copy(template, folder / "mlflow.db")
-        self.database = Database(folder / "mlflow.db")
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", self.database.uri]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        with open(self.folder / "server.log", "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=self.folder,
-                env={**os.environ, **QUIET},
-            )
-
-    def wait(self, timeout_s: float = 90.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
-                    if answer.read() == b"OK":
-                        return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture
