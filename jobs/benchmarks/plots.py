@@ -43,6 +43,9 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
                 label = f"memory, {row['samples']} samples"
                 rows.append((label, row["ratio"], row["goal"]))
                 continue
+            if record["name"] == "saving":
+                rows.append((f"saving, {row['place']}", row["ratio"], row["goal"]))
+                continue
             case = row["case"]
             label = f"{case['model']}, ZeRO {case['stage']}, workers {case['workers']}"
             rows.append((label, row["wall"], row["goal"]))

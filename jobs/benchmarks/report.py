@@ -137,6 +137,30 @@ def memory_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def saving_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each place."""
+    columns = "place", "MB", "pairs", "while writing, ms per update", "without, ms", "ratio"
+    return table(
+        (*columns, "goal", "verdict", "pause, ms", "written in, s", "updates meanwhile"),
+        [
+            (
+                row["place"],
+                round(row["size_bytes"] / 1e6),
+                row["ratio"]["pairs"],
+                side(row["ours"], 1e3),
+                side(row["bare"], 1e3),
+                ratio(row["ratio"]),
+                row["goal"],
+                verdict(row["ratio"], row["goal"]),
+                side(row["pause"], 1e3),
+                side(row["writing"]),
+                row["updates"],
+            )
+            for row in results
+        ],
+    )
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """The lines of a Markdown table."""
     lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
@@ -147,6 +171,7 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "loop": loop_table,
     "launch": launch_table,
     "memory": memory_table,
+    "saving": saving_table,
 }
 
 

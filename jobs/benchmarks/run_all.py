@@ -21,13 +21,14 @@ import loop
 import memory
 import plots
 import report
+import saving
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory")
+NAMES = ("loop", "launch", "memory", "saving")
 
-PAIRS = {"loop": 60, "launch": 7, "memory": 20}
-QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3}
+PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14}
+QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2}
 
 
 def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
@@ -52,10 +53,16 @@ def run_memory(pairs: int, quick: bool) -> list[dict[str, Any]]:
     return [asdict(memory.compare(samples, pairs)) for samples in memory.SAMPLES]
 
 
+def run_saving(pairs: int, quick: bool) -> list[dict[str, Any]]:
+    """The benchmark of checkpoints."""
+    return [asdict(saving.compare(place, pairs)) for place in saving.PLACES]
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
     "memory": run_memory,
+    "saving": run_saving,
 }
 
 

@@ -10,6 +10,7 @@ import loop
 import memory
 import pytest
 import run_all
+import saving
 from launch import STAGES
 from plots import plot_ratios, rows_of
 from report import HEAD, LIBRARIES, STAGE_WORDS, document, machine, verdict
@@ -65,6 +66,19 @@ MEMORY = [
         "goal": 1.0,
     }
 ]
+SAVING = [
+    {
+        "place": "local",
+        "size_bytes": 156_000_000,
+        "ratio": made_ratio(1.05, 1.01, 1.08),
+        "ours": {"median": 0.105, "low": 0.1, "high": 0.11},
+        "bare": {"median": 0.1, "low": 0.09, "high": 0.11},
+        "pause": {"median": 0.01, "low": 0.009, "high": 0.011},
+        "writing": {"median": 0.5, "low": 0.4, "high": 0.6},
+        "updates": 40,
+        "goal": 1.1,
+    }
+]
 RESULTS = Path(__file__).resolve().parents[2] / "jobs" / "benchmarks" / "RESULTS.md"
 
 
@@ -107,6 +121,14 @@ def test_a_line_of_the_memory_table() -> None:
     assert expected in document([record("memory", MEMORY)]).splitlines()
 
 
+def test_a_line_of_the_saving_table() -> None:
+    expected = (
+        "| local | 156 | 20 | 105.00 (100.00 to 110.00) | 100.00 (90.00 to 110.00) "
+        "| 1.050 [1.010, 1.080] | 1.1 | met | 10.00 (9.00 to 11.00) | 0.50 (0.40 to 0.60) | 40 |"
+    )
+    assert expected in document([record("saving", SAVING)]).splitlines()
+
+
 def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     """RESULTS.md is renewed by ``make bench``; an older form of it is noticed here."""
     text = RESULTS.read_text()
@@ -120,6 +142,8 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     assert f"goal {launch.GOAL}" in sections[1]
     for samples in memory.SAMPLES:
         assert f"\n| {samples} |" in sections[2]
+    for place in saving.PLACES:
+        assert f"\n| {place} |" in sections[3]
 
 
 @pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
@@ -135,11 +159,12 @@ def test_the_machine_is_named() -> None:
 
 def test_the_figure(tmp_path: Path) -> None:
     records = record("loop", LOOP), record("launch", LAUNCH), record("memory", MEMORY)
-    rows = rows_of(records)
+    rows = rows_of([*records, record("saving", SAVING)])
     assert [(label, goal) for label, _, goal in rows] == [
         ("mlp, ZeRO 3, workers 2", 1.05),
         ("launch", 1.3),
         ("memory, 64 samples", 1.0),
+        ("saving, local", 1.1),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")

@@ -116,6 +116,11 @@ class CheckpointWriter:
         return self._place.folder.url
 
     @property
+    def is_writing(self) -> bool:
+        """Whether a save is still being written."""
+        return self._writing is not None and self._writing.is_alive
+
+    @property
     def failed(self) -> bool:
         """Whether the save in flight is known to have failed."""
         return self._in_flight and self._writing is not None and self._writing.failure is not None

@@ -68,6 +68,11 @@ class Writing:
         )
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is not done yet."""
+        return self._thread is not None and self._thread.is_alive()
+
     def share(self) -> CheckpointError | None:
         """Wait until this rank's own files are written or have failed; the failure."""
         self._shared.wait()
