@@ -175,7 +175,8 @@ class ClusterSpec(Section):
     address: str = Field(
         "local",
         pattern=r"^(local|auto|(ray://)?[^:\s]+:\d+)$",
-        description="local: a Ray of this run's own; auto: the running one; or host:port",
+        description="local: a Ray of this run's own; auto: the running one; or host:port, with "
+        "RAY_AUTH_TOKEN in the environment where it asks for a token",
     )
     workers: int = Field(
         1, ge=0, description="training processes; 0 trains in this process without Ray"

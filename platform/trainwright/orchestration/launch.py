@@ -161,8 +161,6 @@ def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopReq
         show({**progress, "stopping": stop.requested})
         return stop.requested
 
-    import ray
-
     connected = False
     with output_to(driver_log(folder)):
         connected = on_ray.connect(spec.cluster)
@@ -172,6 +170,8 @@ def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopReq
             return on_ray.train(spec, order, watch)
         finally:
             if connected:
+                import ray
+
                 ray.shutdown()
 
 

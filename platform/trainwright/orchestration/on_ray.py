@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from trainwright.orchestration.quiet import set_defaults
 from trainwright.orchestration.reach import store_environment
 from trainwright.orchestration.room import wait_for_room
 from trainwright.orchestration.signals import keeping_handlers
+from trainwright.orchestration.tokens import refusal, set_mode
 from trainwright.orchestration.waiting import Watch, wait_for_storage
 from trainwright.storage import Folder
 from trainwright.training.worker import Outcome, WorkOrder
@@ -36,23 +36,24 @@ def connect(cluster: ClusterSpec) -> bool:
         RunError: the cluster cannot be reached.
     """
     set_defaults(ENVIRONMENT)
+    set_mode(cluster.address)  # Ray reads it when it is imported
     import ray
 
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address == "local":
-        # Without this Ray would write a token file into the home folder.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         options.update(include_dashboard=False, num_cpus=cpus_here())
     try:
         with keeping_handlers():  # Ray's own ends the process at SIGTERM
             ray.init(address=cluster.address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RunError(
-            f"no Ray cluster at cluster.address: {cluster.address} ({error}); "
-            "start one with `ray start --head`, or use address: local"
-        ) from error
+    except (
+        ConnectionError,
+        RuntimeError,
+        ValueError,
+        ray.exceptions.AuthenticationError,
+    ) as error:
+        raise RunError(refusal(cluster.address, error)) from error
     return True
 
 
