@@ -116,12 +116,17 @@ def _wrapped(rng: Rng, value: Any, donor: Any) -> Any:
 
 
 def _scaled(rng: Rng, value: Any, donor: Any) -> Any:
-    numbers = [p for p in paths(value) if type(_at(value, p)) in (int, float)]
+    numbers = [p for p in paths(value) if _is_number(_at(value, p))]
     if not numbers:
         return value
     path = rng.choice(numbers)
     old = _at(value, path)
     return _with(value, path, rng.choice((-old, old * 10**12, old + 0.5, str(old), float(old), 0)))
+
+
+def _is_number(value: Any) -> bool:
+    """One that can be calculated with; ``ODD`` has a whole number too large for that."""
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def _from_elsewhere(rng: Rng, value: Any, donor: Any) -> Any:
