@@ -48,6 +48,8 @@ class RunOverview:
         metrics: newest value of each evaluated metric, and the last training loss.
         started: seconds since 1970.
         seconds: training time over all attempts.
+        workers: worker processes of the newest attempt; 0 for none on Ray.
+        range_of_workers: the fewest and the most that the job allows, where they differ.
         storage: URL of the run's folder.
         tracking: what MLflow has of it.
         error: why it failed, first line.
@@ -61,6 +63,8 @@ class RunOverview:
     metrics: dict[str, float]
     started: float
     seconds: float
+    workers: int
+    range_of_workers: list[int] | None
     storage: str
     tracking: Tracked
     error: str | None
@@ -161,6 +165,8 @@ def _line(folder: Folder, record: RunRecord) -> RunOverview:
         metrics=dict(record.metrics),
         started=record.started,
         seconds=record.seconds,
+        workers=record.workers,
+        range_of_workers=_range_of_workers(folder),
         storage=folder.url,
         tracking=tracked(folder, record),
         error=record.error.splitlines()[0] if record.error else None,
@@ -180,3 +186,10 @@ def _tracking_enabled(folder: Folder) -> bool:
     job = folder.read_object(RESOLVED)
     tracking = (job or {}).get("tracking", {})
     return job is not None and isinstance(tracking, dict) and bool(tracking.get("enabled", True))
+
+
+def _range_of_workers(folder: Folder) -> list[int] | None:
+    match folder.read_object(RESOLVED):
+        case {"cluster": {"workers": [int(least), int(most)]}} if least < most:
+            return [least, most]
+    return None

@@ -39,6 +39,7 @@ class RunRecord:
         seconds: training time over all attempts.
         steps: updates finished.
         total_steps: updates planned.
+        workers: worker processes of the newest attempt; 0 for training in the driver's process.
         metrics: newest value of each evaluated metric, and the last training loss.
         mlflow: ``uri``, ``experiment`` and ``run_id``, as far as known.
         driver: ``host``, ``pid`` and ``born`` (seconds since 1970) of the process that runs it.
@@ -56,6 +57,7 @@ class RunRecord:
     seconds: float = 0.0
     steps: int = 0
     total_steps: int = 0
+    workers: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     mlflow: dict[str, str | None] = field(default_factory=dict)
     driver: dict[str, Any] = field(default_factory=dict)

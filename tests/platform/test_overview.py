@@ -108,3 +108,13 @@ def test_overview_is_newest_first_and_shortens_errors(folder: Folder, tmp_path: 
     assert [entry.run for entry in found] == ["b-2", "a-1"]
     assert found[0].error == "it broke"
     assert found[1].to_json()["tracking"]["sent"] == "none"
+
+
+def test_overview_tells_how_many_workers_there_are_of_a_range(
+    folder: Folder, tmp_path: Path
+) -> None:
+    record(workers=2).save(folder)
+    for workers, told in (([1, 4], [1, 4]), ([2, 2], None), (2, None)):
+        folder.write_json("resolved.json", {"cluster": {"workers": workers}})
+        [line] = overview(open_storage("runs"))
+        assert (line.workers, line.range_of_workers) == (2, told)

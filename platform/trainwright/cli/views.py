@@ -145,8 +145,10 @@ class LiveView(Picture):
         for remark in prepared.remarks:
             note = Text.assemble(("note: ", "yellow"), remark)
             self._console.print(folded(self._console, note))
-        workers = prepared.job.spec.cluster.workers
-        where = f"Ray with {workers} worker{'s' * (workers > 1)}" if workers else "training"
+        cluster = prepared.job.spec.cluster
+        least, most = cluster.min_workers, cluster.max_workers
+        number = f"{least} to {most}" if cluster.is_elastic else str(most)
+        where = f"Ray with {number} worker{'s' * (most > 1)}" if most else "training"
         self._doing, self._began = f"starting {where}", time.monotonic()
 
     @override

@@ -50,7 +50,7 @@ class PlannedRun:
     @property
     def is_here(self) -> bool:
         """Whether it needs no cluster."""
-        return bool(self.job.spec.cluster.workers == 0)
+        return bool(self.job.spec.cluster.max_workers == 0)
 
 
 @dataclass(frozen=True)

@@ -73,23 +73,26 @@ def cut_at_bounds(bounds: Ints, targets: Sequence[float], least: int = 1) -> lis
     return list(pairwise(ends))
 
 
-def num_group_updates(num_groups: int, num_updates: int, world_size: int) -> int:
-    """How many updates an epoch has when each worker needs a group in each of them.
+def num_group_updates(num_groups: int, num_updates: int, cut_for: int) -> int:
+    """How many updates an epoch has when each of ``cut_for`` workers needs a group in each of them.
 
     Raises:
         ValueError: there are fewer groups than workers.
     """
-    if num_groups < world_size:
+    if num_groups < cut_for:
         raise ValueError(
-            f"{num_groups} groups cannot be shared by {world_size} workers: each needs at least "
+            f"{num_groups} groups cannot be shared by {cut_for} workers: each needs at least "
             f"one; use at most {num_groups} workers"
         )
-    return min(num_updates, num_groups // world_size)
+    return min(num_updates, num_groups // cut_for)
 
 
-def group_updates(bounds: Ints, updates: Sequence[Range], world_size: int) -> list[Range]:
-    """As many updates as there are ``updates``, cut at the bounds nearest to where those end."""
-    return cut_at_bounds(bounds, [stop for _, stop in updates[:-1]], world_size)
+def group_updates(bounds: Ints, updates: Sequence[Range], cut_for: int) -> list[Range]:
+    """As many updates as there are ``updates``, cut at the bounds nearest to where those end.
+
+    Each has groups for ``cut_for`` workers.
+    """
+    return cut_at_bounds(bounds, [stop for _, stop in updates[:-1]], cut_for)
 
 
 def group_shares(

@@ -1,7 +1,8 @@
 """Which samples an epoch holds in which order, and who computes which: pure functions.
 
-The order and the cuts into updates do not depend on the number of workers; only the shares of
-one update do. Ranges are half open, ``start <= position < stop``, over positions in the epoch.
+The order and the cuts into updates do not depend on how many workers there are at present; only
+the shares of one update do. Ranges are half open, ``start <= position < stop``, over positions in
+the epoch.
 """
 
 from __future__ import annotations
@@ -33,34 +34,34 @@ def epoch_order(
     return np.argsort(hashes, kind="stable").astype(np.int64, copy=False)
 
 
-def split_updates(num_samples: int, batch_size: int, world_size: int) -> list[tuple[int, int]]:
+def split_updates(num_samples: int, batch_size: int, cut_for: int) -> list[tuple[int, int]]:
     """Cut an epoch into updates of ``batch_size`` samples.
 
-    A tail shorter than ``max(world_size, min(8, batch_size // 4))`` joins the update before it,
+    A tail shorter than ``max(cut_for, min(8, batch_size // 4))`` joins the update before it,
     so that every worker has a sample in every update; the constant makes the cuts the same for
-    all worlds of up to 8 workers when ``batch_size >= 32``.
+    all numbers of up to 8 workers when ``batch_size >= 32``.
 
     Args:
         num_samples: samples in the epoch.
         batch_size: the global batch, over all workers.
-        world_size: number of workers.
+        cut_for: most workers that may share an update over the whole run.
 
     Raises:
         ValueError: fewer samples, or a smaller batch, than workers: some would have nothing to do.
     """
-    if num_samples < world_size:
+    if num_samples < cut_for:
         raise ValueError(
-            f"{num_samples} training samples cannot be shared by {world_size} workers: "
+            f"{num_samples} training samples cannot be shared by {cut_for} workers: "
             f"each needs at least one; use at most {num_samples} workers"
         )
-    if batch_size < world_size:
+    if batch_size < cut_for:
         raise ValueError(
-            f"a batch of {batch_size} cannot be shared by {world_size} workers: each needs at "
-            f"least one sample per update; use a batch_size of at least {world_size}"
+            f"a batch of {batch_size} cannot be shared by {cut_for} workers: each needs at "
+            f"least one sample per update; use a batch_size of at least {cut_for}"
         )
     stops = list(range(batch_size, num_samples + 1, batch_size))
     tail = num_samples % batch_size
-    if tail and stops and tail < max(world_size, min(8, batch_size // 4)):
+    if tail and stops and tail < max(cut_for, min(8, batch_size // 4)):
         stops[-1] = num_samples
     elif tail:
         stops.append(num_samples)

@@ -76,7 +76,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
         return
     yield check_gpus(cluster)
     yield from check_plugins()
-    if cluster is None or cluster.workers > 0:
+    if cluster is None or cluster.max_workers > 0:
         yield check_deepspeed()
         yield from check_cluster(cluster.address if cluster is not None else "local")
 

@@ -29,10 +29,11 @@ def check_processors(cluster: ClusterSpec | None) -> Finding:
     have = _usable_cpus()
     if cluster is None or cluster.address != "local":
         return Finding("cpu", "ok", f"{have} usable")
-    need = cluster.workers * cluster.cpus_per_worker
+    need = cluster.min_workers * cluster.cpus_per_worker
     if need <= have:
-        return Finding("cpu", "ok", f"{have} usable, {need:g} reserved by the job")
-    mend = f"-s cluster.cpus_per_worker={have / cluster.workers:g}, or fewer workers"
+        most = min(cluster.max_workers * cluster.cpus_per_worker, have)
+        return Finding("cpu", "ok", f"{have} usable, {most:g} reserved by the job")
+    mend = f"-s cluster.cpus_per_worker={have / cluster.min_workers:g}, or fewer workers"
     return Finding("cpu", "stop", f"{have} usable, but the job reserves {need:g}", mend)
 
 
@@ -60,7 +61,7 @@ def check_gpus(cluster: ClusterSpec | None) -> Finding:
     """CUDA devices, against what a job asks for."""
     import torch
 
-    need = cluster.workers * cluster.gpus_per_worker if cluster is not None else 0
+    need = cluster.min_workers * cluster.gpus_per_worker if cluster is not None else 0
     remote = cluster is not None and cluster.address != "local"
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

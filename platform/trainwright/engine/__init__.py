@@ -16,7 +16,7 @@ def engine_name(job: TrainJob) -> str:
     """The engine that ``engine: auto`` means: local in process, DeepSpeed with workers."""
     if job.engine != "auto":
         return job.engine
-    return "local" if job.cluster.workers == 0 else "deepspeed"
+    return "local" if job.cluster.max_workers == 0 else "deepspeed"
 
 
 def make_engine(

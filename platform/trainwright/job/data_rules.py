@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from trainwright.errors import Problem
+from trainwright.job.cluster_spec import Processes
 from trainwright.job.models import (
-    ClusterSpec,
     ColumnSpec,
     DataSource,
     DataSpec,
@@ -31,7 +31,7 @@ class WithData(Protocol):
         ...
 
     @property
-    def cluster(self) -> ClusterSpec:
+    def cluster(self) -> Processes:
         """Where it runs."""
         ...
 
@@ -67,7 +67,7 @@ def _named(job: WithData, path: str, section: DataSpec | NamedSource) -> Iterato
 
 def memory_stays_in_process(job: WithData) -> list[Problem]:
     """Data in memory is seen by one process only."""
-    if job.cluster.workers == 0:
+    if job.cluster.max_workers == 0:
         return []
     return [
         Problem(

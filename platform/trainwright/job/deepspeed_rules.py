@@ -76,4 +76,29 @@ def stage_fits_offload(job: TrainJob) -> list[Problem]:
     ]
 
 
-DEEPSPEED_RULES = (keys_are_not_owned, keys_are_supported, settings_are_known, stage_fits_offload)
+def partitions_divide_the_workers(job: TrainJob) -> list[Problem]:
+    """Groups of workers that keep parameters whole among them are equally large."""
+    if settings_are_known(job):
+        return []
+    size = int(job.deepspeed.get("zero_optimization", {}).get("zero_hpz_partition_size", 1))
+    wrong = [number for number in job.cluster.numbers_of_workers if size > 1 and number % size]
+    if not wrong:
+        return []
+    there = "may be" if job.cluster.is_elastic else "are"
+    return [
+        Problem(
+            "deepspeed.zero_optimization.zero_hpz_partition_size",
+            f"does not divide the number of workers, of which there {there} {wrong[0]}",
+            size,
+            mend="remove it, or set another number of cluster.workers",
+        )
+    ]
+
+
+DEEPSPEED_RULES = (
+    keys_are_not_owned,
+    keys_are_supported,
+    settings_are_known,
+    stage_fits_offload,
+    partitions_divide_the_workers,
+)

@@ -56,6 +56,11 @@ _FORMS: dict[str, str] = {
 }
 """Path -> what is allowed there, where the type does not say it well."""
 
+_FORMS_OF_TRAINING: dict[str, str] = {
+    "cluster.workers": "a whole number >= 0, or the fewest and the most such as [1, 4], both > 0",
+}
+"""The same for a key that jobs of other kinds have, too, with other values."""
+
 
 def keys_of(model: type[BaseModel]) -> list[str]:
     """The keys of a section as they are written in a job."""
@@ -85,6 +90,8 @@ def allowed_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> st
     path = ".".join(str(key) for key in loc)
     if issubclass(root, JobSection) and path in _FORMS:
         return _FORMS[path]
+    if root is TrainJob and path in _FORMS_OF_TRAINING:
+        return _FORMS_OF_TRAINING[path]
     return words(type_at(loc, root))
 
 

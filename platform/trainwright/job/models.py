@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from trainwright.job.cluster_spec import ClusterSpec
 from trainwright.job.plugin_spec import (
     JobSection,
     MetricSpec,
@@ -166,48 +167,6 @@ class DataSpec(Section):
     )
     sources: dict[str, NamedSource] = Field(
         default_factory=dict, description="further data by name, for strategies that draw from it"
-    )
-
-
-class ClusterSpec(Section):
-    """Where the workers run."""
-
-    address: str = Field(
-        "local",
-        pattern=r"^(local|auto|(ray://)?[^:\s]+:\d+)$",
-        description="local: a Ray of this run's own; auto: the running one; or host:port, with "
-        "RAY_AUTH_TOKEN in the environment where it asks for a token",
-    )
-    workers: int = Field(
-        1, ge=0, description="training processes; 0 trains in this process without Ray"
-    )
-    cpus_per_worker: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="CPU share reserved per worker; fractions allowed"
-    )
-    gpus_per_worker: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="GPUs per worker; above 0 training runs on CUDA"
-    )
-    max_failures: int = Field(
-        2,
-        ge=0,
-        description="how many times lost workers are restarted from the last checkpoint without "
-        "getting beyond it; each new checkpoint starts the count anew",
-    )
-    max_node_failures: int = Field(
-        8,
-        ge=0,
-        description="the same for workers that were lost with their node, or had to leave it, "
-        "which are not counted by max_failures",
-    )
-    room_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
-        1800.0,
-        description="how long to wait for room in the cluster, at the start and after a node was "
-        "lost, or for a storage that is away then; null: for ever",
-    )
-    hang_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
-        1800.0,
-        description="a worker that begins no update for so long is ended, after telling where it "
-        "stands, and restarted as a lost one; null: never",
     )
 
 

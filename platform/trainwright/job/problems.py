@@ -29,6 +29,7 @@ _WORDS = {
     "less_than": "is out of range",
     "less_than_equal": "is out of range",
     "too_short": "has too few entries",
+    "too_long": "has too many entries",
     "string_pattern_mismatch": "has another form than is allowed here",
 }
 """Kind of pydantic error -> what is wrong; every other kind is a value of the wrong type."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainwright.errors import Problem
+from trainwright.job.cluster_rules import CLUSTER_RULES
 from trainwright.job.data_rules import DATA_RULES, EVALUATION_RULES
 from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
@@ -36,14 +37,16 @@ def epochs_or_steps(job: TrainJob) -> list[Problem]:
 
 def every_worker_gets_samples(job: TrainJob) -> list[Problem]:
     """The global batch has at least one sample for each worker."""
-    if job.data.batch_size >= job.cluster.workers:
+    most = job.cluster.max_workers
+    if job.data.batch_size >= most:
         return []
+    are = "may be" if job.cluster.is_elastic else "are"
     return [
         Problem(
             "data.batch_size",
-            f"is the batch of all workers together, and there are {job.cluster.workers}",
+            f"is the batch of all workers together, and there {are} {most}",
             job.data.batch_size,
-            allowed=f"at least {job.cluster.workers}, or fewer cluster.workers",
+            allowed=f"at least {most}, or fewer cluster.workers",
         )
     ]
 
@@ -74,12 +77,14 @@ def fp16_has_a_gpu(job: TrainJob) -> list[Problem]:
 
 def local_engine_is_alone(job: TrainJob) -> list[Problem]:
     """The local engine trains in one process."""
-    if job.engine != "local" or job.cluster.workers <= 1:
+    most = job.cluster.max_workers
+    if job.engine != "local" or most <= 1:
         return []
+    are = f"may be {most}" if job.cluster.is_elastic else f"is {most}"
     return [
         Problem(
             "engine",
-            f"the local engine trains in one process, and cluster.workers is {job.cluster.workers}",
+            f"the local engine trains in one process, and cluster.workers {are}",
             "local",
             allowed="engine: deepspeed (or auto) with several workers",
             mend="or set cluster.workers: 0 (in this process) or 1",
@@ -89,7 +94,7 @@ def local_engine_is_alone(job: TrainJob) -> list[Problem]:
 
 def deepspeed_runs_on_linux(job: TrainJob) -> list[Problem]:
     """DeepSpeed is installed on Linux only; elsewhere the local engine trains."""
-    automatic = job.engine == "auto" and job.cluster.workers > 0
+    automatic = job.engine == "auto" and job.cluster.max_workers > 0
     if sys.platform == "linux" or not (job.engine == "deepspeed" or automatic):
         return []
     return [
@@ -120,7 +125,7 @@ def strategies_differ(job: TrainJob) -> list[Problem]:
 
 def storage_outlives_the_process(job: TrainJob) -> list[Problem]:
     """Runs in memory are seen by one process only."""
-    if job.cluster.workers == 0 or not in_memory(job.storage):
+    if job.cluster.max_workers == 0 or not in_memory(job.storage):
         return []
     return [
         Problem(
@@ -153,15 +158,6 @@ def storage_has_a_known_protocol(job: TrainJob) -> list[Problem]:
     ]
 
 
-def address_has_a_port(job: TrainJob) -> list[Problem]:
-    """The port of a Ray address exists."""
-    port = job.cluster.address.rpartition(":")[2]
-    if not port.isdecimal() or 0 < int(port) < 65536:
-        return []
-    message = f"there is no port {port}"
-    return [Problem("cluster.address", message, job.cluster.address, allowed="1 to 65535")]
-
-
 def outputs_differ(job: TrainJob) -> list[Problem]:
     """An output of the model has one name."""
     outputs = job.model.outputs or []
@@ -181,8 +177,8 @@ RULES: tuple[Rule, ...] = (
     strategies_differ,
     storage_outlives_the_process,
     storage_has_a_known_protocol,
-    address_has_a_port,
     outputs_differ,
+    *CLUSTER_RULES,
     *DATA_RULES,
     *STREAMING_RULES,
     *EVALUATION_RULES,

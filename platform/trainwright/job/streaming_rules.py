@@ -51,7 +51,7 @@ def workers_that_cannot_read(data: DataSpec, workers: Iterable[int]) -> list[Pro
 
 def shards_fit_workers(job: WithData) -> list[Problem]:
     """The workers of the job can share the shards."""
-    return workers_that_cannot_read(job.data, [job.cluster.workers])
+    return workers_that_cannot_read(job.data, job.cluster.numbers_of_workers)
 
 
 def streams_are_files(job: WithData) -> list[Problem]:

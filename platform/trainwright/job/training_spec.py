@@ -40,7 +40,8 @@ class TrainingSpec(Section):
     steps: PositiveInt | None = Field(None, description="updates; give epochs or steps")
     micro_batch_size: PositiveInt | None = Field(
         None,
-        description="samples per forward and worker; default: the worker's share of the batch",
+        description="samples per forward and worker; default: the worker's share of the batch, of "
+        "a range of workers that of the most",
     )
     evaluation_batch_size: PositiveInt | None = Field(
         None, description="samples per forward and worker in evaluation; default: as in training"

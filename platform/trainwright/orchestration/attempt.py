@@ -15,6 +15,7 @@ from typing import Any
 from trainwright.job.models import ClusterSpec
 from trainwright.orchestration.environment import ENVIRONMENT
 from trainwright.orchestration.failures import Failure
+from trainwright.orchestration.growth import Growth
 from trainwright.orchestration.lean_trainer import lean_trainer
 from trainwright.orchestration.monitor import BoardActor
 from trainwright.orchestration.nodes import draining_nodes
@@ -38,12 +39,14 @@ class Ended:
         stopped: whether the driver asked it to stop, rather than a node that has to go.
         failures: of the workers that are known to have failed.
         vitals: of the workers, as far as they told.
+        more: workers for whom there was further room, so that it was asked to stop; 0 for none.
     """
 
     outcome: Outcome | None
     stopped: bool
     failures: list[Failure] = field(default_factory=list)
     vitals: Mapping[int, Vitals] = field(default_factory=dict)
+    more: int = 0
 
     @property
     def found_no_room(self) -> bool:
@@ -79,15 +82,18 @@ def attempt(orders: Orders, cluster: ClusterSpec, workers: int, watch: Watch) ->
         workers: how many.
         watch: gets the newest progress.
     """
-    fit = _Fit(orders, cluster, workers)
-    stopped = _follow(fit, orders.board, watch)
+    fit, growth = _Fit(orders, cluster, workers), Growth(cluster, workers)
+    try:
+        stopped, more = _follow(fit, orders.board, watch, growth)
+    finally:
+        growth.end()
     if fit.error is not None:
         raise fit.error
     vitals = _vitals(orders.board)
     if fit.failures:
         # Who frees it is Ray Train's controller, which may have died.
         free_reserved({seen.reserved for seen in vitals.values()})
-    return Ended(fit.outcome, stopped, fit.failures, vitals)
+    return Ended(fit.outcome, stopped, fit.failures, vitals, more)
 
 
 class _Fit(threading.Thread):
@@ -147,11 +153,15 @@ class _Fit(threading.Thread):
         )
 
 
-def _follow(fit: _Fit, board: Any, watch: Watch) -> bool:
-    """Watch until the group has ended; whether it was asked to stop."""
+def _follow(fit: _Fit, board: Any, watch: Watch, growth: Growth) -> tuple[bool, int]:
+    """Watch until the group has ended.
+
+    Returns:
+        Whether it was asked to stop, and for how many more workers it was.
+    """
     import ray
 
-    stopping, looked = False, time.monotonic()
+    stopping, more, looked = False, 0, time.monotonic()
     while fit.is_alive():
         fit.join(timeout=0.2)
         progress: dict[str, Any] = {}
@@ -162,15 +172,16 @@ def _follow(fit: _Fit, board: Any, watch: Watch) -> bool:
         if stopping:
             board.request_stop.remote()
         elif time.monotonic() - looked > SECONDS_BETWEEN_LOOKS:
-            looked = time.monotonic()
-            if _is_about_to_lose_a_node(board):
+            looked, vitals = time.monotonic(), _vitals(board)
+            more = more or growth.more(progress, len(vitals))
+            if more or _is_about_to_lose_a_node(vitals):
                 board.request_stop.remote()
-    return stopping
+    return stopping, more
 
 
-def _is_about_to_lose_a_node(board: Any) -> bool:
+def _is_about_to_lose_a_node(vitals: Mapping[int, Vitals]) -> bool:
     draining = draining_nodes()
-    return bool(draining) and any(seen.node in draining for seen in _vitals(board).values())
+    return any(seen.node in draining for seen in vitals.values())
 
 
 def _vitals(board: Any) -> dict[int, Vitals]:

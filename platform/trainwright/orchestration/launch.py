@@ -153,7 +153,7 @@ def _run(
 
 def _train(job: Job, folder: Folder, order: WorkOrder, show: Show, stop: StopRequest) -> Outcome:
     spec = job.spec
-    if spec.cluster.workers == 0:
+    if spec.cluster.max_workers == 0:
         return _train_here(folder, order, show, stop)
     from trainwright.orchestration import on_ray
 

@@ -77,6 +77,7 @@ class LiveRecord:
         with self._lock:
             self._record.steps = int(progress.get("step", self._record.steps))
             self._record.total_steps = int(progress.get("total_steps", self._record.total_steps))
+            self._record.workers = int(progress.get("workers", self._record.workers))
             self._record.metrics.update(progress.get("metrics", {}))
             if progress.get("loss") is not None:
                 self._record.metrics["train/loss"] = float(progress["loss"])

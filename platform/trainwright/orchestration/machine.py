@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from trainwright.errors import Problem
-from trainwright.job.models import ClusterSpec
+from trainwright.job.cluster_spec import Processes
 
 
 def cpus_here() -> int:
@@ -30,9 +30,9 @@ def gpus_here() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def does_not_fit_here(cluster: ClusterSpec) -> list[Problem]:
+def does_not_fit_here(cluster: Processes) -> list[Problem]:
     """The arithmetic of a job that asks for more than this machine, where it would run, has."""
-    if cluster.address == "local" and cluster.workers == 0:
+    if cluster.address == "local" and cluster.max_workers == 0:
         return does_not_fit(cluster, {"GPU": float(gpus_here())}, kinds=("GPU",))
     if cluster.address != "local" or ray_is_running_here():
         return []
@@ -40,12 +40,13 @@ def does_not_fit_here(cluster: ClusterSpec) -> list[Problem]:
 
 
 def does_not_fit(
-    cluster: ClusterSpec, have: Mapping[str, float], kinds: tuple[str, ...] = ("CPU", "GPU")
+    cluster: Processes, have: Mapping[str, float], kinds: tuple[str, ...] = ("CPU", "GPU")
 ) -> list[Problem]:
     """The arithmetic of a job that can never fit, for each kind of resource.
 
     Args:
-        cluster: what the job asks for; training in this process counts as one worker.
+        cluster: what the job asks for; training in this process counts as one worker, and of a
+            range the fewest workers must fit.
         have: what there is in all: ``CPU`` and ``GPU``.
         kinds: which of them to look at.
     """
@@ -53,7 +54,7 @@ def does_not_fit(
     return [
         _too_much(cluster, kind, shares[kind], total)
         for kind in kinds
-        if max(cluster.workers, 1) * shares[kind]
+        if max(cluster.min_workers, 1) * shares[kind]
         > (total := float(have.get(kind, 0.0))) + _ROUNDING
     ]
 
@@ -61,9 +62,9 @@ def does_not_fit(
 _ROUNDING = 1e-9
 
 
-def _too_much(cluster: ClusterSpec, kind: str, share: float, total: float) -> Problem:
+def _too_much(cluster: Processes, kind: str, share: float, total: float) -> Problem:
     """Blames the number of workers where one of them would fit, else what each is to have."""
-    workers = max(cluster.workers, 1)
+    workers = max(cluster.min_workers, 1)
     key = f"cluster.{kind.lower()}s_per_worker"
     most = int(total / share + _ROUNDING)
     smaller = int(total / workers * 100) / 100

@@ -7,18 +7,19 @@ from typing import Any
 
 from trainwright.checkpoint import CheckpointStore
 from trainwright.errors import JobError, RunError
+from trainwright.job.cluster_spec import Processes
 from trainwright.job.models import ClusterSpec, TrainJob
 from trainwright.orchestration.aftermath import aftermath
 from trainwright.orchestration.attempt import Ended, attempt, board_here
 from trainwright.orchestration.budget import Budget, Incident
 from trainwright.orchestration.environment import ENVIRONMENT
+from trainwright.orchestration.growth import room_for
 from trainwright.orchestration.hangs import forget_hangs
 from trainwright.orchestration.machine import cpus_here, does_not_fit
 from trainwright.orchestration.nodes import dead_nodes, wait_until_noticed
 from trainwright.orchestration.on_worker import Orders
 from trainwright.orchestration.quiet import set_defaults
 from trainwright.orchestration.reach import store_environment
-from trainwright.orchestration.room import wait_for_room
 from trainwright.orchestration.signals import keeping_handlers
 from trainwright.orchestration.tokens import refusal, set_mode
 from trainwright.orchestration.waiting import Watch, wait_for_storage
@@ -26,7 +27,7 @@ from trainwright.storage import Folder
 from trainwright.training.worker import Outcome, WorkOrder
 
 
-def connect(cluster: ClusterSpec) -> bool:
+def connect(cluster: Processes) -> bool:
     """Start or join the Ray cluster a job names; a cluster this process is in already is used.
 
     Returns:
@@ -57,7 +58,7 @@ def connect(cluster: ClusterSpec) -> bool:
     return True
 
 
-def check_resources(cluster: ClusterSpec) -> None:
+def check_resources(cluster: Processes) -> None:
     """Refuse a job that can never fit into the cluster, with the arithmetic.
 
     Raises:
@@ -85,17 +86,34 @@ def train(job: TrainJob, order: WorkOrder, watch: Watch) -> Outcome:
             orders = Orders(order, board, store_environment(), job.cluster.hang_timeout_s)
             forget_hangs(folder)
             board.begin.remote()
-            wait_for_room(job.cluster, job.cluster.workers, watch)
-            ended = attempt(orders, job.cluster, job.cluster.workers, watch)
+            workers = room_for(job.cluster, watch)
+            watch({"workers": workers, **_size(job.cluster, workers)})
+            ended = attempt(orders, job.cluster, workers, watch)
             if ended.outcome is not None and (ended.outcome.complete or ended.stopped):
                 return ended.outcome
-            if not ended.found_no_room:
+            if ended.outcome is not None and ended.more:
+                order = replace(order, news=_growth(ended.outcome.steps, ended.more))
+                watch({"remark": order.news})
+            elif not ended.found_no_room:
                 if all(failure.lost for failure in ended.failures):
                     wait_until_noticed()
                     wait_for_storage(folder, job.cluster.room_timeout_s, watch)
                 incident = _judge(ended, folder, budget)
                 watch({"remark": f"{incident.what}; restarting from the last checkpoint"})
                 order = replace(order, news=str(incident))
+
+
+def _growth(step: int, more: int) -> str:
+    workers = "one more worker" if more == 1 else f"{more} more workers"
+    return f"there was room for {workers}: saved at step {step} to go on with them"
+
+
+def _size(cluster: ClusterSpec, workers: int) -> dict[str, str]:
+    """A remark on the number of workers, where the cluster has decided it."""
+    if not cluster.is_elastic:
+        return {}
+    number = "one worker" if workers == 1 else f"{workers} workers"
+    return {"remark": f"training on {number} of at most {cluster.max_workers}"}
 
 
 def _judge(ended: Ended, folder: Folder, budget: Budget) -> Incident:

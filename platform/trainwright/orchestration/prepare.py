@@ -83,11 +83,11 @@ def prepare(job: Job) -> Prepared:
         uri = spec.tracking.uri if spec.tracking.enabled else None
         beside = [*(check_uri(uri) if uri else []), *does_not_fit_here(spec.cluster)]
         _refuse(job.document.sorted([*check_plugins(job), *beside]))
-        workers = max(spec.cluster.workers, 1)
-        splits = load_splits(spec.data, base=job.base, workers=spec.cluster.workers, seed=spec.seed)
+        workers = spec.cluster.max_workers
+        splits = load_splits(spec.data, base=job.base, workers=workers, seed=spec.seed)
         _refuse(_reserved(splits))
         start = starting_weights(job)
-        context = Context(seed=spec.seed, world_size=workers)
+        context = Context(seed=spec.seed, world_size=max(workers, 1))
         with readable(start) as weights:
             trial = try_out(spec, job.base, splits, context, weights)
         assembly = trial.assembly

@@ -110,9 +110,12 @@ def _workers(spec: TrainJob) -> str:
         stage = spec.deepspeed.get("zero_optimization", {}).get("stage", 0)
         engine = f"DeepSpeed, ZeRO stage {stage}"
     how = f"{engine}, {spec.training.precision}"
-    if cluster.workers == 0:
+    if cluster.max_workers == 0:
         return f"workers: none, in this process; {how}"
     shares = f"{cluster.cpus_per_worker:g} CPU"
     if cluster.gpus_per_worker:
         shares += f" and {cluster.gpus_per_worker:g} GPU"
-    return f"workers: {cluster.workers} with {shares} each, on Ray ({cluster.address}); {how}"
+    number = str(cluster.max_workers)
+    if cluster.is_elastic:
+        number = f"{cluster.min_workers} to {number}, as many as there is room for,"
+    return f"workers: {number} with {shares} each, on Ray ({cluster.address}); {how}"

@@ -14,10 +14,10 @@ from trainwright.errors import Problem
 from trainwright.job import Job
 from trainwright.job.check import Use, problems_of_uses
 from trainwright.job.data_rules import DATA_RULES
-from trainwright.job.models import ClusterSpec, DataSpec
+from trainwright.job.models import DataSpec
 from trainwright.job.plugin_spec import PluginSpec
 from trainwright.job.streaming_rules import READING_RULES
-from trainwright.procedure.spec import ProcedureJob
+from trainwright.procedure.spec import ProcedureJob, TaskCluster
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 @dataclass(frozen=True)
 class _WithData:
     data: DataSpec
-    cluster: ClusterSpec
+    cluster: TaskCluster
 
 
 def broken_rules(job: Job[ProcedureJob]) -> list[Problem]:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from trainwright.job.models import ClusterSpec, DataSpec, TrackingSpec
+from trainwright.job.cluster_spec import Processes
+from trainwright.job.models import DataSpec, TrackingSpec
 from trainwright.job.plugin_spec import JobSection, PluginSpec
 
 
-class TaskCluster(ClusterSpec):
+class TaskCluster(Processes):
     """The processes that work on the items of ``context.map``."""
 
     workers: int = Field(

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainwright.errors import RunError
-from trainwright.job.models import ClusterSpec
 from trainwright.orchestration.failures import Failure, describe
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import output_to
 from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.plugins import install_plugin_files
 from trainwright.procedure.results import Packed, pack
+from trainwright.procedure.spec import TaskCluster
 
 Function = Callable[[Any], Any]
 Keep = Callable[[int, Packed], None]
@@ -119,7 +119,7 @@ class OnRay:
         place: what tasks need to know.
     """
 
-    def __init__(self, cluster: ClusterSpec, place: Place) -> None:
+    def __init__(self, cluster: TaskCluster, place: Place) -> None:
         self._cluster = cluster
         self._place = place
         self._connected = False

@@ -32,6 +32,8 @@ class Context:
         batch_size: samples per update over all workers.
         steps_per_epoch: updates in one epoch.
         total_steps: updates in the whole training.
+        cut_for: most workers that the run's updates are made for, whatever their number at
+            present; default: as many as there are.
         update: number of finished updates; kept by the loop.
         epoch: the current epoch, from 0; kept by the loop.
         models: the aux models that strategies declared, by name; each is called with a batch.
@@ -48,6 +50,7 @@ class Context:
     batch_size: int = 0
     steps_per_epoch: int = 0
     total_steps: int = 0
+    cut_for: int = 0
     update: int = 0
     epoch: int = 0
     models: Mapping[str, RunningModel] = field(default_factory=dict, repr=False)
@@ -55,6 +58,9 @@ class Context:
     tables: SampleTables | None = None
     attachments: Attachments = field(default_factory=Attachments, repr=False)
     _pending: dict[str, float | torch.Tensor] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.cut_for = self.cut_for or self.world_size
 
     @overload
     def rng(self, name: str, scope: Literal["world", "rank"] = "world") -> torch.Generator: ...

@@ -105,7 +105,7 @@ def assemble(
     hooks = list(strategies.values())
     plan = _planned(job, strategies)
     orders = _orders(job, base, splits, hooks)
-    timetable = _timetable(plan, job, splits, context.world_size, orders)
+    timetable = _timetable(plan, job, splits, context, orders)
     context.facts = data_facts(splits.columns, job.model.inputs)
     context.batch_size = plan.batch_size
     context.steps_per_epoch, context.total_steps = timetable.steps_per_epoch, timetable.total_steps
@@ -215,16 +215,16 @@ def _orders(job: TrainJob, base: Path, splits: Splits, hooks: Sequence[Strategy]
 
 
 def _timetable(
-    plan: Plan, job: TrainJob, splits: Splits, world_size: int, orders: Orders
+    plan: Plan, job: TrainJob, splits: Splits, context: Context, orders: Orders
 ) -> Timetable:
     try:
         return Timetable.of(
             plan,
             job.training,
             len(splits.train),
-            world_size,
+            context.cut_for,
             orders.num_groups(splits.train),
-        )
+        ).shared_by(context.world_size)
     except ValueError as error:
         raise JobError(Problem(path="data.batch_size", message=str(error))) from None
 

@@ -178,21 +178,26 @@ def _wanted_metrics(assembly: Assembly, names: Sequence[str]) -> None:
 
 
 def world_size_dependence(assembly: Assembly) -> list[str]:
-    """What makes the losses of this job depend on the number of workers, in words."""
+    """What makes the losses of this job depend on the number of workers, in words.
+
+    Where that number may change, the batches of evaluation are those for the most workers.
+    """
     remarks = []
     modules: list[nn.Module] = list(assembly.module.modules())
     if any(isinstance(m, _BatchNorm) for m in modules):
         remarks.append("batch normalisation: its statistics are those of each worker's own share")
     if any(isinstance(m, _DropoutNd) and m.p > 0 for m in modules):
         remarks.append("dropout: each worker draws its own masks")
-    if assembly.terms.couples == "batch":
+    elastic = assembly.job.cluster.is_elastic
+    if assembly.terms.couples == "batch" and not elastic:
         remarks.append("the objective couples samples: evaluated over each worker's batches alone")
     remarks += [
         f"strategy {name}: its numbers change with the number of workers"
         for name, strategy in assembly.strategies.items()
         if strategy.declares.world_size_dependent
     ]
-    return remarks
+    moves = "; so losses move a little whenever workers come or go" if elastic else ""
+    return [remark + moves for remark in remarks]
 
 
 def _missing_problem(path: str, section: str, who: str, missing: Missing) -> Problem:

@@ -154,7 +154,7 @@ class Evaluator:
         """This worker's batches; the same number on each, extra ones marked as not counting."""
         settings = self._engine.settings
         size, group = self._batch_size, self._terms.group
-        shares = evaluation_rows(table, group, settings.world_size, size)
+        shares = evaluation_rows(table, group, settings.world_size, size, self.context.cut_for)
         own = shares[settings.rank]
         for place in range(max(len(share) for share in shares)):
             watchdog.beat()

@@ -126,7 +126,8 @@ class TableFeed:
         updates, world, size = self._timetable.updates, self._world_size, self._micro_batch_size
         bounds = self._orders.bounds
         if bounds is not None:
-            shares = group_shares(bounds, group_updates(bounds, updates, world)[place], world, size)
+            cuts = group_updates(bounds, updates, self._timetable.cut_for)
+            shares = group_shares(bounds, cuts[place], world, size)
             return (shares[0][0][0], shares[-1][-1][1]), shares[self._rank]
         start, stop = updates[place]
         num = num_micro_batches(stop - start, world, size)

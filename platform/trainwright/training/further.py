@@ -68,13 +68,15 @@ def build_streams(
             table, transforms = _samples(stream, key_, splits, f"{name}: stream {key_!r}", path)
             size = stream.batch_size or plan.batch_size
             try:
-                updates = tuple(split_updates(len(table), size, context.world_size))
+                updates = tuple(split_updates(len(table), size, context.cut_for))
+                timetable = Timetable(updates, len(updates), 1, 1, context.cut_for)
+                timetable.shared_by(context.world_size)
             except ValueError as error:
                 raise JobError(Problem(path, f"{name}: stream {key_!r}: {error}")) from None
             feeds[key_] = make_feed(
                 table,
                 transforms,
-                Timetable(updates, len(updates), 1, 1),
+                timetable,
                 orders=Orders(
                     key(context.seed, "stream", key_) & (2**63 - 1), shuffle=stream.shuffle
                 ),

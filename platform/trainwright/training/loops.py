@@ -27,8 +27,11 @@ def make_loop(
     """The loop of one worker for a phase, from what it was assembled to."""
     job, settings, splits = assembly.job, engine.settings, assembly.splits
     hooks = list(assembly.strategies.values())
-    micro = job.training.micro_batch_size
-    share = -(-assembly.plan.batch_size // settings.world_size)
+    cut_for = assembly.context.cut_for
+    share = -(-assembly.plan.batch_size // cut_for)
+    # Where workers have gone, those that are left need no more memory than before.
+    fewer = settings.world_size < cut_for
+    micro = job.training.micro_batch_size or (share if fewer else None)
     feed = make_feed(
         splits.train,
         assembly.train_transforms or splits.transforms,

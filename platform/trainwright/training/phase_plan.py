@@ -59,10 +59,12 @@ def phase_assembly(assembly: Assembly, base: Path, phase: str, wanted: Overrides
     plan = _plan(assembly.plan, wanted, path)
     table, transforms = _samples(wanted.source, assembly, f"{path}.source")
     splits = replace(assembly.splits, train=table)
-    job, world_size = assembly.job, assembly.context.world_size
+    job, context = assembly.job, assembly.context
     num_groups = assembly.orders.num_groups(splits.train)
     try:
-        timetable = Timetable.of(plan, job.training, len(splits.train), world_size, num_groups)
+        timetable = Timetable.of(
+            plan, job.training, len(splits.train), context.cut_for, num_groups
+        ).shared_by(context.world_size)
     except ValueError as error:
         raise JobError(Problem(path=path, message=str(error))) from None
     factor = schedule_of(job, base, plan.schedule, timetable, f"{path}.schedule")

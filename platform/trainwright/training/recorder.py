@@ -218,7 +218,12 @@ class Recorder:
         speed = exchange.samples / exchange.seconds
         if self.journal is not None:
             self.journal.metrics(
-                step, {"system/samples_per_second": speed, "system/seconds_per_step": pace}
+                step,
+                {
+                    "system/samples_per_second": speed,
+                    "system/seconds_per_step": pace,
+                    "system/workers": float(self.world_size),
+                },
             )
         monitor.show(
             {

@@ -29,6 +29,13 @@ class Start:
     warnings: list[str]
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def cut_for(self) -> int | None:
+        """Most workers that the updates of what is continued are made for; None for a new run."""
+        if self.checkpoint is None:
+            return None
+        return int(self.checkpoint.info.get("cut_for", self.checkpoint.world_size))
+
 
 def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None) -> Start:
     """Worker 0 chooses attempt and checkpoint; the others follow (a collective).

@@ -87,6 +87,7 @@ class Saver:
         extra: what never changes, see :func:`constants_of`.
         attempt: number of this attempt.
         lineage: ``[attempt, last step]`` of the attempts this one continues.
+        cut_for: most workers that the run's updates are made for.
     """
 
     writer: CheckpointWriter
@@ -95,6 +96,7 @@ class Saver:
     extra: Mapping[str, Any]
     attempt: int
     lineage: list[list[int]]
+    cut_for: int = 1
     _last: tuple[int, int] = (-1, 0)
 
     def __call__(self, improved: bool) -> None:
@@ -106,6 +108,7 @@ class Saver:
             "step": step,
             "metrics": dict(progress.metrics),
             "lineage": [*self.lineage, [self.attempt, step]],
+            "cut_for": self.cut_for,
             "score": best.value if improved else None,
             "higher_is_better": best.higher_is_better,
             "phase": progress.generation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from trainwright.data.groups import num_group_updates
@@ -21,12 +21,14 @@ class Timetable:
         total_steps: updates in the whole training.
         evaluate_every: updates between evaluations.
         checkpoint_every: updates between checkpoints.
+        cut_for: most workers that the updates are made for.
     """
 
     updates: tuple[tuple[int, int], ...]
     total_steps: int
     evaluate_every: int
     checkpoint_every: int
+    cut_for: int = field(default=1, compare=False)
 
     @classmethod
     def of(
@@ -34,20 +36,21 @@ class Timetable:
         plan: Plan,
         training: TrainingSpec,
         num_samples: int,
-        world_size: int,
+        cut_for: int,
         num_groups: int | None = None,
     ) -> Timetable:
         """The timetable of a plan over ``num_samples`` training samples.
 
-        Where groups are kept whole, ``num_groups`` is given, and updates end at the ends of groups
-        nearest to those of the timetable.
+        It is the same whatever number of workers up to ``cut_for`` trains by it. Where groups are
+        kept whole, ``num_groups`` is given, and updates end at the ends of groups nearest to those
+        of the timetable.
 
         Raises:
             ValueError: fewer samples or groups, or a smaller batch, than workers.
         """
-        updates = tuple(split_updates(num_samples, plan.batch_size, world_size))
+        updates = tuple(split_updates(num_samples, plan.batch_size, cut_for))
         if num_groups is not None:
-            number = num_group_updates(num_groups, len(updates), world_size)
+            number = num_group_updates(num_groups, len(updates), cut_for)
             if number < len(updates):
                 updates = tuple(micro_batches(0, num_samples, number))
         length = (
@@ -60,7 +63,23 @@ class Timetable:
             length.in_steps(len(updates)),
             training.evaluate_every.in_steps(len(updates)),
             training.checkpoint_every.in_steps(len(updates)),
+            cut_for,
         )
+
+    def shared_by(self, world_size: int) -> Timetable:
+        """This timetable, whose every update has a sample for each of so many workers.
+
+        Raises:
+            ValueError: it has not. That can only be where there are more than it was made for.
+        """
+        smallest = min(stop - start for start, stop in self.updates)
+        if smallest < world_size:
+            raise ValueError(
+                f"an update of {smallest} samples cannot be shared by {world_size} workers: the "
+                f"epochs of this run were cut when it began, for at most {self.cut_for}; use at "
+                f"most {smallest} workers"
+            )
+        return self
 
     @property
     def steps_per_epoch(self) -> int:

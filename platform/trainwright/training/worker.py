@@ -129,6 +129,9 @@ def _attempt(
     monitor: Monitor | None,
 ) -> Outcome:
     """Train from the newest checkpoint on, to the end or to a rewind."""
+    folder = Folder(order.run_url)
+    start = starting_point(folder, context.rank, order.start_from)
+    context.cut_for = start.cut_for or max(job.cluster.max_workers, context.world_size)
     assembly, deferred, remarks = assemble_in_parts(job, base, splits, context, order.weights)
     context.data = JobSamples(lambda: splits, assembly.module.model)
     settings = EngineSettings(
@@ -140,8 +143,6 @@ def _attempt(
         deepspeed=job.deepspeed,
     )
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
-    folder = Folder(order.run_url)
-    start = starting_point(folder, context.rank, order.start_from)
     start.remarks.extend([*remarks, *told[-1:]])
     with _journal(folder, start, context.rank, context.world_size) as journal:
         return _train(order, assembly, engine, base, start, guard, journal, monitor)
@@ -158,6 +159,10 @@ def _journal(
     with JournalWriter(folder, start.attempt, start.lineage, world_size) as journal:
         for remark in start.remarks:
             journal.event(remark)
+        if start.checkpoint is not None and start.checkpoint.world_size != world_size:
+            before, step = start.checkpoint.world_size, start.checkpoint.step
+            workers = "1 worker" if world_size == 1 else f"{world_size} workers"
+            journal.event(f"training goes on with {workers} instead of {before}", step)
         yield journal
 
 
@@ -251,7 +256,8 @@ def _keeper(
         keep_best=job.training.keep.best,
     )
     constants = constants_of(assembly.splits, order.plugin_files)
-    saver = Saver(writer, holdings, job, constants, start.attempt, start.lineage)
+    cut_for = assembly.context.cut_for
+    saver = Saver(writer, holdings, job, constants, start.attempt, start.lineage, cut_for)
     newest = start.checkpoint.name if start.checkpoint is not None else None
     return Keeper(saver, newest, tell, job.training.max_failed_checkpoints)
 

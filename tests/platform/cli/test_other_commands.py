@@ -170,7 +170,8 @@ def test_runs_tells_status_steps_metrics_and_tracking(
     assert entry["tracking"]["sent"] == "off"
     said = call("runs")
     header, line = said.out.splitlines()
-    assert header.split() == ["run", "status", "steps", "metrics", "started", "took", "mlflow"]
+    columns = ["run", "status", "steps", "workers", "metrics", "started", "took", "mlflow"]
+    assert header.split() == columns
     assert line.split()[:3] == [entry["run"], "finished", "24/24"]
     assert line.split()[-1] == "off"
 

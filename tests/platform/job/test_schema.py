@@ -49,6 +49,7 @@ def test_a_rich_job_satisfies_it(validator):
         {"data": {"source": "a.csv", "columns": {"t": {"type": "class", "from": "label"}}}},
         {"objective": ["mse", {"name": "losses.py:Mine", "weight": 2, "options": {"weight": 1}}]},
         {"objective": "CrossEntropyLoss"},
+        {"cluster": {"workers": [1, 4], "resize_after_s": 5}},
         {"metrics": ["accuracy", {"name": "binary_accuracy"}, "BinaryAccuracy"]},
         {"training": {"monitor": "validation/loss", "evaluate_every": "2 epochs"}},
         {"training": {"monitor": {"metric": "validation/loss", "mode": "min"}}},
@@ -67,6 +68,8 @@ def test_what_the_loader_accepts_satisfies_it(validator, sections):
     "sections",
     [
         {"epochs": 3},
+        {"cluster": {"workers": [0, 4]}},
+        {"cluster": {"workers": [1, 2, 3]}},
         {"data": {"source": "digits", "validation": 1.2}},
         {"data": {}},
         {"training": {"epochs": "3"}},
@@ -146,6 +149,7 @@ def test_a_procedure_satisfies_it(validator, sections):
         {"model": "mlp"},
         {"data": {"source": "digits", "batchsize": 3}},
         {"cluster": {"workers": -1}},
+        {"cluster": {"workers": [1, 2]}},
     ],
 )
 def test_an_editor_sees_what_is_wrong_with_a_procedure(validator, sections):

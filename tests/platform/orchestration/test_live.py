@@ -27,17 +27,19 @@ def test_the_newest_values_are_saved_now_and_then(tmp_path: Path) -> None:
     folder, shown = Folder(str(tmp_path)), list[Any]()
     with LiveRecord(RunRecord(name="a-1"), folder, shown.append, interval_s=0.02) as live:
         live({"step": 1, "loss": 2.0})
+        live({"workers": 3})
         live({"step": 2, "loss": 1.5, "metrics": {"validation/loss": 1.6}})
         live({"remark": "worker 1 was lost"})
         _wait_for(lambda: RunRecord.load(folder) is not None)
         saved = RunRecord.load(folder)
         assert saved is not None
-        assert saved.steps == 2
+        assert (saved.steps, saved.workers) == (2, 3)
         assert saved.metrics == {"train/loss": 1.5, "validation/loss": 1.6}
         # The driver lives, and says so, also while nothing comes in.
         _wait_for(lambda: RunRecord.load(folder).alive > saved.alive)
     assert [sorted(values) for values in shown] == [
         ["loss", "step"],
+        ["workers"],
         ["loss", "metrics", "step"],
         ["remark"],
     ]

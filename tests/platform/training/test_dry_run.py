@@ -157,6 +157,12 @@ def test_a_good_job_is_summarised(tmp_path: Path) -> None:
     assert prepared.name.startswith("dry-")
 
 
+def test_what_moves_when_workers_come_and_go_is_said(tmp_path: Path) -> None:
+    model = {"name": "convnet", "dropout": 0.1}
+    prepared = _prepare(tmp_path, model=model, cluster={"workers": [1, 2], "cpus_per_worker": 0.1})
+    assert ["whenever workers come or go" in r for r in prepared.remarks] == [True, True]
+
+
 def test_a_job_that_does_not_depend_on_the_number_of_workers_has_no_remarks(tmp_path: Path) -> None:
     assert _prepare(tmp_path).remarks == []
 

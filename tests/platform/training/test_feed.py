@@ -19,14 +19,23 @@ from trainwright.training.timetable import Timetable
 
 
 def _feeds(
-    samples: int, batch: int, world: int, micro: int | None, **options: Any
+    samples: int,
+    batch: int,
+    world: int,
+    micro: int | None,
+    *,
+    cut_for: int | None = None,
+    **options: Any,
 ) -> list[TableFeed]:
-    table = Table.from_arrays({"x": torch.arange(float(samples))[:, None]}, {"x": "vector"})
+    x = torch.arange(float(samples))[:, None]
+    kinds = {"x": "vector", "bag": "class"}
+    table = Table.from_arrays({"x": x, "bag": torch.arange(samples) // 3}, kinds)
     table = table.subset(torch.arange(samples - 1, -1, -1))
     chain = TransformChain()
     chain.fit(table)
     plan = Plan(2, None, batch, None, {}, {})
-    times = Timetable.of(plan, TrainingSpec(), samples, world)
+    groups = Orders(3, **options).num_groups(table)
+    times = Timetable.of(plan, TrainingSpec(), samples, cut_for or world, groups)
     return [
         TableFeed(
             table,
@@ -58,6 +67,24 @@ def test_an_epoch_holds_every_sample_once_in_the_same_order_on_any_world(
         assert len(ids) == updates[0].size
         seen += ids
     assert sorted(seen) == list(range(samples))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_updates_made_for_a_range_of_workers_are_the_same_for_each_number(data: Any) -> None:
+    """Batches of any size, tails of any length: where the number of workers would tell."""
+    most = data.draw(st.integers(1, 9))
+    batch = data.draw(st.integers(most, 40))
+    samples = data.draw(st.integers(batch, 120))
+    group = data.draw(st.sampled_from([None, "bag"])) if samples >= 3 * most else None
+    present, micro = data.draw(st.integers(1, most)), data.draw(st.none() | st.integers(3, 9))
+    feeds = _feeds(samples, batch, present, micro, cut_for=most, group=group)
+    reference = _feeds(samples, batch, most, None, group=group)
+    for index in range(reference[0]._timetable.total_steps):
+        ids = [i for f in feeds for b in f[index].batches for i in b["sample_id"].tolist()]
+        wanted = [i for f in reference for b in f[index].batches for i in b["sample_id"].tolist()]
+        assert ids == wanted
+    assert feeds[0]._timetable.total_steps == reference[0]._timetable.total_steps
 
 
 def test_epochs_differ_and_any_update_can_be_asked_for_first() -> None:

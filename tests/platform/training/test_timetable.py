@@ -45,3 +45,12 @@ def test_the_number_of_workers_changes_nothing(samples: int, batch: int, world: 
 def test_fewer_samples_than_workers_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be shared by 4 workers"):
         _table(num_samples=3, batch_size=8, world=4)
+
+
+def test_more_workers_than_updates_were_made_for() -> None:
+    """Those of a run that began with few workers may be too small for many."""
+    table = _table(num_samples=19, batch_size=8, world=2)
+    assert table.updates == ((0, 8), (8, 16), (16, 19))
+    assert table.shared_by(3) is table
+    with pytest.raises(ValueError, match=r"3 samples .* 4 workers: .* at most 2; use at most 3 wo"):
+        table.shared_by(4)

@@ -54,14 +54,15 @@ def _say(report: Report, found: Sequence[RunOverview]) -> None:
 
 def _table(report: Report, found: Sequence[RunOverview]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("run", "status", "steps", "metrics", "started", "took", "mlflow"):
-        numeric = name in ("steps", "took")
+    for name in ("run", "status", "steps", "workers", "metrics", "started", "took", "mlflow"):
+        numeric = name in ("steps", "workers", "took")
         table.add_column(name, no_wrap=name != "metrics", justify="right" if numeric else "left")
     for entry in found:
         table.add_row(
             entry.run,
             Text(entry.status, style=_STYLES.get(entry.status, "")),
             f"{entry.steps}/{entry.total_steps}",
+            _workers(entry),
             metrics(entry.metrics),
             moment(entry.started),
             duration(entry.seconds),
@@ -74,12 +75,21 @@ def _paragraphs(report: Report, found: Sequence[RunOverview]) -> None:
     """Two lines for each run, where a table would cut names."""
     for entry in found:
         status = Text(entry.status, style=_STYLES.get(entry.status, ""))
-        facts = f"  {entry.steps}/{entry.total_steps} steps  {duration(entry.seconds)}  "
+        workers = f"{_workers(entry)} workers  " if entry.range_of_workers else ""
+        facts = f"  {entry.steps}/{entry.total_steps} steps  {workers}{duration(entry.seconds)}  "
         mlflow = Text.assemble("mlflow ", _mlflow(entry))
         report.out.print(Text.assemble((entry.run, "bold"), "  ", status, facts, mlflow))
         values = metrics(entry.metrics)
         when = f"started {moment(entry.started)}"
         report.out.print(Text(f"  {when}{'; ' if values else ''}{values}", style="dim"))
+
+
+def _workers(entry: RunOverview) -> str:
+    """How many there are, of a range with its ends."""
+    if entry.range_of_workers is None:
+        return str(entry.workers or "")
+    least, most = entry.range_of_workers
+    return f"{entry.workers} of {least} to {most}"
 
 
 def _mlflow(entry: RunOverview) -> Text:
