@@ -35,6 +35,8 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
     rows: list[tuple[str, Mapping[str, Any], float]] = []
     for record in records:
         results = record["results"]
+        if record["name"] == "recovery":  # seconds, no ratio
+            continue
         if record["name"] == "launch":
             rows.append(("launch", results["ratio"], results["goal"]))
             continue

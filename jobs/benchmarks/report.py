@@ -161,6 +161,32 @@ def saving_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def recovery_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each kind of kill."""
+    words = {
+        "noticed": "noticed",
+        "worker": "Ray: new processes",
+        "data": "imports, data",
+        "engine": "model, engine",
+    }
+    columns = "killed", "health check", "kills", "seconds to the first update"
+    return table(
+        (*columns, *(f"{word}, s" for word in words.values()), "goal, s", "verdict"),
+        [
+            (
+                row["case"]["what"],
+                "as the README advises" if row["case"]["noticing"] else "Ray's own",
+                row["kills"],
+                side(row["seconds"]),
+                *(f"{row['stages'][stage]:.1f}" for stage in words),
+                row["case"]["goal"],
+                "met" if row["seconds"]["median"] <= row["case"]["goal"] else "missed",
+            )
+            for row in results
+        ],
+    )
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """The lines of a Markdown table."""
     lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
@@ -172,6 +198,7 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "launch": launch_table,
     "memory": memory_table,
     "saving": saving_table,
+    "recovery": recovery_table,
 }
 
 

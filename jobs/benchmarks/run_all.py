@@ -20,15 +20,16 @@ import launch
 import loop
 import memory
 import plots
+import recovery
 import report
 import saving
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory", "saving")
+NAMES = ("loop", "launch", "memory", "saving", "recovery")
 
-PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14}
-QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2}
+PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14, "recovery": 5}
+QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2, "recovery": 1}
 
 
 def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
@@ -58,11 +59,17 @@ def run_saving(pairs: int, quick: bool) -> list[dict[str, Any]]:
     return [asdict(saving.compare(place, pairs)) for place in saving.PLACES]
 
 
+def run_recovery(pairs: int, quick: bool) -> list[dict[str, Any]]:
+    """Every case of the recovery benchmark; ``pairs`` are kills."""
+    return [asdict(recovery.measure(case, pairs)) for case in recovery.CASES]
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
     "memory": run_memory,
     "saving": run_saving,
+    "recovery": run_recovery,
 }
 
 

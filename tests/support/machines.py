@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
-from driving import end_all
+from driving import end_all, living
 
 NOTICING = {
     "health_check_initial_delay_ms": 5000,
@@ -56,8 +57,12 @@ class Machines:
 
     def actors(self, name: str) -> list[psutil.Process]:
         """Processes of an actor class."""
-        family = psutil.Process().children(recursive=True)
-        return [p for p in family if any(f"ray::{name}" in part for part in p.cmdline())]
+        found = []
+        for process in living(psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                if any(f"ray::{name}" in part for part in process.cmdline()):
+                    found.append(process)
+        return found
 
     def close(self) -> None:
         end_all([p for node in self._nodes() for p in [node, *node.children(recursive=True)]])
