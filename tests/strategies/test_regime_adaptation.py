@@ -47,7 +47,7 @@ def test_the_number_of_updates_is_kept() -> None:
     """N = 1024: 640 updates at B = 32, 40 at 512, and 640 again with the regime adapted."""
 
     def updates(plan: Plan) -> int:
-        return Timetable.of(plan, TrainingSpec(), 1024, world_size=1).total_steps
+        return Timetable.of(plan, TrainingSpec(), 1024, cut_for=1).total_steps
 
     assert updates(plan(32, epochs=20)) == 640
     assert updates(plan(512, epochs=20)) == 40
