@@ -26,8 +26,8 @@ class StreamingSpec(Section):
     )
     memory_mib: PositiveInt = Field(
         1024,
-        description="MiB of row groups that a worker may hold decoded; where the shards need "
-        "more, row groups are read in steps, which is slower. Changes no number",
+        description="MiB of row groups that a worker may hold in memory; where its shards need "
+        "more, they are kept in the local temporary folder (TMPDIR). Changes no number",
     )
     retries: int = Field(
         5,

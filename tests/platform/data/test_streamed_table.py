@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -62,16 +63,16 @@ def test_large_row_groups_are_stepped_through(
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_read_ahead_gives_the_order_of_every_worker(
     kind: str,
-    whole: bool,
+    on_disk: bool,
     shuffle: bool,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "plan", lambda *args, **options: memory.Plan(whole, 0))
+    monkeypatch.setattr(memory, "plan", lambda *_: memory.Plan(not on_disk, 2, 0, 0))
     folder = request.getfixturevalue(kind)
     table = streamed(folder, shards=6, window=24)
     order, everything = table.order(7, shuffle), in_memory(folder)
@@ -194,11 +195,7 @@ def test_types_that_can_be_reconciled_are(tmp_path: Path) -> None:
     assert_same(streamed(folder), folder, torch.arange(83))
 
 
-@pytest.mark.parametrize("stepping", [False, True])
-def test_a_damaged_row_group_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stepping: bool
-) -> None:
-    monkeypatch.setattr(memory, "plan", lambda *args, **options: memory.Plan(not stepping, 0))
+def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     path = write_files(tmp_path, FILES) / "part-2.parquet"
     chunk = pq.ParquetFile(path).metadata.row_group(2).column(6)
     content = bytearray(path.read_bytes())
@@ -242,11 +239,21 @@ def test_undeclared_columns_are_suggested(tmp_path: Path) -> None:
 
 def test_the_plan_bounds_what_is_held() -> None:
     few = StreamOrder((100,) * 1000, 16, 50, 0)
-    small = memory.plan(few, 2, 400, 2**30, 10_000)
-    assert small.whole
-    assert small.size_bytes < 8 * 250 * 400 + 3 * 4 * 100 * 400 + 3 * 8 * 50 * 400 + 1
-    many = StreamOrder((10**6,) * 100, 16, 50, 0)
-    large = memory.plan(many, 2, 400, 2**20, 10**6)
-    assert not large.whole
-    assert large.size_bytes < small.size_bytes + 8 * 10**6
-    assert memory.plan(many, 2, 400, 2**20, None).whole, "record batches cannot be stepped through"
+    small = memory.plan(few, 2, 400, 9, 2**30)
+    kept, one, windows = 8 * (50 + 2 * 99) * 400, 9 + 3 * 100 * 400, 3 * 8 * 50 * 400
+    assert small == memory.Plan(True, 4, kept + 4 * one + windows, 0)
+    assert small.size_bytes < memory.plan(few, 1, 400, 9, 2**30).size_bytes
+    assert memory.plan(few, 2, 400, 9, 200_000) == memory.Plan(False, 1, one + windows, kept)
+    single = StreamOrder((100,), 16, 50, 0)
+    assert memory.plan(single, 2, 400, 9, 2**30).size_bytes == 100 * 400 + one + windows
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "plan", lambda *_: memory.Plan(False, 1, 0, 0))
+    with Path("/dev/full").open("wb", 0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+        (problem,) = refusal(parquet)
+    assert problem.path == "data.streaming.memory_mib"
+    assert "TMPDIR" in str(problem.mend)

@@ -2,143 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import pyarrow as pa
 import torch
 
+from trainwright.data.streaming.keeping import Kept
 from trainwright.data.streaming.layout import Group
-from trainwright.data.streaming.memory import READERS
 from trainwright.data.streaming.order import Run, StreamOrder
-from trainwright.data.streaming.reading import GroupReader, Steps, Tensors
+from trainwright.data.streaming.reading import GroupReader, Tensors
 
 
-class WholeGroups:
-    """Row groups decoded whole; those of the last window are kept, for the next one needs most.
+class KeptGroups:
+    """Row groups decoded; those of the last window are kept, for the next one needs most.
 
     Args:
         reader: of the source.
         groups: of the table, in its order.
+        keep: how they are kept: in memory or on disk.
+        num_readers: how many are read at a time.
     """
 
-    def __init__(self, reader: GroupReader, groups: Sequence[Group]) -> None:
+    def __init__(
+        self,
+        reader: GroupReader,
+        groups: Sequence[Group],
+        keep: Callable[[Tensors], Kept],
+        num_readers: int,
+    ) -> None:
         self.reader = reader
         self._groups = groups
-        self._held: dict[int, Tensors] = {}
-        self._pool = ThreadPoolExecutor(READERS, "row groups")
+        self._keep = keep
+        self._kept: dict[int, Kept] = {}
+        self._pool = ThreadPoolExecutor(num_readers, "row groups")
 
     def parts(self, runs: Sequence[Run]) -> list[Tensors]:
         """The rows of each run."""
         wanted = dict.fromkeys(run.group for run in runs)
-        self._held = {group: self._held[group] for group in wanted if group in self._held}
-        missing = [group for group in wanted if group not in self._held]
-        read = self._pool.map(lambda group: self.reader.read(self._groups[group]), missing)
-        self._held.update(zip(missing, read, strict=True))
-        return [
-            {name: tensor[run.start : run.stop] for name, tensor in self._held[run.group].items()}
-            for run in runs
-        ]
+        for group in [group for group in self._kept if group not in wanted]:
+            self._kept.pop(group).close()
+        missing = [group for group in wanted if group not in self._kept]
+        for group, kept in zip(missing, self._pool.map(self._read, missing), strict=True):
+            self._kept[group] = kept
+        return [self._kept[run.group].rows(run.start, run.stop) for run in runs]
 
     def close(self) -> None:
         """Let go of everything; waits for what is being read."""
         self._pool.shutdown(cancel_futures=True)
-        self._held = {}
+        for kept in self._kept.values():
+            kept.close()
+        self._kept = {}
 
-
-class SteppedGroups:
-    """Row groups that each shard steps through, for those too large to be held.
-
-    Args:
-        reader: of the source.
-        groups: of the table, in its order.
-        size: rows of a step.
-    """
-
-    def __init__(self, reader: GroupReader, groups: Sequence[Group], size: int) -> None:
-        self.reader = reader
-        self._groups = groups
-        self._size = size
-        self._cursors: dict[tuple[int, int], Cursor] = {}
-        self._pool = ThreadPoolExecutor(READERS, "row groups")
-
-    def parts(self, runs: Sequence[Run]) -> list[Tensors]:
-        """The rows of each run; cheapest where runs go on where those of the last call ended."""
-        before, self._cursors = self._cursors, {}
-        parts = list(self._pool.map(lambda run: self._rows(run, before), runs))
-        _close(before.values())
-        return parts
-
-    def close(self) -> None:
-        """Let go of everything; waits for what is being read."""
-        self._pool.shutdown(cancel_futures=True)
-        _close(self._cursors.values())
-        self._cursors = {}
-
-    def _rows(self, run: Run, cursors: dict[tuple[int, int], Cursor]) -> Tensors:
-        """Of a run, by the cursor that stands where it begins, or a new one."""
-        cursor = cursors.pop((run.group, run.start), None)
-        if cursor is None:
-            cursor = Cursor(self.reader, self._groups, self._size)
-        # Known before it is used: if reading fails, it is closed with all others.
-        self._cursors[run.group, run.stop] = cursor
-        return cursor.rows(run)
-
-
-def _close(cursors: Iterable[Cursor]) -> None:
-    for cursor in cursors:
-        cursor.close()
-
-
-class Cursor:
-    """A place in a row group from which it is read on.
-
-    Args:
-        reader: of the source.
-        groups: of the table, in its order.
-        size: rows of a step.
-    """
-
-    def __init__(self, reader: GroupReader, groups: Sequence[Group], size: int) -> None:
-        self.reader = reader
-        self._groups = groups
-        self._size = size
-        self._group = -1
-        self._steps: Steps | None = None
-        self._table: Any = None
-        self._start = self._stop = 0
-
-    def rows(self, run: Run) -> Tensors:
-        """The rows of a run; cheapest when it follows the one before."""
-        if self._steps is None or run.group != self._group or run.start < self._start:
-            self._begin(run.group)
-        tables, at = [], run.start
-        while at < run.stop:
-            while at >= self._stop:
-                self._advance()
-            stop = min(run.stop, self._stop)
-            tables.append(self._table.slice(at - self._start, stop - at))
-            at = stop
-        table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-        return self.reader.tensors(self._groups[run.group], run.start, table)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._steps is not None:
-            self._steps.close()
-        self._steps = self._table = None
-
-    def _begin(self, group: int) -> None:
-        self.close()
-        self._group, self._start, self._stop = group, 0, 0
-        self._steps = self.reader.steps(self._groups[group], self._size)
-
-    def _advance(self) -> None:
-        assert self._steps is not None
-        self._table = None
-        self._table = self._steps.next()
-        self._start, self._stop = self._stop, self._stop + self._table.num_rows
+    def _read(self, group: int) -> Kept:
+        return self._keep(self.reader.read(self._groups[group]))
 
 
 class Blocks:
@@ -153,7 +69,7 @@ class Blocks:
 
     def __init__(
         self,
-        source: WholeGroups | SteppedGroups,
+        source: KeptGroups,
         order: StreamOrder,
         rank: int,
         world_size: int,

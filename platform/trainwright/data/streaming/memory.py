@@ -17,10 +17,11 @@ BLOCKS = 3
 """Windows in memory: the one in use, the next one, and what is gathered for it."""
 
 READERS = 4
-"""Row groups that are read at a time."""
+"""Row groups that are read at a time, as far as the memory for them allows."""
 
 COPIES = 3
-"""A row group while it is read: its bytes in the file, as Arrow columns, and as tensors."""
+"""Of a row group while it is read, besides its bytes in the file: as Arrow columns, as tensors, and
+while these are put in order."""
 
 
 def row_bytes(columns: Mapping[str, Column]) -> int:
@@ -48,37 +49,37 @@ class Plan:
     """How one worker reads.
 
     Attributes:
-        whole: whether row groups are decoded whole and shared by the shards in them; else each
-            shard steps through its own.
-        size_bytes: an upper bound of what it holds of the table at a time.
+        in_memory: whether the row groups that its shards stand in are kept in memory, or on disk.
+        num_readers: row groups that are read at a time.
+        size_bytes: an upper bound of what it holds of the table in memory.
+        disk_bytes: an upper bound of what it holds on disk.
     """
 
-    whole: bool
+    in_memory: bool
+    num_readers: int
     size_bytes: int
+    disk_bytes: int
 
 
-def plan(
-    order: StreamOrder, world_size: int, row: int, budget: int, step_bytes: int | None
-) -> Plan:
+def plan(order: StreamOrder, world_size: int, row: int, file_bytes: int, budget: int) -> Plan:
     """Decide how each worker reads.
 
     Args:
         order: of the table.
         world_size: number of workers.
         row: bytes of a row.
-        budget: bytes that the row groups in use may take.
-        step_bytes: what it takes to step through a row group; None where that is not possible.
+        file_bytes: of the largest group in its file, unpacked.
+        budget: bytes that the row groups in use may take in memory.
     """
     shards, depth = order.shards // world_size, order.depth
-    largest = max(order.sizes)
-    blocks = BLOCKS * shards * depth * row
     # Without shuffling all workers read the same rows, each window at one place.
     places, rows = (shards, depth) if order.shuffle else (1, order.span)
+    largest = max(order.sizes)
     # A window may begin near the end of one group and end near the start of another.
-    held = min(places * (rows + 2 * (largest - 1)), order.num_rows) * row
-    reading = COPIES * min(READERS, len(order.sizes)) * largest * row
-    whole = Plan(True, held + reading + blocks)
-    if step_bytes is None or held <= budget:
-        return whole
-    steps = Plan(False, places * (step_bytes + COPIES * rows * row) + blocks)
-    return min(whole, steps, key=lambda found: found.size_bytes)
+    kept = min(places * (rows + 2 * (largest - 1)), order.num_rows) * row
+    one = file_bytes + COPIES * largest * row
+    num_readers = max(min(READERS, len(order.sizes), budget // one), 1)
+    passing = num_readers * one + BLOCKS * places * rows * row
+    if kept <= budget:
+        return Plan(True, num_readers, kept + passing, 0)
+    return Plan(False, num_readers, passing, kept)

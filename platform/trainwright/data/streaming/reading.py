@@ -26,10 +26,6 @@ As they were read they may lie in memory column after column; :func:`joined` put
 after another.
 """
 
-PAGES = 5 * 2**20
-"""Bytes for a column that is read in steps: its dictionary, and a page packed and unpacked, each
-of the 1 MiB that most programs write; measured."""
-
 BUFFER = 2**18
 """Bytes of a column that are fetched at a time where a row group is read in steps."""
 
@@ -80,17 +76,16 @@ class GroupReader:
         """A reader of the same with another patience."""
         return GroupReader(self.layout, self.specs, patience, self.columns)
 
-    def step_bytes(self, group: Group) -> int | None:
-        """About what it takes to step through a group; None where it is read at once."""
+    def file_bytes(self, group: Group) -> int:
+        """Bytes of the columns that are read of a group, unpacked; 0 for arrow files."""
         if not self._is_parquet(group):
-            return None
+            return 0
         about = self.layout.footers[group.file].row_group(group.index)
         chunks = [about.column(index) for index in range(about.num_columns)]
         size: int = sum(
-            min(3 * chunk.total_uncompressed_size, PAGES)
+            chunk.total_uncompressed_size
             for chunk in chunks
-            if chunk.path_in_schema.partition(".")[0] in self._wanted
-            or chunk.path_in_schema in self._wanted
+            if {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]} & {*self._wanted}
         )
         return size
 

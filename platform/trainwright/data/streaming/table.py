@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from tempfile import gettempdir
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from trainwright.data.random import bits, key
 from trainwright.data.rows import Rows
 from trainwright.data.streaming import memory
 from trainwright.data.streaming.ahead import ReadAhead
-from trainwright.data.streaming.blocks import Blocks, Cursor, SteppedGroups, WholeGroups
+from trainwright.data.streaming.blocks import Blocks, KeptGroups
+from trainwright.data.streaming.cursor import Cursor
+from trainwright.data.streaming.keeping import InMemory, OnDisk
 from trainwright.data.streaming.layout import Group, read_layout
 from trainwright.data.streaming.order import Ints, Run, StreamOrder
 from trainwright.data.streaming.patience import Patience
@@ -138,18 +141,18 @@ class StreamedTable(Rows):
             order,
             world_size,
             memory.row_bytes(self.columns),
+            self._reader.file_bytes(max(self.groups, key=lambda group: group.rows)),
             self.spec.memory_mib * 2**20,
-            self._reader.step_bytes(max(self.groups, key=lambda group: group.rows)),
         )
 
     def summary(self, seed: int, shuffle: bool, world_size: int) -> str:
         """How it will be read, in words."""
         order = self.order(seed, shuffle)
         plan = self.plan(order, world_size)
-        how = "decoded whole" if plan.whole else "read in steps"
+        disk = f" and {_mib(plan.disk_bytes)} in {gettempdir()}" if plan.disk_bytes else ""
         return (
-            f"{len(self.groups)} row groups, {how}, in {order.shards} shards; windows of "
-            f"{order.span} rows; each worker holds up to {plan.size_bytes / 2**20:,.0f} MiB of them"
+            f"{len(self.groups)} row groups in {order.shards} shards, windows of {order.span} "
+            f"rows; each worker holds up to {_mib(plan.size_bytes)} of them in memory{disk}"
         )
 
     def read_ahead(
@@ -158,11 +161,9 @@ class StreamedTable(Rows):
         """The rows of a worker in the order of the epochs; see :class:`ReadAhead`."""
         # Of its own: closing it must not end the patience of others.
         reader = self._reader.with_patience(Patience(self.spec.retries))
-        source: WholeGroups | SteppedGroups
-        if self.plan(order, world_size).whole:
-            source = WholeGroups(reader, self.groups)
-        else:
-            source = SteppedGroups(reader, self.groups, order.depth)
+        plan = self.plan(order, world_size)
+        keep = InMemory if plan.in_memory else OnDisk
+        source = KeptGroups(reader, self.groups, keep, plan.num_readers)
         blocks = Blocks(source, order, rank, world_size)
         return ReadAhead(blocks, self.columns, order, world_size, epochs)
 
@@ -210,3 +211,7 @@ class StreamedTable(Rows):
                 del self._cache[next(iter(self._cache))]
             self._cache[group] = joined([self._reader.read(self.groups[group])])
         return self._cache[group]
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{-(-size_bytes // 2**20):,} MiB"
