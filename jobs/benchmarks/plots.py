@@ -48,6 +48,9 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
             if record["name"] == "saving":
                 rows.append((f"saving, {row['place']}", row["ratio"], row["goal"]))
                 continue
+            if record["name"] == "streaming":
+                rows.append((f"streaming, {row['table']}", row["scan"], row["goal"]))
+                continue
             case = row["case"]
             label = f"{case['model']}, ZeRO {case['stage']}, workers {case['workers']}"
             rows.append((label, row["wall"], row["goal"]))

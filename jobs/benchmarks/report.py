@@ -187,6 +187,32 @@ def recovery_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def streaming_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each table."""
+
+    def rate(row: Mapping[str, Any], name: str) -> str:
+        return f"{row['rows'] / row[name]['median'] / 1e6:.2f}"
+
+    columns = "table", "pairs", "ours, million rows/s", "bare scan", "Ray Data"
+    return table(
+        (*columns, "ratio to the scan", "goal", "verdict", "ratio to Ray Data", "goal", "verdict"),
+        [
+            (
+                row["table"],
+                row["scan"]["pairs"],
+                *(rate(row, name) for name in ("ours", "bare", "ray_s")),
+                ratio(row["scan"]),
+                f"{row['goal']:.2f}",
+                verdict(row["scan"], row["goal"]),
+                ratio(row["ray"]),
+                row["ray_goal"],
+                verdict(row["ray"], row["ray_goal"]),
+            )
+            for row in results
+        ],
+    )
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """The lines of a Markdown table."""
     lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
@@ -199,6 +225,7 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "memory": memory_table,
     "saving": saving_table,
     "recovery": recovery_table,
+    "streaming": streaming_table,
 }
 
 

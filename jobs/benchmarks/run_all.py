@@ -23,13 +23,14 @@ import plots
 import recovery
 import report
 import saving
+import streaming
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory", "saving", "recovery")
+NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming")
 
-PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14, "recovery": 5}
-QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2, "recovery": 1}
+PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14, "recovery": 5, "streaming": 40}
+QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2, "recovery": 1, "streaming": 5}
 
 
 def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
@@ -64,12 +65,18 @@ def run_recovery(pairs: int, quick: bool) -> list[dict[str, Any]]:
     return [asdict(recovery.measure(case, pairs)) for case in recovery.CASES]
 
 
+def run_streaming(pairs: int, quick: bool) -> list[dict[str, Any]]:
+    """The streaming benchmark."""
+    return [asdict(streaming.compare(table, pairs)) for table in streaming.TABLES]
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
     "memory": run_memory,
     "saving": run_saving,
     "recovery": run_recovery,
+    "streaming": run_streaming,
 }
 
 

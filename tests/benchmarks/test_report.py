@@ -11,6 +11,7 @@ import memory
 import pytest
 import run_all
 import saving
+import streaming
 from launch import STAGES
 from plots import plot_ratios, rows_of
 from report import HEAD, LIBRARIES, STAGE_WORDS, document, machine, verdict
@@ -54,6 +55,20 @@ LAUNCH = {
     "goal": 1.3,
 }
 
+
+STREAMING = [
+    {
+        "table": "lists",
+        "scan": made_ratio(1.25, 1.2, 1.3),
+        "ray": made_ratio(0.05, 0.04, 0.06),
+        "ours": {"median": 0.1, "low": 0.1, "high": 0.1},
+        "bare": {"median": 0.08, "low": 0.08, "high": 0.08},
+        "ray_s": {"median": 2.0, "low": 2.0, "high": 2.0},
+        "rows": 200_000,
+        "goal": streaming.GOAL,
+        "ray_goal": streaming.RAY_GOAL,
+    }
+]
 
 MEMORY = [
     {
@@ -144,6 +159,14 @@ def test_a_line_of_the_recovery_table() -> None:
     assert expected in document([record("recovery", RECOVERY)]).splitlines()
 
 
+def test_a_line_of_the_streaming_table() -> None:
+    expected = (
+        "| lists | 20 | 2.00 | 2.50 | 0.10 | 1.250 [1.200, 1.300] | 1.43 | met "
+        "| 0.050 [0.040, 0.060] | 0.1 | met |"
+    )
+    assert expected in document([record("streaming", STREAMING)]).splitlines()
+
+
 def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     """RESULTS.md is renewed by ``make bench``; an older form of it is noticed here."""
     text = RESULTS.read_text()
@@ -162,6 +185,8 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
         assert f"\n| {samples} |" in sections[2]
     for place in saving.PLACES:
         assert f"\n| {place} |" in sections[3]
+    for table in streaming.TABLES:
+        assert f"\n| {table} |" in sections[-1]
 
 
 @pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
@@ -176,13 +201,15 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_figure(tmp_path: Path) -> None:
-    records = record("loop", LOOP), record("launch", LAUNCH), record("memory", MEMORY)
-    rows = rows_of([*records, record("saving", SAVING), record("recovery", RECOVERY)])
+    found = {"loop": LOOP, "launch": LAUNCH, "memory": MEMORY, "saving": SAVING}
+    found = {**found, "recovery": RECOVERY, "streaming": STREAMING}
+    rows = rows_of([record(name, results) for name, results in found.items()])
     assert [(label, goal) for label, _, goal in rows] == [
         ("mlp, ZeRO 3, workers 2", 1.05),
         ("launch", 1.3),
         ("memory, 64 samples", 1.0),
         ("saving, local", 1.1),
+        ("streaming, lists", streaming.GOAL),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")

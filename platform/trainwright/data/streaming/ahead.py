@@ -51,6 +51,10 @@ class ReadAhead:
         Raises:
             DataError: they cannot be read, or are not as declared.
         """
+        number, first = divmod(start, self._size)
+        if first + stop - start <= self._size:
+            block, last = self._at((epoch, number)), first + stop - start
+            return {name: self._given(name, [t[first:last]]) for name, t in block.items()}
         parts = []
         for number in range(start // self._size, -(-stop // self._size)):
             block, first = self._at((epoch, number)), number * self._size

@@ -81,12 +81,11 @@ class GroupReader:
         if not self._is_parquet(group):
             return 0
         about = self.layout.footers[group.file].row_group(group.index)
-        chunks = [about.column(index) for index in range(about.num_columns)]
-        size: int = sum(
-            chunk.total_uncompressed_size
-            for chunk in chunks
-            if {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]} & {*self._wanted}
-        )
+        size = 0
+        for chunk in map(about.column, range(about.num_columns)):
+            whole, _, _ = chunk.path_in_schema.partition(".")
+            if whole in self._wanted or chunk.path_in_schema in self._wanted:
+                size += chunk.total_uncompressed_size
         return size
 
     def tensors(self, group: Group, start: int, table: Any) -> Tensors:

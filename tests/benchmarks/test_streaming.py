@@ -1,0 +1,30 @@
+"""The streaming benchmark in a short form."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+import streaming
+
+
+@pytest.mark.parametrize("layout", streaming.TABLES)
+def test_both_sides_go_through_the_same_rows(layout: str, tmp_path: Path) -> None:
+    table = streaming.TABLES[layout]
+    streaming._write(table, tmp_path, 4096)
+    ours = list(streaming._ours(streaming._opened(table, str(tmp_path)), 0))
+    assert sum(ours) == sum(streaming._bare(table, ds.dataset(tmp_path))) == 4096
+    assert ours[0] == streaming.BATCH
+
+
+@pytest.mark.slow
+def test_a_short_form() -> None:
+    assert np.isfinite(streaming.GOAL)
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    result = streaming.compare("one column of lists of 64", pairs=1, rows=4096)
+    assert min(result.ours.median, result.bare.median, result.ray_s.median) > 0
+    left = set(Path(tempfile.gettempdir()).iterdir()) - before
+    assert not [path for path in left if list(path.glob("part-*.parquet"))]
