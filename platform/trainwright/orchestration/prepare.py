@@ -199,8 +199,8 @@ def _streaming(assembly: Assembly) -> list[str]:
     from trainwright.data.streaming.table import StreamedTable
 
     assert isinstance(table, StreamedTable)
-    world_size = assembly.context.world_size
-    return [f"streaming: {table.summary(spec.seed, spec.data.shuffle, world_size)}"]
+    fewest = max(spec.cluster.min_workers, 1)  # each of them then holds the most
+    return [f"streaming: {table.summary(spec.seed, spec.data.shuffle, fewest)}"]
 
 
 def _summary(assembly: Assembly) -> list[str]:
