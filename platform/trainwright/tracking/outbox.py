@@ -77,8 +77,9 @@ class Outbox:
         lineage = newest_lineage(self._folder)
         if lineage is None or lineage == self._lineage:
             return False
-        self._lineage = lineage
-        self._survey = Survey(self._folder, self._files, lineage, self.covered)
+        # Before anything is remembered: a store that fails in here must be asked again.
+        survey = Survey(self._folder, self._files, lineage, self.covered)
+        self._lineage, self._survey = lineage, survey
         self._positions.clear()
         self._finished.clear()
         self.hold(self._server_points)
@@ -143,8 +144,9 @@ class Outbox:
     def _unsent(self, line: Line) -> list[Point] | None:
         """The points of a line that the server lacks; None when none of it counts."""
         row = line.row
-        if row is None or row["kind"] != "metrics" or self._survey is None:
+        if row is None or row["kind"] != "metrics":
             return []
+        assert self._survey is not None
         kept = self._survey.survivors.keep(row)
         if kept is None or kept["kind"] != "metrics":
             return None
