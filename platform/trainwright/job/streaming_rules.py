@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Collection, Iterator
 from posixpath import splitext
 
 from trainwright.errors import Problem
@@ -21,7 +22,7 @@ def _streamed(data: DataSpec) -> Iterator[tuple[str, DataSpec | NamedSource]]:
             yield f"data.sources.{name}", named
 
 
-def workers_that_cannot_read(data: DataSpec, workers: Iterable[int]) -> list[Problem]:
+def workers_that_cannot_read(data: DataSpec, workers: Collection[int]) -> list[Problem]:
     """What is wrong with reading a job's data with any of these numbers of workers.
 
     Each worker reads whole shards, so that the order does not depend on how many there are.
@@ -42,7 +43,7 @@ def workers_that_cannot_read(data: DataSpec, workers: Iterable[int]) -> list[Pro
                     f"{path}.streaming.shards",
                     f"{shards} shards cannot be shared evenly by {wrong[0]} workers",
                     shards,
-                    allowed=f"a multiple of {wrong[0]}",
+                    allowed=f"a multiple of {math.lcm(*filter(None, workers))}",
                     mend=f"or set cluster.workers to one of {one_of(map(str, divisors), limit=20)}",
                 )
             )

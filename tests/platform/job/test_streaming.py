@@ -55,5 +55,6 @@ def test_every_number_of_workers_is_asked_about() -> None:
     assert workers_that_cannot_read(data, [0, 1, 2, 3, 4, 6, 12]) == []
     [problem] = workers_that_cannot_read(data, range(1, 6))
     assert "12 shards cannot be shared evenly by 5 workers" in problem.message
+    assert problem.allowed == "a multiple of 60"
     assert problem.mend == "or set cluster.workers to one of 1, 2, 3, 4, 6, 12"
     assert workers_that_cannot_read(DataSpec.model_validate(DATA), [5]) == []
