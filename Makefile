@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # CRDS=FOLDER also holds the manifests against KubeRay's custom resource definitions.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder $(if $(CRDS),--crds "$(CRDS)")
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder $(if $(CRDS),--crds="$(CRDS)")
 
 .DEFAULT_GOAL := help
 
