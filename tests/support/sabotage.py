@@ -55,7 +55,8 @@ def _opens_for_writing(path: Any, mode: str | None, flags: int) -> bool:
 
 
 def _text(path: Any) -> str:
-    return path if isinstance(path, str) else os.fsdecode(path) if path is not None else ""
+    """A path; empty for a file that is named by its descriptor, which was opened before."""
+    return "" if path is None or isinstance(path, int) else os.fsdecode(path)
 
 
 def be_elsewhere(host: str) -> None:

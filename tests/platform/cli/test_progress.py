@@ -12,6 +12,7 @@ from rich.console import Console
 
 from trainwright.cli.progress import TrainingProgress
 from trainwright.cli.views import LineView, LiveView, SilentView, headline, make_view
+from trainwright.job.cluster_spec import ClusterSpec
 from trainwright.storage import Folder
 
 
@@ -100,7 +101,7 @@ def test_complete() -> None:
 
 
 def _started(continues: bool = False, resumed_from: str | None = None) -> Any:
-    spec = SimpleNamespace(cluster=SimpleNamespace(workers=2))
+    spec = SimpleNamespace(cluster=ClusterSpec(workers=2))
     prepared = SimpleNamespace(
         summary=["data: 10 samples", "training: 100 updates"],
         remarks=["dropout: each worker draws its own masks " * 3],
