@@ -129,9 +129,11 @@ class GroupReader:
     def _whole(self, group: Group) -> Any:
         with opened(self.layout.files[group.file]) as source:
             if self._is_parquet(group):
-                return self._cast(
-                    self._parquet(source, group).read_row_group(group.index, self._wanted)
-                )
+                # In this thread: Arrow's own pool has as many as OMP_NUM_THREADS says, one for a
+                # worker, and the threads that read row groups side by side would wait for it.
+                parquet = self._parquet(source, group)
+                table = parquet.read_row_group(group.index, self._wanted, use_threads=False)
+                return self._cast(table)
             return self._cast(self._batch(source, group))
 
     def _batch(self, source: Any, group: Group) -> Any:
