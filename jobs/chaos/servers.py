@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SECRET = "hidden-secret-key"
 """Of :class:`ObjectStore`, which takes any."""
 
 
-class Server:
+class Server(ABC):
     """A server process that can be killed and started again on the same port.
 
     Args:
@@ -40,9 +41,9 @@ class Server:
         self._health = health
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What starts it."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it; :meth:`wait` waits until it answers."""
