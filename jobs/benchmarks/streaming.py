@@ -32,6 +32,7 @@ from trainwright.data.order import split_updates
 from trainwright.data.streaming.table import StreamedTable
 from trainwright.job.models import ColumnSpec
 from trainwright.job.streaming_spec import StreamingSpec
+from trainwright.orchestration.machine import cpus_here
 from trainwright.orchestration.processes import worker_environment
 
 ROWS = 200_000
@@ -100,6 +101,8 @@ def compare(layout: str, pairs: int, rows: int = ROWS) -> StreamingResult:
 
 def _measured(layout: str, pairs: int, rows: int) -> tuple[list[float], ...]:
     torch.set_num_threads(1)
+    # The environment of a worker allows Arrow's pool one thread; the scan shall have every CPU.
+    pa.set_cpu_count(cpus_here())
     table = TABLES[layout]
     with tempfile.TemporaryDirectory() as folder:
         _write(table, Path(folder), rows)
