@@ -253,7 +253,7 @@ def _refused(use: Use, plugin: Plugin, values: Mapping[str, Any]) -> list[Proble
 
 def _maker(group: str, plugin: Plugin) -> Callable[..., Any] | None:
     """How to make the plugin's object on trial; None where it takes the data to do so."""
-    if group in ("objectives", "strategies", "procedures", "transforms", "schedules"):
+    if group not in ("models", "datasets", "metrics", "optimizers"):
         return plugin.factory
     if group == "optimizers":
         import torch
