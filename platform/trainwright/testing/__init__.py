@@ -24,10 +24,12 @@ told by ``checks_of`` and by the functions of the modules named after the groups
 
 from trainwright.testing.cases import CLASSIFICATION, IMAGES, REGRESSION, Case
 from trainwright.testing.check import Check
+from trainwright.testing.federation import Miniature, federation_of, reduced_of
 from trainwright.testing.inputs import class_scores, values
 from trainwright.testing.matrix import checks_of
 from trainwright.testing.rig import Rig
 from trainwright.testing.setups import LOCAL, Setup
+from trainwright.testing.tasks import Classes, Quadratics
 from trainwright.testing.trace import Trace
 from trainwright.testing.workers import Workers
 
@@ -38,11 +40,16 @@ __all__ = [
     "REGRESSION",
     "Case",
     "Check",
+    "Classes",
+    "Miniature",
+    "Quadratics",
     "Rig",
     "Setup",
     "Trace",
     "Workers",
     "checks_of",
     "class_scores",
+    "federation_of",
+    "reduced_of",
     "values",
 ]

@@ -1,0 +1,58 @@
+"""Federated averaging: the server moves by the weighted mean of the clients' updates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from trainwright.federated import Aggregator, Reduced, State
+
+
+class FedAvg(Aggregator):
+    """Average what clients have learnt: federated averaging, FedAvg.
+
+    Equation:
+        w <- w + server_lr * sum_k p_k * (w_k - w) over the clients k of a round, where w_k are
+        the client's weights after its local steps, and p_k = n_k / sum of n_j by its number of
+        samples n_k, or 1 / number of clients.
+
+    Args:
+        weighting: by what clients count: ``samples``, the number they have, as in the paper;
+            ``uniform``: all alike, which favours the samples of small clients.
+        server_lr: factor of the mean update, above 0; 1 is the paper's method, the mean of the
+            clients' weights. Suggested: 1.
+
+    Needs:
+        Nothing. Only the sum of the updates reaches the server, so it can be masked, clipped and
+        noised.
+
+    Measured:
+        Nothing against other methods: it is the baseline of all others.
+
+    Source:
+        B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Aguera y Arcas, "Communication-Efficient
+        Learning of Deep Networks from Decentralized Data", AISTATS 2017, arXiv 1602.05629.
+        ``server_lr`` is from S. Reddi et al., "Adaptive Federated Optimization", ICLR 2021,
+        arXiv 2003.00295, where the server's optimizer is SGD.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        weighting: Literal["samples", "uniform"] = "samples",
+        server_lr: Annotated[float, Field(gt=0)] = 1.0,
+    ) -> None:
+        if weighting not in ("samples", "uniform"):
+            raise ValueError(f"weighting must be samples or uniform, got {weighting!r}")
+        if not 0 < server_lr < float("inf"):
+            raise ValueError(f"server_lr must be above 0 and finite, got {server_lr!r}")
+        self.weighting = weighting
+        self.server_lr = server_lr
+
+    def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
+        """Move along the mean update."""
+        return weights + (self.server_lr * reduced.mean["update"]).to(weights.dtype), state
