@@ -14,6 +14,7 @@ from torch import nn
 from trainwright.strategy import Context, Loss, Order, Strategy
 from trainwright.strategy.compose import wrap_loss
 from trainwright.strategy.tables import SampleTables
+from trainwright.testing import AggregatorCase, Miniature, Quadratics
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
 
@@ -74,6 +75,27 @@ def test_strategy() -> None:
     with pytest.raises(ValueError, match="at least 0"):
         make(weight=-1.0)
     assert nn.Module not in make.__mro__
+
+
+def test_aggregator(tmp_path: Path) -> None:
+    """As written, but with the example in place of a plugin of the catalogue."""
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "NormGuard" in c]
+    (tmp_path / "norm_guard.py").write_text(code)
+    case = AggregatorCase("norm_guard.py:NormGuard", {"factor": 0.7}, base=tmp_path)
+    example("check_aggregator")(case)
+    with pytest.raises(ValueError, match="factor must be above 0"):
+        example("NormGuard")(0.0)
+
+    guard = example("NormGuard")(2.0)
+    played = Miniature(guard, Quadratics(torch.zeros(2, 2)))
+    played.receive({0: torch.tensor([3.0, 4.0]), 1: torch.tensor([0.0, 1.0])})
+    assert played.weights.tolist() == [1.5, 2.5]
+    played.receive({0: torch.tensor([0.0, 12.0]), 1: torch.tensor([0.0, 5.0])})
+    assert played.weights.tolist() == [1.5, 2.5 + (6.0 + 5.0) / 2], "12 is more than twice 3"
+
+
+def test_aggregator_checks() -> None:
+    example("check_aggregator")()
 
 
 def test_ordering_strategy() -> None:

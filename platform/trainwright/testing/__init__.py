@@ -18,18 +18,24 @@ Nothing here needs pytest; with it, a plugin's test is::
     def test_conformance(check, rig):
         check(rig)
 
+An aggregator needs no rig: an :class:`AggregatorCase` says how it is used, and
+:func:`aggregator_checks` gives its checks, which are called without arguments.
+
 A check that fails raises ``AssertionError`` and says what differs. What is checked, by group, is
-told by ``checks_of`` and by the functions of the modules named after the groups.
+told by ``checks_of`` and ``aggregator_checks``, and by the functions of the modules named after
+the groups.
 """
 
 from trainwright.testing.cases import CLASSIFICATION, IMAGES, REGRESSION, Case
 from trainwright.testing.check import Check
-from trainwright.testing.federation import Miniature, federation_of, reduced_of
+from trainwright.testing.federated.case import AggregatorCase, AggregatorCheck
+from trainwright.testing.federated.checks import aggregator_checks
+from trainwright.testing.federated.miniature import Miniature, federation_of, reduced_of
+from trainwright.testing.federated.tasks import Classes, Quadratics
 from trainwright.testing.inputs import class_scores, values
 from trainwright.testing.matrix import checks_of
 from trainwright.testing.rig import Rig
 from trainwright.testing.setups import LOCAL, Setup
-from trainwright.testing.tasks import Classes, Quadratics
 from trainwright.testing.trace import Trace
 from trainwright.testing.workers import Workers
 
@@ -38,6 +44,8 @@ __all__ = [
     "IMAGES",
     "LOCAL",
     "REGRESSION",
+    "AggregatorCase",
+    "AggregatorCheck",
     "Case",
     "Check",
     "Classes",
@@ -47,6 +55,7 @@ __all__ = [
     "Setup",
     "Trace",
     "Workers",
+    "aggregator_checks",
     "checks_of",
     "class_scores",
     "federation_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from trainwright.data.loading import Splits, load_splits
 from trainwright.data.table import SAMPLE_ID
 from trainwright.data.transforms import TransformChain, build_chain
 from trainwright.plugins import create
-from trainwright.plugins.catalogue import card
+from trainwright.plugins.catalogue import Card, card
 from trainwright.testing.cases import Case
 from trainwright.testing.check import nothing_of
 from trainwright.testing.rig import Rig
@@ -21,14 +22,19 @@ from trainwright.testing.trace import same
 
 def explains_itself(case: Case, rig: Rig, setup: Setup) -> None:
     """The page of ``trainwright show``: a purpose, and for every option a type and a meaning."""
-    page = card(case.name, case.group, case.base)
-    wrong = [] if page.purpose else ["there is no sentence that says what it is for"]
+    wrong = undescribed(card(case.name, case.group, case.base))
+    nothing_of(wrong, "`trainwright show` leaves the user in the dark")
+
+
+def undescribed(page: Card) -> Iterator[str]:
+    """What a page does not say that every page must."""
+    if not page.purpose:
+        yield "there is no sentence that says what it is for"
     for option in page.options:
         if not option.description:
-            wrong.append(f"option {option.name} is not described under Args")
+            yield f"option {option.name} is not described under Args"
         if option.type == "anything":
-            wrong.append(f"option {option.name} has no type")
-    nothing_of(wrong, "`trainwright show` leaves the user in the dark")
+            yield f"option {option.name} has no type"
 
 
 def loads_the_same(case: Case, rig: Rig, setup: Setup) -> None:

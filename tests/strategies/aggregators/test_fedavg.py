@@ -46,7 +46,7 @@ def test_one_client_and_one_step_is_gradient_descent() -> None:
 def test_with_one_step_it_finds_the_optimum_of_the_weighted_mean(weighting: str) -> None:
     curvatures = torch.tensor([[1.0, 0.5], [2.0, 1.0], [0.5, 3.0]])
     task = Quadratics(CENTRES, curvatures, num_samples=[1, 5, 3])
-    found = Miniature(FedAvg(weighting), task).run(300).weights  # type: ignore[arg-type]
+    found = Miniature(FedAvg(weighting), task).run(150).weights  # type: ignore[arg-type]
     optimum = task.optimum() if weighting == "samples" else task.optimum([1, 1, 1])
     torch.testing.assert_close(found.double(), optimum, atol=1e-5, rtol=0)
     other = task.optimum([1, 1, 1]) if weighting == "samples" else task.optimum()
@@ -59,7 +59,7 @@ def test_with_several_steps_it_ends_where_the_clients_pulls_cancel() -> None:
     task = Quadratics(CENTRES, curvatures, num_steps=steps)
     gone = 1 - (1 - 0.1 * curvatures.double()) ** torch.tensor(steps)[:, None]
     expected = (gone * CENTRES).sum(0) / gone.sum(0)
-    found = Miniature(FedAvg(), task).run(300).weights
+    found = Miniature(FedAvg(), task).run(150).weights
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
     assert (expected - task.optimum()).abs().max() > 0.1
 

@@ -84,23 +84,24 @@ class _Quadratic:
 class Classes:
     """Clients with samples of three classes, each with a few more of one, and a small network.
 
-    The network has batch normalisation, an output ``embedding`` beside ``logits``, and a tensor of
-    a single element.
+    The network has an output ``embedding`` beside ``logits``, a tensor of a single element, and
+    batch normalisation, by fixed statistics: samples of a batch do not interact.
 
     Args:
         clients: how many there are.
+        alike: whether all have equally many samples.
         local: parameters that do not travel, as the network names them; they are not trained.
     """
 
     outputs = ("logits", "embedding")
 
-    def __init__(self, clients: int = 6, local: Sequence[str] = ()) -> None:
+    def __init__(self, clients: int = 6, alike: bool = False, local: Sequence[str] = ()) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.model = network()
-        travelling = [(n, p) for n, p in self.model.named_parameters() if n not in local]
-        self.layout = Layout.of([(f"model.{name}", value) for name, value in travelling])
-        self.start = self.layout.vector({f"model.{name}": value for name, value in travelling})
-        self.num_samples = [4 * (2 + client % 3) for client in range(clients)]
+        self.model = network().eval()
+        named = {f"model.{n}": p for n, p in self.model.named_parameters() if n not in local}
+        self.layout = Layout.of(named.items())
+        self.start = self.layout.vector(named)
+        self.num_samples = [8 if alike else 8 + 4 * (client % 3) for client in range(clients)]
         self._batches = [self._some(client, generator) for client in range(clients)]
 
     def _some(self, client: int, generator: torch.Generator) -> list[Batch]:
@@ -156,9 +157,7 @@ class _Classifier:
     def _forward(self, weights: Tensor, batch: Batch) -> Outputs:
         views = self.task.layout.views(weights)
         named = {name.removeprefix("model."): value for name, value in views.items()}
-        # Running statistics are not used, and must not be changed.
-        buffers = {name: value.clone() for name, value in self.task.model.named_buffers()}
-        outputs: Outputs = functional_call(self.task.model, {**named, **buffers}, (batch["x"],))
+        outputs: Outputs = functional_call(self.task.model, named, (batch["x"],))
         return outputs
 
     def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:

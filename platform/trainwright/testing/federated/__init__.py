@@ -1,0 +1,1 @@
+"""Federations in miniature, and the checks that every aggregator must pass."""

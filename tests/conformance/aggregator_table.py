@@ -1,0 +1,9 @@
+"""The settings under which every aggregator of the catalogue is checked, in alphabetical order."""
+
+from __future__ import annotations
+
+from trainwright.testing import AggregatorCase
+
+AGGREGATORS = [
+    AggregatorCase("fedavg", {"server_lr": 0.5}, neutral={"server_lr": 1.0}, moves_by=0.5),
+]
