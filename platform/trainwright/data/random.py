@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -54,6 +55,51 @@ def uniform(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.T
     Exactly the same on every device. Arguments as for :func:`bits`.
     """
     return _shift(bits(key, ids, shape), 40).to(torch.float32) * 2.0**-24
+
+
+def uniform64(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tensor:
+    """Float64 numbers in [0, 1) of shape ``(len(ids), *shape)``, multiples of 2**-53.
+
+    Exactly the same on every device. ``floor(n * number)`` is below ``n`` for whole ``n`` up to
+    2**53. Arguments as for :func:`bits`.
+    """
+    return _shift(bits(key, ids, shape), 11).to(torch.float64) * 2.0**-53
+
+
+def dirichlet(key: int, ids: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Shares from a Dirichlet distribution, float64 of shape ``(len(ids), k)``; rows sum to 1.
+
+    Gamma variables of shape ``alpha + 1`` by inversion, brought to shape ``alpha`` by a power of
+    a uniform number (G. Marsaglia, W. W. Tsang, 2000, section 6), in logarithms, so that small
+    ``alpha`` does not lose them all to underflow.
+
+    Args:
+        key: from :func:`key`.
+        ids: as for :func:`bits`.
+        alpha: shape (k,), above 0.
+    """
+    from scipy.special import gammaincinv
+
+    numbers = uniform64(key, ids, (2, len(alpha)))
+    wide = alpha.to(torch.float64)
+    larger = torch.from_numpy(gammaincinv(wide.numpy() + 1, numbers[:, 0].numpy()))
+    logarithms = larger.clamp_min(1e-300).log() + torch.log1p(-numbers[:, 1]) / wide
+    return logarithms.softmax(dim=1)
+
+
+def first_distinct(stream: Callable[[int], list[int]], size: int) -> list[int]:
+    """The first ``size`` different numbers of an endless stream, in its order.
+
+    Of independent draws that makes draws without replacement.
+
+    Args:
+        stream: gives what is in its first so many places; fewer where it passes some over.
+        size: how many; the stream must have more than that, or this never ends.
+    """
+    places = size + size // 4 + 8
+    while len(found := dict.fromkeys(stream(places))) < size:
+        places *= 2
+    return list(found)[:size]
 
 
 def normal(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tensor:

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
         Reduced,
         State,
     )
+    from trainwright.federated.drawn import Drawn
     from trainwright.federated.layout import Layout, Span
-    from trainwright.federated.partition import Partition, Partitioner, Population
+    from trainwright.federated.partition import Indexed, Partition, Partitioner, Population
     from trainwright.federated.update_transform import Encoded, UpdateTransform
 
 __all__ = [
     "Aggregator",
     "Client",
+    "Drawn",
     "Encoded",
     "Federation",
+    "Indexed",
     "Layout",
     "Message",
     "Partition",
@@ -50,8 +53,10 @@ __getattr__ = importer(
             "Reduced",
             "State",
         ),
+        "trainwright.federated.drawn": ("Drawn",),
         "trainwright.federated.layout": ("Layout", "Span"),
         "trainwright.federated.partition": (
+            "Indexed",
             "Partition",
             "Partitioner",
             "Population",

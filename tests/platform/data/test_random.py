@@ -10,12 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trainwright.data.random import bits, integers, key, normal, uniform
+from trainwright.data.random import (
+    bits,
+    dirichlet,
+    first_distinct,
+    integers,
+    key,
+    normal,
+    uniform,
+    uniform64,
+)
 
 IDS = torch.arange(20_000)
 DRAWS = {
     "bits": bits,
     "uniform": uniform,
+    "uniform64": uniform64,
     "normal": normal,
     "integers": lambda k, ids, shape: integers(k, ids, -3, 1000, shape),
 }
@@ -73,6 +83,50 @@ def test_uniform_numbers() -> None:
     assert x.max() < 1
     assert stats.kstest(x.ravel(), "uniform").pvalue > 1e-3
     assert abs(x.mean() - 0.5) < 4 * (1 / 12 / x.size) ** 0.5
+
+
+def test_uniform_numbers_of_double_precision() -> None:
+    x = uniform64(key("u"), IDS, (5,)).numpy()
+    assert x.dtype == np.float64
+    assert x.min() >= 0
+    assert stats.kstest(x.ravel(), "uniform").pvalue > 1e-3
+    assert (np.floor(x * 2.0**53) == x * 2.0**53).all()
+    assert len(np.unique(x)) == x.size  # of 2**24 numbers some would occur twice
+    assert np.floor(10**9 * (1 - 2.0**-53)) < 10**9
+
+
+@pytest.mark.parametrize("alpha", [[0.3, 0.3, 0.3], [5.0, 1.0, 0.5], [100.0, 300.0]])
+def test_shares_of_a_dirichlet_distribution(alpha: list[float]) -> None:
+    """Each share has a beta distribution, and two of them the right covariance."""
+    concentration, total = torch.tensor(alpha, dtype=torch.float64), sum(alpha)
+    x = dirichlet(key("d"), IDS, concentration).numpy()
+    assert x.shape == (len(IDS), len(alpha))
+    assert np.allclose(x.sum(axis=1), 1)
+    for share, one in zip(x.T, alpha, strict=True):
+        assert stats.kstest(share, stats.beta(one, total - one).cdf).pvalue > 1e-3
+    expected = -alpha[0] * alpha[1] / (total**2 * (total + 1))
+    assert np.cov(x[:, 0], x[:, 1])[0, 1] == pytest.approx(expected, rel=0.05)
+
+
+def test_shares_of_the_smallest_concentration_are_all_or_nothing() -> None:
+    x = dirichlet(key("d"), IDS[:3000], torch.full((4,), 1e-4)).numpy()
+    assert np.isfinite(x).all()
+    assert (x.max(axis=1) > 0.999).mean() > 0.99
+    assert stats.chisquare(np.bincount(x.argmax(axis=1))).pvalue > 1e-3
+
+
+@given(size=st.integers(1, 30), count=st.integers(1, 30), seed=st.integers(0, 5))
+def test_first_different_numbers_are_those_of_a_loop(size: int, count: int, seed: int) -> None:
+    count = min(count, size)
+
+    def stream(places: int) -> list[int]:
+        return integers(key(seed), torch.tensor([size]), 0, size, (places,))[0].tolist()
+
+    expected: list[int] = []
+    for number in stream(10_000):
+        if number not in expected:
+            expected.append(number)
+    assert first_distinct(stream, count) == expected[:count]
 
 
 def test_normal_numbers() -> None:
