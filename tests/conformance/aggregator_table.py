@@ -6,5 +6,6 @@ from trainwright.testing import AggregatorCase
 
 AGGREGATORS = [
     AggregatorCase("fedavg", {"server_lr": 0.5}, neutral={"server_lr": 1.0}, moves_by=0.5),
+    AggregatorCase("fednova"),
     AggregatorCase("scaffold", {"server_lr": 0.5}, moves_by=0.5),
 ]
