@@ -12,6 +12,7 @@ from trainwright.lazy import importer
 
 if TYPE_CHECKING:
     from trainwright.federated.aggregator import (
+        UPDATE,
         Aggregator,
         Client,
         Federation,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from trainwright.federated.update_transform import Encoded, UpdateTransform
 
 __all__ = [
+    "UPDATE",
     "Aggregator",
     "Client",
     "Drawn",
@@ -48,6 +50,7 @@ __getattr__ = importer(
     __name__,
     {
         "trainwright.federated.aggregator": (
+            "UPDATE",
             "Aggregator",
             "Client",
             "Federation",
