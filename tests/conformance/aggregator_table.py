@@ -9,7 +9,9 @@ AGGREGATORS = [
     AggregatorCase("fedbn"),
     # 5 of 7 clients take part: h carries the mean on by 5/7 of it.
     AggregatorCase("feddyn", {"alpha": 0.5}, neutral={"alpha": 0.0}, moves_by=1 + 5 / 7),
+    AggregatorCase("fedld"),
     AggregatorCase("fednova"),
     AggregatorCase("moon", {"mu": 2.0}, neutral={"mu": 0.0}),
+    AggregatorCase("principal_gradient_aggregation"),
     AggregatorCase("scaffold", {"server_lr": 0.5}, moves_by=0.5),
 ]
