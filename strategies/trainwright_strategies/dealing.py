@@ -28,8 +28,7 @@ def sizes_of(shares: Floats, total: Ints | int) -> Ints:
     """
     whole = np.asarray(total, dtype=np.int64)[..., None]
     ends = np.floor(np.cumsum(shares, axis=-1) * whole + 0.5).astype(np.int64)
-    ends[..., -1:] = whole
-    return np.diff(np.minimum(ends, whole), axis=-1, prepend=0)
+    return np.diff(ends, axis=-1, prepend=0)
 
 
 def dealt(labels: Ints, counts: Ints, key: int) -> Ints:

@@ -147,6 +147,12 @@ def test_without_classes_every_row_is_as_likely():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_rows_of_a_class_are_as_likely():
+    partition = Drawn(10**6, 0, pools(30, 60), (10, 10), 1e6)
+    counts = np.bincount(np.concatenate([partition.rows(k).numpy() for k in range(1500)]))
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
 def test_all_rows_may_be_drawn():
     assert Drawn(3, 0, pools(25), (25, 25)).rows(1).tolist() == list(range(25))
 
