@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from trainwright.federated import Federation, Reduced, State
+from trainwright.federated import UPDATE, Federation, Reduced, State
+from trainwright_objectives.options import check_above_zero
 from trainwright_strategies.aggregators.fedavg import FedAvg
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Adaptive(FedAvg, ABC):
@@ -31,9 +35,9 @@ class Adaptive(FedAvg, ABC):
         self, server_lr: float, beta: float, tau: float, weighting: Literal["samples", "uniform"]
     ) -> None:
         super().__init__(weighting, server_lr)
-        self.beta = decay(beta)
-        if not 0 < tau < float("inf"):
-            raise ValueError(f"tau must be above 0 and finite, got {tau!r}")
+        check_decay(beta)
+        self.beta = beta
+        check_above_zero("tau", tau)
         self.tau = tau
 
     @abstractmethod
@@ -52,19 +56,18 @@ class Adaptive(FedAvg, ABC):
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move."""
-        update = reduced.mean["update"]
+        update = reduced.mean[UPDATE]
         mean = self.beta * state["mean"] + (1 - self.beta) * update
         square = self.square(state["square"], update.square())
         step = self.server_lr * mean / (square.sqrt() + self.tau)
         return weights + step.to(weights.dtype), {"mean": mean, "square": square}
 
 
-def decay(beta: float) -> float:
-    """The share itself.
+def check_decay(beta: float) -> None:
+    """Refuse a share that does not fade.
 
     Raises:
         ValueError: it is not in [0, 1).
     """
     if not 0 <= beta < 1:
         raise ValueError(f"betas must be at least 0 and below 1, got {beta!r}")
-    return beta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainwright.federated import Aggregator, Reduced, State
+from trainwright.federated import UPDATE, Aggregator, Reduced, State
 from trainwright_strategies.aggregators.order_statistics import inner_mean
 
 
@@ -34,5 +34,5 @@ class CoordinateMedian(Aggregator):
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move along the median."""
-        median = inner_mean(reduced.stack["update"], (reduced.num_clients - 1) // 2)
+        median = inner_mean(reduced.stack[UPDATE], (reduced.num_clients - 1) // 2)
         return weights + median.to(weights.dtype), state

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainwright_strategies.aggregators.adaptive import Adaptive
+from trainwright_strategies.aggregators.adaptive import Adaptive, Share
 
 
 class FedAdagrad(Adaptive):
@@ -46,7 +46,7 @@ class FedAdagrad(Adaptive):
     def __init__(
         self,
         server_lr: Annotated[float, Field(gt=0)] = 0.1,
-        beta: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        beta: Share = 0.0,
         tau: Annotated[float, Field(gt=0)] = 1e-3,
         weighting: Literal["samples", "uniform"] = "samples",
     ) -> None:

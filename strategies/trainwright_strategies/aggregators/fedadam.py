@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainwright_strategies.aggregators.adaptive import Adaptive, decay
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from trainwright_strategies.aggregators.adaptive import Adaptive, Share, check_decay
 
 
 class FedAdam(Adaptive):
@@ -24,7 +22,8 @@ class FedAdam(Adaptive):
         server_lr: about how far a weight moves in a round, above 0. Suggested: 0.003 to 0.1.
         betas: shares of m and v that stay in a round, in [0, 1). Suggested: 0.9 and 0.99.
         tau: above 0; weights whose updates are far below it move in proportion to them, as by
-            ``fedavg`` at a rate of server_lr / (2 tau). Suggested: 0.001.
+            ``fedavg`` at a rate of server_lr / (2 tau), and later, when v has forgotten its start,
+            of server_lr / tau. Suggested: 0.001.
         weighting: by what clients count: ``samples``, the number they have, or ``uniform``, as in
             the paper's Algorithm 2.
 
@@ -53,7 +52,8 @@ class FedAdam(Adaptive):
         weighting: Literal["samples", "uniform"] = "samples",
     ) -> None:
         super().__init__(server_lr, betas[0], tau, weighting)
-        self.beta_2 = decay(betas[1])
+        check_decay(betas[1])
+        self.beta_2 = betas[1]
 
     def square(self, kept: Tensor, new: Tensor) -> Tensor:
         """A running mean."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainwright.federated import Aggregator, Reduced, State
+from trainwright.federated import UPDATE, Aggregator, Reduced, State
+from trainwright_objectives.options import check_above_zero
 
 
 class FedAvg(Aggregator):
@@ -48,11 +49,10 @@ class FedAvg(Aggregator):
     ) -> None:
         if weighting not in ("samples", "uniform"):
             raise ValueError(f"weighting must be samples or uniform, got {weighting!r}")
-        if not 0 < server_lr < float("inf"):
-            raise ValueError(f"server_lr must be above 0 and finite, got {server_lr!r}")
+        check_above_zero("server_lr", server_lr)
         self.weighting = weighting
         self.server_lr = server_lr
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move along the mean update."""
-        return weights + (self.server_lr * reduced.mean["update"]).to(weights.dtype), state
+        return weights + (self.server_lr * reduced.mean[UPDATE]).to(weights.dtype), state

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainwright.federated import Federation, Reduced, State
+from trainwright.federated import UPDATE, Federation, Reduced, State
 from trainwright_strategies.aggregators.fedavg import FedAvg
 
 
@@ -63,7 +63,7 @@ class FedAvgM(FedAvg):
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move along the velocity."""
-        update = reduced.mean["update"]
+        update = reduced.mean[UPDATE]
         velocity = self.momentum * state["velocity"] + update
         step = update + self.momentum * velocity if self.nesterov else velocity
         return weights + (self.server_lr * step).to(weights.dtype), {"velocity": velocity}

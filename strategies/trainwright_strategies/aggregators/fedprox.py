@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainwright.federated import Client, Federation
+from trainwright_objectives.options import check_at_least_zero
 from trainwright_strategies.aggregators.fedavg import FedAvg
 
 
@@ -48,8 +49,7 @@ class FedProx(FedAvg):
         server_lr: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__(weighting, server_lr)
-        if not 0 <= mu < float("inf"):
-            raise ValueError(f"mu must be at least 0 and finite, got {mu!r}")
+        check_at_least_zero("mu", mu)
         self.mu = mu
 
     def check(self, federation: Federation) -> None:

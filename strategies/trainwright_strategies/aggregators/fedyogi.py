@@ -8,9 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainwright_strategies.aggregators.adaptive import Adaptive, decay
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from trainwright_strategies.aggregators.adaptive import Adaptive, Share, check_decay
 
 
 class FedYogi(Adaptive):
@@ -55,7 +53,8 @@ class FedYogi(Adaptive):
         weighting: Literal["samples", "uniform"] = "samples",
     ) -> None:
         super().__init__(server_lr, betas[0], tau, weighting)
-        self.beta_2 = decay(betas[1])
+        check_decay(betas[1])
+        self.beta_2 = betas[1]
 
     def square(self, kept: Tensor, new: Tensor) -> Tensor:
         """Moved towards the new square by a share of it."""

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainwright.federated import Aggregator, Federation, Reduced, State
+from trainwright.federated import UPDATE, Aggregator, Federation, Reduced, State
+from trainwright_objectives.options import check_whole
 
 
 def squared_distances(stack: Tensor) -> Tensor:
@@ -73,10 +74,8 @@ class Krum(Aggregator):
         num_byzantine: Annotated[int, Field(ge=0)],
         selected: Annotated[int, Field(ge=1)] = 1,
     ) -> None:
-        if num_byzantine < 0:
-            raise ValueError(f"num_byzantine must be at least 0, got {num_byzantine!r}")
-        if selected < 1:
-            raise ValueError(f"selected must be at least 1, got {selected!r}")
+        check_whole("num_byzantine", num_byzantine, least=0)
+        check_whole("selected", selected)
         self.num_byzantine = num_byzantine
         self.selected = selected
 
@@ -97,7 +96,7 @@ class Krum(Aggregator):
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move along the mean of the selected updates, or not at all if too few arrived."""
-        updates, clients = reduced.stack["update"], reduced.num_clients
+        updates, clients = reduced.stack[UPDATE], reduced.num_clients
         if clients < 2 * self.num_byzantine + 3:
             return weights, state
         scores = krum_scores(squared_distances(updates), self.num_byzantine)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from trainwright.federated import Aggregator, Federation, Reduced, State
+from trainwright.federated import UPDATE, Aggregator, Federation, Reduced, State
 from trainwright_strategies.aggregators.order_statistics import inner_mean
 
 
@@ -59,7 +59,7 @@ class TrimmedMean(Aggregator):
 
     def server(self, weights: Tensor, reduced: Reduced, state: State) -> tuple[Tensor, State]:
         """Move along the mean of what is left."""
-        mean = inner_mean(reduced.stack["update"], self._cut(reduced.num_clients))
+        mean = inner_mean(reduced.stack[UPDATE], self._cut(reduced.num_clients))
         return weights + mean.to(weights.dtype), state
 
     def _cut(self, clients: int) -> int:

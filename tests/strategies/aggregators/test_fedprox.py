@@ -63,10 +63,10 @@ def test_a_term_at_which_sgd_diverges_is_refused() -> None:
 
 @pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf")])
 def test_strengths_that_make_no_sense_are_refused(mu: float) -> None:
-    with pytest.raises(ValueError, match="mu must be at least 0 and finite"):
+    with pytest.raises(ValueError, match="mu must be a number of at least 0"):
         FedProx(mu)
 
 
 def test_options_of_averaging_are_checked_as_there() -> None:
-    with pytest.raises(ValueError, match="server_lr must be above 0"):
+    with pytest.raises(ValueError, match="server_lr must be a number above 0"):
         FedProx(server_lr=0.0)
