@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from trainwright.lazy import importer
 
 if TYPE_CHECKING:
+    from trainwright.data.random import generator
     from trainwright.procedure.base import Procedure
     from trainwright.procedure.context import ProcedureContext
     from trainwright.procedure.data import JobData
-    from trainwright.procedure.inputs import Inputs, generator
+    from trainwright.procedure.inputs import Inputs
     from trainwright.procedure.trained import TrainedRun
     from trainwright.storage import Folder
 
@@ -31,10 +32,11 @@ __all__ = [
 __getattr__ = importer(
     __name__,
     {
+        "trainwright.data.random": ("generator",),
         "trainwright.procedure.base": ("Procedure",),
         "trainwright.procedure.context": ("ProcedureContext",),
         "trainwright.procedure.data": ("JobData",),
-        "trainwright.procedure.inputs": ("Inputs", "generator"),
+        "trainwright.procedure.inputs": ("Inputs",),
         "trainwright.procedure.trained": ("TrainedRun",),
         "trainwright.storage": ("Folder",),
     },

@@ -8,25 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint
-from trainwright.data.random import key
+from trainwright.data.random import generator
 from trainwright.data.table import Table
 from trainwright.errors import InputError, Problem
 from trainwright.procedure.data import JobData
 from trainwright.procedure.trained import TrainedRun
 from trainwright.suggest import nearest, one_of
-
-
-def generator(seed: int, *names: int | str) -> torch.Generator:
-    """A CPU generator that depends on the seed and on what the numbers are for, on nothing else.
-
-    For items of ``context.map``, which are worked on in any order and anywhere.
-
-    Example:
-        >>> bool(torch.randn(1, generator=generator(0, "noise", 3)) == torch.randn(
-        ...     1, generator=generator(0, "noise", 3)))
-        True
-    """
-    return torch.Generator().manual_seed(key(seed, *names) & (2**63 - 1))
 
 
 class Inputs:
