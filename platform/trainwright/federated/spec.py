@@ -74,11 +74,14 @@ class PrivacySpec(Section):
 
     clip: PositiveFloat | None = Field(None, description="largest L2 norm of a client's update")
     noise: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="standard deviation of the noise, as a multiple of clip"
+        0.0,
+        description="standard deviation of the noise, as a multiple of clip; above 0 it needs the "
+        "extra trainwright[privacy]",
     )
     where: Literal["central", "local"] = Field(
         "central",
-        description="noise is added once to the sum by the server, or by each client to its update",
+        description="noise is added once to the sum by the server, right behind the clipping of "
+        "what update_transforms left; or by each client to its clipped update, before these",
     )
     delta: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="delta of the (epsilon, delta) that is told; default: 1 / clients ** 1.1"
@@ -92,7 +95,7 @@ class PrivacySpec(Section):
     count_noise: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="standard deviation of the noise on the number of updates within clip; "
-        "default: a twentieth of the cohort",
+        "default: a twentieth of the cohort, in small ones 1.2 times the noise",
     )
     masked_sums: bool = Field(
         False,
