@@ -81,7 +81,28 @@ def _procedure(job: Job[Any]) -> Checked:
     )
 
 
-_CHECKS: dict[str, Callable[[Job[Any]], Checked]] = {"train": _training, "procedure": _procedure}
+def _federation(job: Job[Any]) -> Checked:
+    from trainwright.federated.plan import make_plan
+
+    plan = make_plan(job)
+    return Checked(
+        name_of=lambda other: make_plan(other).name,
+        plugin_files=plan.plugin_files,
+        total_steps=job.spec.federation.rounds,
+        summary=plan.summary[1:],
+        remarks=plan.remarks,
+        metrics=plan.metrics,
+        quantities=plan.quantities,
+        may_log=lambda name: name.partition("/")[0] in ("client", "personalised", "system"),
+        best=plan.best,
+    )
+
+
+_CHECKS: dict[str, Callable[[Job[Any]], Checked]] = {
+    "train": _training,
+    "procedure": _procedure,
+    "federated": _federation,
+}
 
 
 def check(job: Job[Any]) -> Checked:

@@ -59,7 +59,7 @@ class Errand:
     def of(cls, run: PlannedRun, parent: str) -> Errand:
         """The errand of a planned run."""
         order = WorkOrder(
-            job=anchored(run.job).model_dump(mode="json", by_alias=True),
+            job=anchored(run.job.spec, run.job.base).model_dump(mode="json", by_alias=True),
             base=str(run.job.base),
             run_url=run.folder.url,
             plugin_files=run.checked.plugin_files,

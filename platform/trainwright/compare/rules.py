@@ -15,7 +15,7 @@ from trainwright.suggest import nearest, one_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LONGEST_LABEL = 63
-COMPARED = ("train", "procedure")
+COMPARED = ("train", "procedure", "federated")
 """Kinds of job whose runs can be compared."""
 
 

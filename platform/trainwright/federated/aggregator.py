@@ -50,8 +50,9 @@ class Federation:
 class Client:
     """A client that takes part in a round.
 
-    Tensors of several clients that are trained side by side have a first dimension more, in
-    ``gradients`` alone; there ``num_samples`` and ``num_steps`` are tensors of shape (clients, 1).
+    Where several clients are trained side by side, ``id``, ``num_samples`` and ``num_steps`` are
+    tensors: of shape (clients, 1) in ``gradients``, where tensors of ``state`` have a first
+    dimension more as well, and of shape (1,) in ``loss``.
 
     Attributes:
         id: its number in the population.
@@ -65,7 +66,7 @@ class Client:
         layout: where the tensors lie in ``weights``.
     """
 
-    id: int
+    id: Any
     round: int
     num_samples: Any
     num_steps: Any

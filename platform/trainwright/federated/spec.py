@@ -128,6 +128,8 @@ class ClientEvaluation(Section):
 class FederationSpec(Section):
     """The federation: who there is, who takes part, and what becomes of what they send."""
 
+    WITHOUT_EFFECT = ("checkpoint_every", "keep")
+
     rounds: PositiveInt = Field(description="rounds of training")
     clients: PositiveInt | None = Field(
         None, description="number of clients there are; not where the partition decides it"
@@ -168,10 +170,11 @@ class FederationSpec(Section):
         "auto",
         description="batched: clients side by side as one computation; auto: where that is right",
     )
-    bins: PositiveInt = Field(
-        8,
+    bins: PositiveInt | None = Field(
+        None,
         description="parts of a cohort that are summed up by themselves; at most so many "
-        "cluster.workers are of use, and results depend on it in the last digits",
+        "cluster.workers are of use, and results depend on it in the last digits; default: 8, or "
+        "for batched clients one for every 50",
     )
     on_non_finite: Literal["drop", "stop"] = Field(
         "drop", description="what is done about updates that are not finite; drops are counted"

@@ -18,11 +18,9 @@ from trainwright.job.models import (
     HeldOut,
     NamedSource,
     PluginSpec,
-    TrainingSpec,
 )
-from trainwright.job.plugin_spec import WeightsSpec
+from trainwright.job.plugin_spec import Section, WeightsSpec
 from trainwright.job.sources import is_file_source, name_of
-from trainwright.job.streaming_spec import StreamingSpec
 
 HASH_DIGITS = 8
 
@@ -41,12 +39,6 @@ SECTIONS: dict[str, str | None] = {
 }
 """Parts of a job that enter the name -> the group of their plugins. ``metrics`` do because
 stopping early and the choice of the best checkpoint depend on them."""
-
-WITHOUT_EFFECT: dict[type[BaseModel], tuple[str, ...]] = {
-    TrainingSpec: ("checkpoint_every", "keep", "max_failed_checkpoints", "record_samples"),
-    StreamingSpec: ("memory_mib", "retries"),
-}
-"""Keys of sections that change no number."""
 
 
 def run_name(
@@ -141,7 +133,7 @@ class _Reduction:
 
     def _section(self, section: BaseModel) -> dict[str, Any]:
         """The fields that differ from their defaults."""
-        left_out = WITHOUT_EFFECT.get(type(section), ())
+        left_out = section.WITHOUT_EFFECT if isinstance(section, Section) else ()
         found: dict[str, Any] = {}
         for name, field in type(section).model_fields.items():
             value = getattr(section, name)
@@ -204,5 +196,8 @@ class _Reduction:
 _GROUPS = {
     ("DataSpec", "transforms"): "transforms",
     ("NamedSource", "transforms"): "transforms",
+    ("FederationSpec", "aggregator"): "aggregators",
+    ("FederationSpec", "partition"): "partitioners",
+    ("FederationSpec", "update_transforms"): "update_transforms",
 }
 """(section, key) -> the group of the plugins there."""

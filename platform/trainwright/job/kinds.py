@@ -152,6 +152,15 @@ KINDS: dict[str, Kind] = {
             runner="trainwright.procedure.running:run_procedure",
             screen="trainwright.cli.procedures:ProcedureScreen",
         ),
+        Kind(
+            name="federated",
+            purpose="one model, trained by many clients on samples of their own",
+            form="trainwright.federated.spec:FederatedJob",
+            rules="trainwright.federated.rules:broken_rules",
+            remaining="trainwright.federated.rules:remaining_problems",
+            validation="trainwright.federated.running:validate_federation",
+            runner="trainwright.federated.running:run_federation",
+        ),
     )
 }
 """Every kind by its name, in the order in which messages list them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,9 @@ class Section(BaseModel):
     """A part of a job file: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ()
+    """Keys that change no number, and so do not enter the name of a run."""
 
 
 class JobSection(Section):

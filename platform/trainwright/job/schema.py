@@ -21,6 +21,15 @@ _PLUGINS: dict[tuple[str, str], tuple[str, str]] = {
     ("TrainJob", "schedule"): ("PluginSpec", "schedules"),
     ("TrainJob", "metrics"): ("MetricSpec", "metrics"),
     ("ProcedureJob", "procedure"): ("PluginSpec", "procedures"),
+    ("FederatedJob", "model"): ("ModelSpec", "models"),
+    ("FederatedJob", "objective"): ("ObjectiveSpec", "objectives"),
+    ("FederatedJob", "strategies"): ("PluginSpec", "strategies"),
+    ("FederatedJob", "optimizer"): ("PluginSpec", "optimizers"),
+    ("FederatedJob", "schedule"): ("PluginSpec", "schedules"),
+    ("FederatedJob", "metrics"): ("MetricSpec", "metrics"),
+    ("FederationSpec", "aggregator"): ("PluginSpec", "aggregators"),
+    ("FederationSpec", "partition"): ("PluginSpec", "partitioners"),
+    ("FederationSpec", "update_transforms"): ("PluginSpec", "update_transforms"),
     ("DataSpec", "transforms"): ("PluginSpec", "transforms"),
     ("DataSpec", "source"): ("PluginSpec", "datasets"),
     ("HeldOut", "source"): ("PluginSpec", "datasets"),
@@ -152,6 +161,7 @@ def _accept_bases(definitions: dict[str, Any]) -> None:
             {"type": "string"},
             {"$ref": "#/$defs/TrainJob"},
             {"$ref": "#/$defs/ProcedureJob"},
+            {"$ref": "#/$defs/FederatedJob"},
         ],
     }
     properties["variants"]["additionalProperties"] = {"type": ["object", "null"]}

@@ -14,6 +14,8 @@ PositiveInt = Annotated[int, Field(gt=0)]
 class StreamingSpec(Section):
     """How a table is read while training goes on, instead of before it."""
 
+    WITHOUT_EFFECT = ("memory_mib", "retries")
+
     shards: PositiveInt = Field(
         48,
         description="pieces that are read side by side, the same for every number of workers, "

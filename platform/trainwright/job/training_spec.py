@@ -36,6 +36,8 @@ class Monitor(Section):
 class TrainingSpec(Section):
     """How long and how training proceeds."""
 
+    WITHOUT_EFFECT = ("checkpoint_every", "keep", "max_failed_checkpoints", "record_samples")
+
     epochs: PositiveInt | None = Field(None, description="passes over the training data")
     steps: PositiveInt | None = Field(None, description="updates; give epochs or steps")
     micro_batch_size: PositiveInt | None = Field(

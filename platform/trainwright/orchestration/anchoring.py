@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from trainwright.job import Job
-from trainwright.job.models import DataSpec, HeldOut, NamedSource, PluginSpec, TrainJob
+from typing_extensions import Self
+
+from trainwright.job.models import DataSpec, HeldOut, ModelSpec, NamedSource, PluginSpec
 from trainwright.job.sources import is_file_source
 from trainwright.plugins.resolve import absolute, anchored_spec
 
 
-def anchored(job: Job) -> TrainJob:
-    """The job's values with paths of data and models that mean the same from any folder."""
-    data = anchored_data(job.spec.data, job.base)
-    model = anchored_spec("models", job.spec.model, job.base)
-    return job.spec.model_copy(update={"data": data, "model": model})
+class WithDataAndModel(Protocol):
+    """A job that trains."""
+
+    @property
+    def data(self) -> DataSpec:
+        """Its data section."""
+        ...
+
+    @property
+    def model(self) -> ModelSpec:
+        """Its model."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """A copy with other values."""
+        ...
+
+
+SpecT = TypeVar("SpecT", bound=WithDataAndModel)
+
+
+def anchored(spec: SpecT, base: Path) -> SpecT:
+    """A job's values with paths of data and models that mean the same from any folder."""
+    data = anchored_data(spec.data, base)
+    model = anchored_spec("models", spec.model, base)
+    return spec.model_copy(update={"data": data, "model": model})
 
 
 def anchored_data(data: DataSpec, base: Path) -> DataSpec:

@@ -12,8 +12,8 @@ from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.claiming import claim
-from trainwright.orchestration.exporting import export_run
 from trainwright.orchestration.failures import describe
+from trainwright.orchestration.finishing import finish
 from trainwright.orchestration.live import LiveRecord, Show, showing, true_ending
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
@@ -30,7 +30,7 @@ from trainwright.overview import unsent_remark
 from trainwright.runs import RunRecord, run_folder
 from trainwright.secrets import secrets_in
 from trainwright.storage import Folder
-from trainwright.tracking import ShipperProcess, plot_run
+from trainwright.tracking import ShipperProcess
 from trainwright.training.worker import Outcome, WorkOrder, work
 
 
@@ -110,7 +110,7 @@ def run_job(
 
 
 def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> WorkOrder:
-    values = anchored(prepared.job).model_dump(mode="json", by_alias=True)
+    values = anchored(prepared.job.spec, prepared.job.base).model_dump(mode="json", by_alias=True)
     return WorkOrder(
         job=values,
         base=str(prepared.job.base),
@@ -137,7 +137,7 @@ def _run(
             live.check()
         record.metrics, record.steps = outcome.metrics, outcome.steps
         record.total_steps = outcome.total_steps
-        remarks = [*outcome.warnings, *_finish(folder)]
+        remarks = [*outcome.warnings, *finish(folder)]
         if outcome.complete and shipper is not None:
             remarks += _publish(job, folder, shipper)
         # Only now: a run that says it is finished is never touched again.
@@ -191,18 +191,6 @@ def _train_here(folder: Folder, order: WorkOrder, show: Show, stop: StopRequest)
             raise RunError(
                 f"training failed: {failure.kind}: {failure.message}\n{failure.trace}"
             ) from error
-
-
-def _finish(folder: Folder) -> list[str]:
-    """Plots and exported weights; a failure here is told, the training stays good."""
-    remarks = []
-    try:
-        with output_to(driver_log(folder)):
-            plot_run(folder)
-            export_run(folder, trusted=True)
-    except Exception as error:  # a finished training must not turn into a failed one here
-        remarks.append(f"after training: {type(error).__name__}: {error}")
-    return remarks
 
 
 def _publish(job: Job, folder: Folder, shipper: ShipperProcess) -> list[str]:

@@ -152,5 +152,6 @@ def test_paths_start_at_the_job_s_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path.parent)
     job = _job(tmp_path, "words/*.txt")
     assert "model: gpt" in " ".join(_prepare(job).summary)
-    sent = anchored(Job.load(job)).data.source
+    read = Job.load(job)
+    sent = anchored(read.spec, read.base).data.source
     assert sent.options == {"files": f"{tmp_path}/words/*.txt", "length": 8}

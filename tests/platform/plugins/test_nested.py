@@ -140,7 +140,7 @@ objective: causal_lm
 
 def test_paths_are_anchored_at_any_depth(folder: Path) -> None:
     job = load(folder, PATHS)
-    spec = anchored(job)
+    spec = anchored(job.spec, job.base)
     assert spec.data.source.options["files"] == [f"{folder}/a.txt", "s3://bucket/b.txt"]
     query = PluginSpec.model_validate(spec.model.options["query"])
     assert (query.name, query.options) == ("hf", {"path": f"{folder}/bert"})

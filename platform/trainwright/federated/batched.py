@@ -1,0 +1,196 @@
+"""Clients side by side: many small trainings as one computation, by ``torch.func``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from trainwright.data.random import key
+from trainwright.federated.aggregator import Client, State
+from trainwright.federated.batch_plan import BatchPlan
+from trainwright.federated.layout import Layout
+from trainwright.federated.sent import Sent
+from trainwright.federated.trainer import Chunk, Member, Trainer
+from trainwright.strategy import Batch
+from trainwright.strategy.order import SAMPLE_WEIGHT
+from trainwright.training.randomness import seed_all
+
+
+class Batched(Trainer):
+    """Trains all clients of a bin side by side.
+
+    The weights of k clients are one matrix (k, d). Samples that fill up the last batch of an
+    epoch have the weight 0, the others such that the loss is the mean over the real ones.
+    Clients without further updates are left as they are.
+    """
+
+    def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
+        """See :class:`Trainer`; one chunk of all members."""
+        local = self.local
+        local.vectors.module.train()
+        members, plan = self._plan(members, sent.round)
+        matrix = nn.Parameter(_starts(members, sent))
+        matrix.grad = torch.zeros_like(matrix)
+        optimizer = local.optimizer([matrix])
+        for group in optimizer.param_groups:
+            group["lr"] = sent.lr
+        seed_all(local.seed, "clients", sent.round, *(member.id for member in members[:2]))
+        local.context.seed = key(local.seed, "clients", sent.round, members[0].id)
+        losses = torch.zeros(len(members), device=local.vectors.device)
+        clients = _Clients(members, sent, plan, local.vectors.layout)
+        for step in range(int(plan.steps[0])):
+            active = int((plan.steps > step).sum())
+            local.context.update = step
+            losses[:active] += self._gradients(matrix, clients, plan, step, active)
+            self._move(matrix, optimizer, clients, active)
+        yield Chunk(
+            members,
+            matrix.detach(),
+            sent.buffers.expand(len(members), -1),
+            losses / plan.steps.to(losses),
+            plan.steps.tolist(),
+        )
+
+    def _gradients(
+        self, matrix: nn.Parameter, clients: _Clients, plan: BatchPlan, step: int, active: int
+    ) -> Tensor:
+        """Take the gradients of the clients that have an update to make; their losses."""
+        vectors = self.local.vectors
+        assert matrix.grad is not None
+        leaves = vectors.tensors(matrix.detach()[:active])
+        for leaf in leaves.values():
+            leaf.requires_grad_()
+        batch = self._batch(plan, clients.round, step, active)
+        each = torch.vmap(partial(self._loss, clients), randomness="different")
+        with self.precision():
+            losses: Tensor = each(leaves, batch, clients.told(active))
+        found = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
+        for slots, values in zip(
+            vectors.tensors(matrix.grad[:active]).values(), found, strict=True
+        ):
+            slots.copy_(values)
+        return losses.detach()
+
+    def _loss(
+        self, clients: _Clients, tensors: Mapping[str, Tensor], batch: Batch, told: _Told
+    ) -> Tensor:
+        client = clients.client(told)
+        module = self.local.vectors.module
+        value: Tensor = functional_call(
+            module, dict(tensors), (lambda: self.loss(batch, client).value,)
+        )
+        return value
+
+    def _move(
+        self,
+        matrix: nn.Parameter,
+        optimizer: torch.optim.Optimizer,
+        clients: _Clients,
+        active: int,
+    ) -> None:
+        local, gradient = self.local, matrix.grad
+        assert gradient is not None
+        if self._has_gradients:
+            rows, who = matrix.detach()[:active], clients.client(clients.told(active))
+            gradient[:active] = local.aggregator.gradients(gradient[:active], rows, who)
+        if local.training.max_grad_norm is not None:
+            norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            gradient.mul_((local.training.max_grad_norm / (norms + 1e-6)).clamp(max=1.0))
+        idle = matrix.detach()[active:].clone()
+        optimizer.step()
+        matrix.detach()[active:] = idle
+
+    def _batch(self, plan: BatchPlan, round: int, step: int, active: int) -> Batch:
+        """The samples of an update, (active, batch, ...)."""
+        rows, weights = plan.rows[step, :active], plan.weights[step, :active]
+        width = rows.shape[1]
+        samples = self.local.splits.train.take(rows.reshape(-1))
+        epochs = self.first_epoch(round) + plan.epochs[step, :active]
+        samples = self._transformed(samples, epochs.repeat_interleave(width))
+        batch = {n: c.reshape(active, width, *c.shape[1:]) for n, c in samples.items()}
+        if bool((weights != 1).any()):
+            batch[SAMPLE_WEIGHT] = weights.to(self.local.vectors.device)
+        return batch
+
+    def _transformed(self, samples: dict[str, Tensor], epochs: Tensor) -> dict[str, Tensor]:
+        first = int(epochs[0])
+        if len(self.local.splits.transforms) == 0 or bool((epochs == first).all()):
+            return self.placed(samples, first)
+        places = [(epochs == epoch).nonzero().flatten() for epoch in torch.unique(epochs)]
+        parts = [
+            self.placed({n: c[place] for n, c in samples.items()}, int(epochs[place[0]]))
+            for place in places
+        ]
+        back = torch.cat(places).argsort()
+        return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
+
+    def _plan(self, members: Sequence[Member], round: int) -> tuple[list[Member], BatchPlan]:
+        """The members in the order of the plan, and the plan."""
+        steps = [self.steps(len(member.rows)) for member in members]
+        places = sorted(range(len(members)), key=lambda place: -steps[place])
+        members, steps = [members[place] for place in places], [steps[place] for place in places]
+        size, orders = self.local.batch_size, []
+        for member, count in zip(members, steps, strict=True):
+            epochs = -(-count // -(-len(member.rows) // size))
+            orders.append(torch.cat([r for _, r in islice(self.orders(member, round), epochs)]))
+        sizes = np.array([len(member.rows) for member in members])
+        arrays = [order.numpy() for order in orders]
+        return members, BatchPlan.of(arrays, sizes, np.array(steps), size)
+
+
+_Told = tuple[Tensor, Tensor, Tensor, State]
+"""Numbers, samples and updates of clients, each of shape (k, 1), and what they kept."""
+
+
+class _Clients:
+    """What an aggregator's hooks are told of clients that are trained side by side."""
+
+    def __init__(
+        self, members: Sequence[Member], sent: Sent, plan: BatchPlan, layout: Layout
+    ) -> None:
+        self._sent = sent
+        self._layout = layout
+        self._ids = torch.tensor([[member.id] for member in members])
+        self._samples = torch.tensor([[len(member.rows)] for member in members])
+        self._steps = plan.steps.unsqueeze(1)
+        names = members[0].state.keys()
+        self._states = {name: torch.stack([m.state[name] for m in members]) for name in names}
+
+    @property
+    def round(self) -> int:
+        """The round they take part in."""
+        return self._sent.round
+
+    def told(self, active: int) -> _Told:
+        """The first clients."""
+        states = {name: value[:active] for name, value in self._states.items()}
+        return self._ids[:active], self._samples[:active], self._steps[:active], states
+
+    def client(self, told: _Told) -> Client:
+        """The clients as hooks see them, one or several."""
+        ids, samples, steps, state = told
+        sent = self._sent
+        return Client(
+            id=ids,
+            round=sent.round,
+            num_samples=samples,
+            num_steps=steps,
+            lr=sent.lr,
+            weights=sent.weights,
+            shared=sent.shared,
+            state=state,
+            layout=self._layout,
+        )
+
+
+def _starts(members: Sequence[Member], sent: Sent) -> Tensor:
+    """The weights with which the clients begin, (k, d), in memory of their own."""
+    if all(member.start is None for member in members):
+        return sent.weights.repeat(len(members), 1)
+    return torch.stack([m.start[0] if m.start else sent.weights for m in members])

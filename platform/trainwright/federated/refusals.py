@@ -1,0 +1,60 @@
+"""What does not fit together in a federation whose objects could be built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trainwright.errors import Problem
+from trainwright.federated.parts import Parts
+from trainwright.optimizers import is_elementwise
+from trainwright.plugins import find
+from trainwright.strategy.base import Strategy, overrides
+
+HOOKS = ("model", "objective", "begin", "loss", "per_sample", "predict", "evaluate", "export")
+"""Hooks of strategies that a client's training and the evaluation of the global model call."""
+
+_ALL = (
+    *("plan", "streams", "models", "parameters", "run", "phase_begin", "order", "batch", "step"),
+    *("gradients", "updated", "evaluated", "epoch_end", "state_dict"),
+)
+
+
+def broken_parts(parts: Parts) -> list[Problem]:
+    """Every problem of them."""
+    return [*_strategies(parts), *_optimizer(parts), *_aggregator(parts)]
+
+
+def _strategies(parts: Parts) -> Iterator[Problem]:
+    """Clients call the hooks around the loss, and no others."""
+    for index, (name, strategy) in enumerate(parts.assembly.strategies.items()):
+        hooks = _beyond(strategy)
+        if hooks:
+            yield Problem(
+                f"strategies.{index}",
+                f"{name} changes more than the loss of a client: it needs the hooks "
+                f"{', '.join(hooks)} of a whole training",
+                allowed=f"strategies that use {', '.join(HOOKS)} alone",
+                mend="what is done to updates belongs into an aggregator",
+            )
+
+
+def _beyond(strategy: Strategy) -> list[str]:
+    return [hook for hook in _ALL if overrides(strategy, hook)]
+
+
+def _optimizer(parts: Parts) -> Iterator[Problem]:
+    """Clients' weights are one vector, in which an optimizer sees no tensors."""
+    name = parts.spec.optimizer.name
+    if not is_elementwise(find("optimizers", name, parts.base).factory):
+        message = "needs whole tensors, and the weights of a client are one vector"
+        yield Problem("optimizer.name", message, name, "sgd, adam, adamw and others by element")
+
+
+def _aggregator(parts: Parts) -> Iterator[Problem]:
+    """What the aggregator says itself."""
+    spec = parts.spec.federation.aggregator
+    try:
+        parts.aggregator.check(parts.federation)
+    except ValueError as error:
+        mend = f"see `trainwright show aggregators/{spec.name}`"
+        yield Problem("federation.aggregator", f"{spec.name} refuses it: {error}", mend=mend)

@@ -1,0 +1,198 @@
+"""Resident processes on Ray in which clients train."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainwright.errors import RunError
+from trainwright.federated.pool import placed
+from trainwright.federated.sent import Sent
+from trainwright.federated.spec import FederatedCluster, FederatedJob
+from trainwright.federated.work import Bin, BinResult
+from trainwright.orchestration.failures import Failure, describe
+from trainwright.orchestration.processes import worker_environment
+from trainwright.orchestration.quiet import output_to
+from trainwright.orchestration.reach import adopt, store_environment
+from trainwright.plugins import install_plugin_files
+from trainwright.secrets import conceal
+from trainwright.training.starting import Place
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process needs to build the federation, as plain values that travel.
+
+    Attributes:
+        job: the resolved job as JSON values.
+        base: folder of the job file on the server's machine.
+        execution: how clients train.
+        digest: of the partition, which must be the server's.
+        fingerprint: of the data, likewise.
+        plugin_files: the user's plugin files, relative path -> content.
+        weights: starting weights of the model.
+        logs: folder for what the process prints, where it is local.
+        stores: environment variables that say how object stores are reached.
+        concealed: values that no file or message may show.
+    """
+
+    job: dict[str, Any]
+    base: str
+    execution: str
+    digest: str
+    fingerprint: str
+    plugin_files: Mapping[str, bytes]
+    weights: Place | None
+    logs: Path | None
+    stores: Mapping[str, str] = field(default_factory=store_environment)
+    concealed: tuple[str, ...] = ()
+
+
+class Residents:
+    """As many processes as the job says; each gets its part of a round in one call.
+
+    One that is lost is replaced, and its part of the round done again, with the same result:
+    nothing of a round depends on where it was worked on.
+
+    Args:
+        cluster: of the job.
+        order: what each process builds.
+        tell: told in a sentence when a process was lost.
+    """
+
+    def __init__(
+        self, cluster: FederatedCluster, order: Order, tell: Callable[[str], None]
+    ) -> None:
+        from trainwright.orchestration import on_ray
+
+        self._cluster = cluster
+        self._order = order
+        self._tell = tell
+        self._connected = on_ray.connect(cluster)
+        on_ray.check_resources(cluster)
+        import ray
+
+        environment = worker_environment(cluster.cpus_per_worker, cluster.gpus_per_worker > 0)
+        self._class = ray.remote(
+            num_cpus=cluster.cpus_per_worker,
+            num_gpus=cluster.gpus_per_worker,
+            runtime_env={"env_vars": environment},
+        )(Resident)
+        self._processes = [self._start() for _ in range(cluster.workers)]
+
+    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
+        """See :class:`trainwright.federated.pool.Pool`."""
+        results: list[BinResult] = self._share("train", sent, bins, costs)
+        return results
+
+    def measure(self, sent: Sent, bins: Sequence[Bin]) -> list[dict[str, float]]:
+        """See :class:`trainwright.federated.pool.Pool`."""
+        found = self._share("measure", sent, bins, [float(len(bin.clients)) for bin in bins])
+        return [one for part in found for one in part]
+
+    def close(self) -> None:
+        """End the processes, and leave the cluster if this object joined it."""
+        import ray
+
+        for process in self._processes:
+            ray.kill(process)
+        if self._connected:
+            ray.shutdown()
+
+    def _start(self) -> Any:
+        return self._class.remote(self._order)
+
+    def _share(
+        self, what: str, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]
+    ) -> list[Any]:
+        """The results of all bins, whoever worked on them, in the order of the bins."""
+        import ray
+
+        sent_once = ray.put(sent)
+        results: dict[int, Any] = {}
+        lost = 0
+        while left := [index for index in range(len(bins)) if index not in results]:
+            shares = placed([costs[index] for index in left], len(self._processes))
+            calls = []
+            for place, share in enumerate(shares):
+                indices = [left[index] for index in share]
+                method = getattr(self._processes[place], what)
+                calls.append((place, indices, method.remote(sent_once, [bins[i] for i in indices])))
+            for place, indices, reference in calls:
+                try:
+                    found = ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    lost += 1
+                    self._replace(place, error, lost)
+                    continue
+                if isinstance(found, Failure):
+                    raise RunError(
+                        f"training of clients failed: {found.kind}: {found.message}\n{found.trace}"
+                    )
+                results |= dict(zip(indices, found, strict=True))
+        return [results[index] for index in range(len(bins))]
+
+    def _replace(self, place: int, error: Exception, lost: int) -> None:
+        """Start another process in the place of one that was lost.
+
+        Raises:
+            RunError: too many were lost since a round came to its end.
+        """
+        cause = str(error).strip().splitlines()[0]
+        if lost > self._cluster.max_failures:
+            raise RunError(
+                f"{lost} processes that train clients were lost in one round, the last one: "
+                f"{cause}. cluster.max_failures is {self._cluster.max_failures}; the same command "
+                "goes on from the last checkpoint"
+            ) from error
+        self._tell(f"a process that trains clients was lost and is replaced: {cause}")
+        self._processes[place] = self._start()
+
+
+class Resident:
+    """What Ray keeps alive: a site, and the file to which it prints."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._site: Any = None
+
+    def train(self, sent: Sent, bins: Sequence[Bin]) -> list[BinResult] | Failure:
+        """Train the clients of some bins."""
+        return self._guarded(lambda site: [site.train(sent, bin) for bin in bins])
+
+    def measure(self, sent: Sent, bins: Sequence[Bin]) -> list[Any] | Failure:
+        """Measure at the clients of some bins."""
+        return self._guarded(lambda site: [site.measure(sent, bin) for bin in bins])
+
+    def _guarded(self, work: Callable[[Any], list[Any]]) -> list[Any] | Failure:
+        with self._log():
+            try:
+                if self._site is None:
+                    self._site = _build(self._order)
+                return work(self._site)
+            except Exception as error:  # plugins are the user's code and may raise anything
+                return describe(error, 0)
+
+    def _log(self) -> AbstractContextManager[None]:
+        logs = self._order.logs
+        return nullcontext() if logs is None else output_to(logs / f"clients-{os.getpid()}.log")
+
+
+def _build(order: Order) -> Any:
+    """The site of this process."""
+    from trainwright.federated.parts import build_parts
+    from trainwright.federated.site import Site
+
+    conceal(*order.concealed)
+    adopt(order.stores)
+    base = install_plugin_files(order.plugin_files, Path(order.base))
+    parts = build_parts(FederatedJob.model_validate(order.job), base, order.weights)
+    if parts.assembly.splits.fingerprint != order.fingerprint:
+        raise RunError("the data that this process reads is not what the server has read")
+    if parts.rows.partition.digest() != order.digest:
+        raise RunError("the partition of this process is not that of the server")
+    return Site(parts, order.execution)  # type: ignore[arg-type]

@@ -1,0 +1,98 @@
+"""What the form of a federation's job cannot say, and what can be told of one with mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainwright.errors import Problem
+from trainwright.federated.client_job import client_job
+from trainwright.federated.spec import FederatedJob
+from trainwright.federated.uses import uses
+from trainwright.job import Job
+from trainwright.job.check import problems_of_uses
+from trainwright.job.data_rules import memory_stays_in_process
+from trainwright.job.rules import broken_rules as broken_rules_of_training
+
+
+def broken_rules(job: Job[FederatedJob]) -> list[Problem]:
+    """Every problem of a federation's job whose form is right."""
+    spec = job.spec
+    return [
+        *_length(spec),
+        *(problem for problem in _training(spec)),
+        *memory_stays_in_process(spec),
+        *_evaluations(spec),
+        *_in_memory(spec),
+    ]
+
+
+def remaining_problems(
+    values: Mapping[str, Any], base: Path, found: Iterable[Problem]
+) -> list[Problem]:
+    """What is wrong with the plugins of a job in whose form mistakes were found already.
+
+    Args:
+        values: the job as it was written.
+        base: folder of the job file.
+        found: what is wrong with its form.
+    """
+    wrong = {problem.path.partition(".")[0] for problem in found}
+    if "federation" in wrong:
+        return []
+    try:
+        spec = FederatedJob.model_validate({**_STAND_INS, "federation": values.get("federation")})
+    except ValidationError:
+        return []
+    return problems_of_uses(uses(spec), base)
+
+
+_STAND_INS: dict[str, Any] = {
+    "name": "job",
+    "data": {"source": "digits"},
+    "model": "mlp",
+    "objective": "mse",
+}
+
+
+def _length(spec: FederatedJob) -> list[Problem]:
+    """What a client does in a round is said once."""
+    epochs, steps = spec.training.epochs, spec.training.steps
+    if epochs is None or steps is None:
+        return []
+    message = f"the job says both {epochs} epochs and {steps} steps of a client in a round"
+    mend = "remove training.epochs or training.steps"
+    return [Problem("training.steps", message, steps, mend=mend)]
+
+
+def _training(spec: FederatedJob) -> list[Problem]:
+    """What is wrong with the parts that a federation shares with training."""
+    problems = broken_rules_of_training(client_job(spec))
+    moved = "training.monitor"
+    return [
+        replace(p, path=p.path.replace(moved, "federation.monitor", 1))
+        if p.path.startswith(moved)
+        else p
+        for p in problems
+    ]
+
+
+def _evaluations(spec: FederatedJob) -> list[Problem]:
+    """What is split or monitored comes from a validation split."""
+    if spec.data.validation is not None or not spec.federation.decomposition:
+        return []
+    message = "needs samples of all clients' distribution that none of them trains on"
+    mend = "add data.validation, 0.2 say"
+    return [Problem("federation.decomposition", message, True, mend=mend)]
+
+
+def _in_memory(spec: FederatedJob) -> list[Problem]:
+    """Clients find their samples by rows."""
+    if spec.data.streaming is None:
+        return []
+    message = "clients pick their samples from all of the table, which a streamed one cannot give"
+    return [Problem("data.streaming", message, mend="remove it; a federation's table is in memory")]

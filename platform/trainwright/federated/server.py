@@ -1,0 +1,240 @@
+"""The server of a federation: its rounds, from the chosen clients to the new model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from trainwright.errors import RunError
+from trainwright.federated.aggregator import UPDATE, Reduced
+from trainwright.federated.client_states import ClientStates
+from trainwright.federated.cohorts import Cohort, Cohorts
+from trainwright.federated.masking import Masks
+from trainwright.federated.measures import Measures
+from trainwright.federated.partition import Ints
+from trainwright.federated.parts import Parts, groups_of
+from trainwright.federated.pool import Pool
+from trainwright.federated.reduction import Total
+from trainwright.federated.sent import Sent
+from trainwright.federated.standing import Standing
+from trainwright.federated.work import Bin
+from trainwright.orchestration.monitor import LocalMonitor
+from trainwright.tracking import JournalWriter
+from trainwright.training.keeping import Keeper
+from trainwright.training.progress import Progress
+
+
+@dataclass
+class Server:
+    """Runs the rounds that are left.
+
+    Attributes:
+        parts: of the federation.
+        pool: where clients train.
+        bins: parts into which a cohort is cut.
+        cohorts: who takes part in which round.
+        lr: round -> learning rate of the clients.
+        standing: what changes beside the model.
+        states: what clients keep; None where they keep nothing.
+        measures: evaluations of the model.
+        progress: rounds that are finished, and metrics.
+        keeper: takes checkpoints.
+        journal: takes numbers.
+        monitor: takes progress, and knows whether to stop.
+    """
+
+    parts: Parts
+    pool: Pool
+    bins: int
+    cohorts: Cohorts
+    lr: Callable[[int], float]
+    standing: Standing
+    states: ClientStates | None
+    measures: Measures
+    progress: Progress
+    keeper: Keeper
+    journal: JournalWriter
+    monitor: LocalMonitor
+    _weights: Tensor = field(init=False)
+    _buffers: Tensor = field(init=False)
+    _counters: dict[str, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        vectors = self.parts.vectors
+        self._weights, self._buffers = vectors.weights.clone(), vectors.buffers.clone()
+        self._counters = {name: value.clone() for name, value in vectors.counters.items()}
+
+    def run(self) -> bool:
+        """Run all rounds that are left.
+
+        Returns:
+            True when all rounds are done, False when it was asked to stop before.
+
+        Raises:
+            RunError: clients failed, or the model is no longer finite.
+        """
+        spec = self.parts.spec.federation
+        while self.progress.finished < spec.rounds:
+            if self.monitor.stop_requested:
+                self._checkpoint(False)
+                return False
+            self._round(self.progress.finished)
+            is_last = self.progress.finished == spec.rounds
+            self._put_in_place()
+            improved = self.measures(self._sent(self.progress.finished - 1), is_last)
+            if improved or is_last or self.progress.finished % spec.checkpoint_every == 0:
+                self._checkpoint(improved)
+        return True
+
+    def _round(self, round: int) -> None:
+        began = time.perf_counter()
+        cohort = self.cohorts.of(round)
+        sent = self._sent(round, cohort.asked.tolist())
+        total = self._trained(sent, cohort.arrived)
+        self._refuse_broken(round, total)
+        spec = self.parts.spec.federation
+        is_empty = len(total.clients) < spec.sampling.min_clients
+        if not is_empty:
+            self._aggregate(round, sent, total)
+        self._count(sent, cohort, total, is_empty)
+        self.progress.finished = round + 1
+        self._record(sent, total, is_empty, time.perf_counter() - began)
+
+    def _sent(self, round: int, asked: Sequence[int] = ()) -> Sent:
+        parts = self.parts
+        return Sent(
+            round=round,
+            lr=self.lr(round),
+            weights=self._weights,
+            buffers=self._buffers,
+            counters=self._counters,
+            shared=parts.aggregator.broadcast(self.standing.aggregator),
+            privacy=self.standing.privacy,
+            cohort=asked if parts.outgoing.masks else (),
+            decomposes=self.measures.decomposes_after(round + 1),
+        )
+
+    def _trained(self, sent: Sent, clients: Ints) -> Total:
+        """What the clients of a round send, added up in their order."""
+        total = Total()
+        if len(clients) == 0:
+            return total
+        bins = self.binned(clients.tolist())
+        steps = dict(zip(clients.tolist(), self.parts.steps(clients).tolist(), strict=True))
+        costs = [float(sum(steps[client] for client in bin.clients)) for bin in bins]
+        for result in self.pool.train(sent, bins, costs):
+            total.join(result.total)
+        if self.states is not None:
+            self.states.put(total.clients, total.states, sent.round + 1)
+        return total
+
+    def binned(self, clients: Sequence[int]) -> list[Bin]:
+        """Clients in bins, with what they keep."""
+        groups = groups_of(clients, self.bins)
+        return [
+            Bin(index, group, self.states.get(group) if self.states else [{}] * len(group))
+            for index, group in enumerate(groups)
+        ]
+
+    def _refuse_broken(self, round: int, total: Total) -> None:
+        if not total.dropped:
+            return
+        named = ", ".join(map(str, sorted(total.dropped)[:8]))
+        more = ", ..." if len(total.dropped) > 8 else ""
+        text = f"round {round + 1}: updates that are not finite, of clients {named}{more}"
+        if self.parts.spec.federation.on_non_finite == "stop":
+            raise RunError(
+                f"{text}. A smaller optimizer.lr or training.max_grad_norm may help; with "
+                "federation.on_non_finite: drop they are left out"
+            )
+        self.journal.event(f"{text}; they were left out", round + 1)
+
+    def _aggregate(self, round: int, sent: Sent, total: Total) -> None:
+        parts, standing = self.parts, self.standing
+        if parts.outgoing.masks:
+            total.unmask(Masks(parts.spec.seed, round, sent.cohort))
+        reduced = self._private(total, total.reduced(round, parts.federation))
+        weights, standing.aggregator = parts.aggregator.server(
+            sent.weights, reduced, standing.aggregator
+        )
+        if not bool(weights.isfinite().all()):
+            name = parts.spec.federation.aggregator.name
+            raise RunError(
+                f"round {round + 1}: {name} has made weights that are not finite of finite "
+                "updates; a smaller learning rate of the server may help"
+            )
+        self._weights, self._buffers = weights, total.mean_buffers()
+        self._counters = {**self._counters, **total.counters}
+
+    def _private(self, total: Total, reduced: Reduced) -> Reduced:
+        """With the noise of the server, if it adds any; the clip moves on."""
+        plan, standing = self.parts.outgoing.privacy, self.standing
+        if plan is None:
+            return reduced
+        if plan.central_noise:
+            mean = plan.private_mean(total.sums[UPDATE], reduced.round, standing.privacy)
+            reduced = replace(reduced, mean={**reduced.mean, UPDATE: mean})
+        standing.privacy = plan.next_state(
+            standing.privacy, len(total.clients), total.num_within, reduced.round
+        )
+        return reduced
+
+    def _count(self, sent: Sent, cohort: Cohort, total: Total, is_empty: bool) -> None:
+        totals = self.standing.totals
+        totals.bytes_down += sent.num_bytes * len(cohort.asked)
+        totals.bytes_up += total.num_bytes
+        totals.client_updates += len(total.clients)
+        totals.steps += total.steps
+        totals.dropped += len(total.dropped)
+        totals.missing += len(cohort.asked) - len(cohort.arrived)
+        totals.empty_rounds += is_empty
+        totals.simulated_s += cohort.seconds
+
+    def _record(self, sent: Sent, total: Total, is_empty: bool, seconds: float) -> None:
+        totals, step = self.standing.totals, self.progress.finished
+        values = {
+            "train/lr": sent.lr,
+            "federation/clients": float(len(total.clients)),
+            "federation/megabytes_up": totals.bytes_up / 1e6,
+            "federation/megabytes_down": totals.bytes_down / 1e6,
+            "federation/dropped_updates": float(totals.dropped),
+            "federation/missing_clients": float(totals.missing),
+            "federation/empty_rounds": float(totals.empty_rounds),
+            "system/clients_per_second": len(total.clients) / seconds,
+            "system/seconds_per_round": seconds,
+        }
+        if self.parts.spec.federation.sampling.latency is not None:
+            values["federation/simulated_seconds"] = totals.simulated_s
+        if total.clients:
+            values["train/loss"] = self.progress.loss = total.mean(total.losses)
+            values["train/update_norm"] = total.mean(total.norms)
+        self.measures.note(total)
+        self.journal.metrics(step, values)
+        self.monitor.show(
+            {
+                "step": step,
+                "total_steps": self.parts.spec.federation.rounds,
+                "loss": self.progress.loss,
+                "samples_per_second": total.num_samples / seconds,
+                "seconds_per_step": seconds,
+            }
+        )
+
+    def _put_in_place(self) -> None:
+        """Let the module have the server's weights."""
+        vectors = self.parts.vectors
+        with torch.no_grad():
+            vectors.weights.copy_(self._weights)
+            vectors.buffers.copy_(self._buffers)
+            for name, counter in vectors.counters.items():
+                counter.copy_(self._counters[name])
+
+    def _checkpoint(self, improved: bool) -> None:
+        self._put_in_place()
+        if self.states is not None:
+            self.states.flush(self.progress.finished)
+        self.keeper(improved)

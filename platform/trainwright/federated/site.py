@@ -1,0 +1,75 @@
+"""The place where clients train: one in each process, alike in all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from trainwright.federated.batched import Batched
+from trainwright.federated.measuring import Measuring
+from trainwright.federated.messages import Postbox
+from trainwright.federated.parts import Parts
+from trainwright.federated.reduction import Total
+from trainwright.federated.sent import Sent
+from trainwright.federated.sequential import Sequential
+from trainwright.federated.trainer import Chunk, Member, Trainer
+from trainwright.federated.work import Bin, BinResult
+
+OWN_LOSS, GLOBAL_LOSS = "own_loss", "global_loss"
+"""Loss of a client's model on the samples it has trained on, and on ``data.validation``."""
+
+Execution = Literal["sequential", "batched"]
+
+
+class Site:
+    """Trains the clients of bins, and measures the model at clients.
+
+    Args:
+        parts: of the federation.
+        execution: whether clients train one after another or side by side.
+    """
+
+    def __init__(self, parts: Parts, execution: Execution) -> None:
+        self.parts = parts
+        local = parts.local()
+        self._trainer: Trainer = Batched(local) if execution == "batched" else Sequential(local)
+        self._measuring = Measuring(parts)
+        self._post = Postbox(parts.aggregator, parts.vectors.layout, parts.staying, parts.outgoing)
+
+    def train(self, sent: Sent, bin: Bin) -> BinResult:
+        """Train the clients of a bin, and add up what they send."""
+        began = time.perf_counter()
+        total = Total()
+        for chunk in self._trainer(list(self._members(sent, bin)), sent):
+            messages = self._post(chunk, sent)
+            total.take(messages, self.parts.aggregator)
+            total.count(chunk.counters, sum(chunk.steps))
+            if sent.decomposes:
+                self._decompose(chunk, messages.clients, total)
+        return BinResult(bin.index, total, time.perf_counter() - began)
+
+    def measure(self, sent: Sent, bin: Bin) -> list[dict[str, float]]:
+        """What is measured at each client of a bin, see :meth:`Measuring.client`."""
+        pairs = zip(bin.clients, bin.states, strict=True)
+        return [self._measuring.client(sent, client, state) for client, state in pairs]
+
+    def _decompose(self, chunk: Chunk, clients: Sequence[int], total: Total) -> None:
+        """Note the loss of each client's model on its own samples, and on those of all."""
+        everything = self.parts.assembly.splits.validation
+        assert everything is not None
+        for member, weights, buffers in zip(
+            chunk.members, chunk.weights, chunk.buffers, strict=True
+        ):
+            if member.id in clients:
+                own = self.parts.table.subset(member.rows)
+                for name, table in ((OWN_LOSS, own), (GLOBAL_LOSS, everything)):
+                    loss = self._measuring.loss(weights, buffers, table)
+                    total.further.setdefault(name, []).append(loss)
+        self.parts.vectors.module.train()
+
+    def _members(self, sent: Sent, bin: Bin) -> Iterator[Member]:
+        staying = self.parts.staying
+        for client, state in zip(bin.clients, bin.states, strict=True):
+            start = staying.start(sent.weights, sent.buffers, state) if staying else None
+            yield Member(client, self.parts.rows.training(client), state, start)

@@ -1,0 +1,66 @@
+"""What of a federation changes from round to round, beside the model: kept in checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from trainwright.federated.aggregator import State
+
+
+@dataclass
+class Totals:
+    """Counts over all rounds so far.
+
+    Attributes:
+        bytes_down: what clients received.
+        bytes_up: what they sent.
+        client_updates: clients that counted, each round anew.
+        steps: updates that clients made.
+        dropped: updates that were not finite.
+        missing: clients that were asked and did not answer in time.
+        empty_rounds: rounds that changed nothing, for too few answered.
+        simulated_s: simulated seconds.
+    """
+
+    bytes_down: int = 0
+    bytes_up: int = 0
+    client_updates: int = 0
+    steps: int = 0
+    dropped: int = 0
+    missing: int = 0
+    empty_rounds: int = 0
+    simulated_s: float = 0.0
+
+
+@dataclass
+class Standing:
+    """The state of the server.
+
+    Attributes:
+        aggregator: what the aggregator keeps.
+        totals: counts.
+        privacy: plain values of adaptive clipping.
+        constants: what must be the same when a run is continued: the partition, how clients train.
+    """
+
+    aggregator: State
+    constants: Mapping[str, str]
+    totals: Totals = field(default_factory=Totals)
+    privacy: dict[str, float] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors."""
+        return {
+            "aggregator": dict(self.aggregator),
+            "totals": {f.name: getattr(self.totals, f.name) for f in fields(Totals)},
+            "privacy": dict(self.privacy),
+            "constants": dict(self.constants),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back ``state_dict``."""
+        self.aggregator = state["aggregator"]
+        self.totals = Totals(**state["totals"])
+        self.privacy = dict(state["privacy"])

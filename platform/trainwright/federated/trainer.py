@@ -1,0 +1,178 @@
+"""What the two ways to train clients share: whom, on which batches, by which loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.data.loading import Splits
+from trainwright.data.random import key
+from trainwright.engine.base import PRECISIONS
+from trainwright.federated.aggregator import Aggregator, Client, State, overridden
+from trainwright.federated.sent import Sent
+from trainwright.federated.spec import LocalTraining
+from trainwright.federated.vectors import VectorModule
+from trainwright.objective import WeightedSum
+from trainwright.strategy import Batch, Context, Loss, Outputs, Strategy
+from trainwright.strategy.base import Compute
+from trainwright.strategy.compose import wrap_loss
+from trainwright.training.compute import ObjectiveCompute
+
+Rows = Callable[[int], Tensor]
+"""The rows of a client in the training table."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """The means of training on clients, in one process.
+
+    Attributes:
+        vectors: the model.
+        terms: the objective.
+        strategies: in job order.
+        context: theirs.
+        aggregator: whose hooks take part.
+        optimizer: makes one over given parameters.
+        training: what a client does in a round.
+        batch_size: of a client.
+        splits: whose training samples and transforms are meant.
+        seed: the job's.
+    """
+
+    vectors: VectorModule
+    terms: WeightedSum
+    strategies: Sequence[Strategy]
+    context: Context
+    aggregator: Aggregator
+    optimizer: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+    training: LocalTraining
+    batch_size: int
+    splits: Splits
+    seed: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """A client that is to be trained.
+
+    Attributes:
+        id: its number.
+        rows: its rows in the training table, int64.
+        state: what it kept from its last round.
+        start: weights and buffers it begins with, where they are not those that were sent.
+    """
+
+    id: int
+    rows: Tensor
+    state: State
+    start: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Clients after their last update in a round.
+
+    Attributes:
+        members: k of them.
+        weights: theirs, shape (k, d).
+        buffers: shape (k, q).
+        losses: mean of each over its updates, shape (k,).
+        steps: updates that each made.
+        counters: the other buffers of a single client, by name; none where there are several.
+    """
+
+    members: Sequence[Member]
+    weights: Tensor
+    buffers: Tensor
+    losses: Tensor
+    steps: Sequence[int]
+    counters: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Trainer(ABC):
+    """Trains clients, and leaves nothing behind from one to the next."""
+
+    def __init__(self, local: Local) -> None:
+        self.local = local
+        module = local.vectors.module
+        self._compute = _Compute(
+            wrap_loss(local.strategies, ObjectiveCompute(module, local.terms)), local.vectors
+        )
+        self._has_loss = overridden(local.aggregator, "loss")
+        self._has_gradients = overridden(local.aggregator, "gradients")
+
+    @abstractmethod
+    def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
+        """Train all of them, from what was sent; in their order."""
+
+    def steps(self, num_samples: int) -> int:
+        """Updates of a client with so many samples."""
+        return num_steps(self.local.training, num_samples, self.local.batch_size)
+
+    def loss(self, batch: Batch, client: Client) -> Loss:
+        """The loss of a batch, aggregator and strategies included."""
+        if self._has_loss:
+            return self.local.aggregator.loss(batch, self._compute, client)
+        return self._compute(batch)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Inside it, forward passes run in the job's number format."""
+        dtype = PRECISIONS[self.local.training.precision]
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.local.vectors.device.type, dtype)
+
+    def placed(self, batch: dict[str, Tensor], epoch: int) -> dict[str, Tensor]:
+        """A batch after the job's transforms, where the model lies."""
+        local = self.local
+        transforms, device = local.splits.transforms, local.vectors.device
+        if len(transforms):
+            batch = transforms(batch, epoch, training=True)
+        if device.type == "cpu":
+            return batch
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+    def first_epoch(self, round: int) -> int:
+        """The number of a client's first epoch in a round, for the random numbers of transforms."""
+        return round * (self.local.training.num_epochs or 1)
+
+    def orders(self, member: Member, round: int) -> Iterator[tuple[int, Tensor]]:
+        """(epoch, rows in its order) for one epoch of a client after the other, without end."""
+        generator = torch.Generator()
+        number = key(self.local.seed, "order", round, member.id)
+        generator.manual_seed(number & (2**63 - 1))
+        epoch = self.first_epoch(round)
+        while True:
+            yield epoch, member.rows[torch.randperm(len(member.rows), generator=generator)]
+            epoch += 1
+
+
+def num_steps(training: LocalTraining, num_samples: int, batch_size: int) -> int:
+    """Updates of a client with so many samples; the last batch of an epoch may be smaller."""
+    if training.steps is not None:
+        return training.steps
+    return (training.num_epochs or 1) * -(-num_samples // batch_size)
+
+
+class _Compute:
+    """The loss of a client's batch, see :class:`trainwright.federated.aggregator.LocalCompute`."""
+
+    def __init__(self, inner: Compute, vectors: VectorModule) -> None:
+        self._inner = inner
+        self._vectors = vectors
+
+    def __call__(self, batch: Batch, outputs: Outputs | None = None) -> Loss:
+        return self._inner(batch, outputs)
+
+    def forward(self, batch: Batch) -> Outputs:
+        return self._inner.forward(batch)
+
+    @torch.no_grad()
+    def forward_at(self, weights: Tensor, batch: Batch) -> Outputs:
+        return self._vectors.forward_at(weights, batch)

@@ -1,0 +1,39 @@
+"""What travels between the server and the processes that train clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainwright.federated.aggregator import State
+from trainwright.federated.reduction import Total
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A part of a cohort that is trained and summed up in one process.
+
+    Attributes:
+        index: its number in the round.
+        clients: in ascending order.
+        states: what each of them kept from its last round.
+    """
+
+    index: int
+    clients: Sequence[int]
+    states: Sequence[State]
+
+
+@dataclass(frozen=True)
+class BinResult:
+    """What became of a bin.
+
+    Attributes:
+        index: the bin's.
+        total: what its clients sent.
+        seconds: how long it took.
+    """
+
+    index: int
+    total: Total
+    seconds: float
