@@ -74,6 +74,10 @@ class CheckpointStore:
             or f"there is no checkpoint {what} in {self.folder.url}; there are: {there}"
         )
 
+    def oldest_step(self) -> int | None:
+        """Updates done at the oldest checkpoint there is, whole or not; None without any."""
+        return min((name.step for name in self._names()), default=None)
+
     def list(self) -> tuple[Checkpoint, ...]:
         """The checkpoints whose manifests and lengths are right, oldest first."""
         found = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from trainwright.checkpoint import CheckpointWriter
+from trainwright.checkpoint import CheckpointStore, CheckpointWriter
 from trainwright.errors import InputError, RunError
 from trainwright.federated.at_clients import AtClients, spread_over
 from trainwright.federated.client_states import ClientStates
@@ -197,6 +197,7 @@ def _server(
         keeper=keeper,
         journal=journal,
         monitor=monitor,
+        oldest_checkpoint=CheckpointStore(folder).oldest_step,
     )
     return server
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainwright.errors import RunError
-from trainwright.federated.aggregator import UPDATE, Reduced
+from trainwright.federated.aggregator import UPDATE, Reduced, State
 from trainwright.federated.client_states import ClientStates
 from trainwright.federated.cohorts import Cohort, Cohorts
 from trainwright.federated.masking import Masks
@@ -45,6 +45,7 @@ class Server:
         keeper: takes checkpoints.
         journal: takes numbers.
         monitor: takes progress, and knows whether to stop.
+        oldest_checkpoint: gives the rounds that were finished at the oldest checkpoint.
     """
 
     parts: Parts
@@ -59,6 +60,7 @@ class Server:
     keeper: Keeper
     journal: JournalWriter
     monitor: LocalMonitor
+    oldest_checkpoint: Callable[[], int | None]
     _weights: Tensor = field(init=False)
     _buffers: Tensor = field(init=False)
     _counters: dict[str, Tensor] = field(init=False)
@@ -135,10 +137,10 @@ class Server:
     def binned(self, clients: Sequence[int]) -> list[Bin]:
         """Clients in bins, with what they keep."""
         groups = groups_of(clients, self.bins)
-        return [
-            Bin(index, group, self.states.get(group) if self.states else [{}] * len(group))
-            for index, group in enumerate(groups)
-        ]
+        return [Bin(index, group, self._kept(group)) for index, group in enumerate(groups)]
+
+    def _kept(self, clients: Sequence[int]) -> list[State]:
+        return [{}] * len(clients) if self.states is None else self.states.get(clients)
 
     def _refuse_broken(self, round: int, total: Total) -> None:
         if not total.dropped:
@@ -237,4 +239,5 @@ class Server:
         self._put_in_place()
         if self.states is not None:
             self.states.flush(self.progress.finished)
+            self.states.forget(self.oldest_checkpoint() or 0)
         self.keeper(improved)
