@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from trainwright.data.loading import Splits, load_splits
 from trainwright.data.table import Table
-from trainwright.engine.base import EngineSettings
 from trainwright.engine.local import LocalEngine
-from trainwright.errors import PluginError, Problem
-from trainwright.federated.aggregator import Aggregator, Federation, State
-from trainwright.federated.client_job import client_job
+from trainwright.federated.aggregator import (
+    UPDATE,
+    Aggregator,
+    Client,
+    Federation,
+    State,
+    overridden,
+)
 from trainwright.federated.client_rows import ClientRows
-from trainwright.federated.cohorts import Cohorts, cohort_size
+from trainwright.federated.cohorts import Cohorts
 from trainwright.federated.outgoing import Outgoing
 from trainwright.federated.partition import Ints
-from trainwright.federated.partitioning import make_partition
-from trainwright.federated.privacy.plan import plan_of
+from trainwright.federated.privacy.accountant import Accounting, accounting_of
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.staying import Staying
 from trainwright.federated.trainer import Local, num_steps
 from trainwright.federated.vectors import VectorModule
 from trainwright.optimizers import build_optimizer
 from trainwright.plugins import find
-from trainwright.strategy import Context
-from trainwright.training.assembly import Assembly, assemble
-from trainwright.training.construction import Construction
+from trainwright.training.assembly import Assembly
 from trainwright.training.evaluate import Evaluator
 from trainwright.training.metrics import LateMetrics, build_metrics
 from trainwright.training.plugins import build_plugin
-from trainwright.training.starting import Place
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,49 @@ class Parts:
         return Staying(self.vectors, {f"model.{name}" for name in names})
 
     @cached_property
+    def accounting(self) -> Accounting | None:
+        """What each round spends of privacy; None without noise."""
+        federation, sampling = self.federation, self.spec.federation.sampling
+        return accounting_of(
+            self.spec.federation.privacy,
+            federation.population,
+            federation.cohort,
+            sampling.availability,
+        )
+
+    @cached_property
+    def rounds(self) -> int:
+        """Rounds to run: those of the job, or as many as the privacy budget allows."""
+        most, budget = self.federation.rounds, self.spec.federation.privacy.max_epsilon
+        if self.accounting is None or budget is None:
+            return most
+        return self.accounting.rounds_within(budget, most)
+
+    @cached_property
     def first_client_state(self) -> State:
         """What a client has that takes part for the first time."""
         if not self.aggregator.keeps_state:
             return {}
         return self.aggregator.client_state(self.federation)
+
+    @cached_property
+    def message_parts(self) -> list[str]:
+        """Names of the parts of a client's message."""
+        if not overridden(self.aggregator, "end"):
+            return [UPDATE]
+        weights = self.vectors.weights
+        client = Client(
+            id=0,
+            round=0,
+            num_samples=1,
+            num_steps=1,
+            lr=self.lr(0) or 1.0,
+            weights=weights,
+            shared=self.first_shared,
+            state=self.first_client_state,
+            layout=self.vectors.layout,
+        )
+        return list(self.aggregator.end(torch.zeros_like(weights), client)[0])
 
     @cached_property
     def first_shared(self) -> State:
@@ -182,97 +218,3 @@ SIDE_BY_SIDE = 50
 
 EVALUATION_BATCH = 512
 """Samples per forward pass in evaluation."""
-
-
-def build_parts(
-    spec: FederatedJob, base: Path, weights: Place | None = None, splits: Splits | None = None
-) -> Parts:
-    """Build all objects of a federation; equal in every process, from the job's seed.
-
-    Args:
-        spec: the validated job.
-        base: folder against which plugin files are found.
-        weights: starting weights of the model.
-        splits: the data, where it was loaded already.
-
-    Raises:
-        InputError: a plugin refuses its options, or parts do not fit together.
-    """
-    job = client_job(spec)
-    splits = splits or load_splits(spec.data, base=base, workers=0, seed=spec.seed)
-    device = torch.device("cuda" if spec.cluster.gpus_per_worker > 0 else "cpu")
-    context = Context(seed=spec.seed, device=device)
-    assembly = assemble(job, base, splits, context, Construction(weights))
-    engine = LocalEngine(
-        assembly.module,
-        assembly.optimizer,
-        EngineSettings(precision=spec.training.precision, device=device),
-    )
-    vectors = VectorModule(assembly.module)
-    rows = _rows(spec, base, splits)
-    population = rows.partition.num_clients
-    aggregator = build_aggregator(spec, base)
-    federation = Federation(
-        population=population,
-        cohort=cohort_size(spec.federation.cohort, population),
-        rounds=spec.federation.rounds,
-        layout=vectors.layout,
-        optimizer=job.optimizer.name,
-        options=assembly.plan.optimizer,
-        outputs=tuple(assembly.module.model.output_names or ()),
-    )
-    for strategy in assembly.strategies.values():
-        strategy.begin(context)
-    return Parts(
-        spec,
-        base,
-        assembly,
-        vectors,
-        engine,
-        aggregator,
-        rows,
-        federation,
-        _outgoing(spec, base, federation.cohort),
-    )
-
-
-def _outgoing(spec: FederatedJob, base: Path, cohort: int) -> Outgoing:
-    """The way of messages to the server."""
-    federation = spec.federation
-    path = "federation.update_transforms"
-    transforms = [
-        build_plugin("update_transforms", transform, base, f"{path}.{index}")
-        for index, transform in enumerate(federation.update_transforms)
-    ]
-    plan = plan_of(federation.privacy, cohort, spec.seed)
-    return Outgoing(spec.seed, plan, transforms, federation.privacy.masked_sums)
-
-
-def _rows(spec: FederatedJob, base: Path, splits: Splits) -> ClientRows:
-    """The rows of all clients."""
-    federation, table = spec.federation, splits.train
-    assert isinstance(table, Table)
-    partition = make_partition(federation.partition, federation.clients, table, base, spec.seed)
-    wanted = federation.client_evaluation
-    return ClientRows(partition, wanted.held_out if wanted is not None else 0.0, spec.seed)
-
-
-def build_aggregator(spec: FederatedJob, base: Path) -> Aggregator:
-    """The aggregator of a job.
-
-    Raises:
-        PluginError: unknown, its options are wrong, or it is none.
-    """
-    plugin = spec.federation.aggregator
-    found = build_plugin("aggregators", plugin, base, "federation.aggregator")
-    if not isinstance(found, Aggregator):
-        message = "is no aggregator: it does not derive from trainwright.federated.Aggregator"
-        raise PluginError(Problem("federation.aggregator.name", message, plugin.name))
-    return found
-
-
-def groups_of(clients: Sequence[int], number: int) -> list[list[int]]:
-    """Clients cut into parts that differ in size by one at most, in their order."""
-    number = min(number, len(clients))
-    cuts = [len(clients) * i // number for i in range(number + 1)]
-    return [list(clients[low:high]) for low, high in pairwise(cuts)]

@@ -8,10 +8,12 @@ from typing import Any
 
 from trainwright.data.loading import load_splits
 from trainwright.errors import JobError, Problem
+from trainwright.federated.building import build_parts
 from trainwright.federated.choosing import choose_execution
 from trainwright.federated.client_job import as_client_job, client_job
 from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
-from trainwright.federated.parts import Parts, build_parts
+from trainwright.federated.parts import Parts
+from trainwright.federated.privacy.accountant import remarks
 from trainwright.federated.refusals import broken_parts
 from trainwright.federated.site import Execution
 from trainwright.federated.spec import FederatedJob
@@ -154,7 +156,7 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         metrics=prepared.metrics,
         best=prepared.best,
         summary=summary,
-        remarks=why,
+        remarks=[*why, *_privacy_remarks(parts)],
     )
 
 
@@ -175,3 +177,11 @@ def _summary(parts: Parts, execution: Execution) -> list[str]:
         f"clients: {length} in a round, batches of {parts.spec.data.batch_size}, {execution}, "
         f"in {where if cluster.workers else 'this process'}",
     ]
+
+
+def _privacy_remarks(parts: Parts) -> list[str]:
+    if parts.accounting is None:
+        return []
+    spec = parts.spec.federation
+    population = parts.federation.population
+    return remarks(parts.accounting, population, spec.rounds, spec.privacy.max_epsilon)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from trainwright.errors import Problem
 from trainwright.federated.parts import Parts
+from trainwright.federated.privacy.rules import broken_by_aggregator, uncovered_parts
 from trainwright.optimizers import is_elementwise
 from trainwright.plugins import find
 from trainwright.strategy.base import Strategy, overrides
@@ -21,7 +22,7 @@ _ALL = (
 
 def broken_parts(parts: Parts) -> list[Problem]:
     """Every problem of them."""
-    return [*_strategies(parts), *_optimizer(parts), *_aggregator(parts)]
+    return [*_strategies(parts), *_optimizer(parts), *_aggregator(parts), *_privacy(parts)]
 
 
 def _strategies(parts: Parts) -> Iterator[Problem]:
@@ -58,3 +59,18 @@ def _aggregator(parts: Parts) -> Iterator[Problem]:
     except ValueError as error:
         mend = f"see `trainwright show aggregators/{spec.name}`"
         yield Problem("federation.aggregator", f"{spec.name} refuses it: {error}", mend=mend)
+
+
+def _privacy(parts: Parts) -> Iterator[Problem]:
+    """What noise would not hide, and a budget that allows nothing."""
+    spec, vectors = parts.spec.federation, parts.vectors
+    yield from broken_by_aggregator(spec, parts.aggregator)
+    staying = parts.staying
+    buffers = [span.name for span in vectors.buffer_layout if not staying.holds(span.name)]
+    yield from uncovered_parts(spec, parts.message_parts, buffers)
+    if parts.rounds == 0:
+        message = "is spent by the first round already"
+        mend = "more noise, a smaller cohort or a larger max_epsilon"
+        yield Problem(
+            "federation.privacy.max_epsilon", message, spec.privacy.max_epsilon, mend=mend
+        )

@@ -184,7 +184,7 @@ class Resident:
 
 def _build(order: Order) -> Any:
     """The site of this process."""
-    from trainwright.federated.parts import build_parts
+    from trainwright.federated.building import build_parts
     from trainwright.federated.site import Site
 
     conceal(*order.concealed)

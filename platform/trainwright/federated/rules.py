@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from trainwright.errors import Problem
 from trainwright.federated.client_job import client_job
+from trainwright.federated.privacy.rules import broken_rules as broken_privacy
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.uses import uses
 from trainwright.job import Job
@@ -24,10 +25,11 @@ def broken_rules(job: Job[FederatedJob]) -> list[Problem]:
     spec = job.spec
     return [
         *_length(spec),
-        *(problem for problem in _training(spec)),
+        *_training(spec),
         *memory_stays_in_process(spec),
         *_evaluations(spec),
         *_in_memory(spec),
+        *broken_privacy(spec.federation),
     ]
 
 

@@ -16,12 +16,12 @@ from trainwright.federated.cohorts import Cohort, Cohorts
 from trainwright.federated.masking import Masks
 from trainwright.federated.measures import Measures
 from trainwright.federated.partition import Ints
-from trainwright.federated.parts import Parts, groups_of
+from trainwright.federated.parts import Parts
 from trainwright.federated.pool import Pool
 from trainwright.federated.reduction import Total
 from trainwright.federated.sent import Sent
 from trainwright.federated.standing import Standing
-from trainwright.federated.work import Bin
+from trainwright.federated.work import Bin, groups_of
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.tracking import JournalWriter
 from trainwright.training.keeping import Keeper
@@ -80,12 +80,12 @@ class Server:
             RunError: clients failed, or the model is no longer finite.
         """
         spec = self.parts.spec.federation
-        while self.progress.finished < spec.rounds:
+        while self.progress.finished < self.parts.rounds:
             if self.monitor.stop_requested:
                 self._checkpoint(False)
                 return False
             self._round(self.progress.finished)
-            is_last = self.progress.finished == spec.rounds
+            is_last = self.progress.finished == self.parts.rounds
             self._put_in_place()
             improved = self.measures(self._sent(self.progress.finished - 1), is_last)
             if improved or is_last or self.progress.finished % spec.checkpoint_every == 0:
@@ -211,6 +211,7 @@ class Server:
         }
         if self.parts.spec.federation.sampling.latency is not None:
             values["federation/simulated_seconds"] = totals.simulated_s
+        values |= self._privacy_spent(step)
         if total.clients:
             values["train/loss"] = self.progress.loss = total.mean(total.losses)
             values["train/update_norm"] = total.mean(total.norms)
@@ -219,12 +220,22 @@ class Server:
         self.monitor.show(
             {
                 "step": step,
-                "total_steps": self.parts.spec.federation.rounds,
+                "total_steps": self.parts.rounds,
                 "loss": self.progress.loss,
                 "samples_per_second": total.num_samples / seconds,
                 "seconds_per_step": seconds,
             }
         )
+
+    def _privacy_spent(self, rounds: int) -> dict[str, float]:
+        """Epsilon so far, and the clip that was used; now and then, for the former takes time."""
+        privacy, accounting = self.parts.outgoing.privacy, self.parts.accounting
+        found = {} if privacy is None else {"federation/clip": self.standing.privacy["clip"]}
+        is_due = rounds % self.parts.spec.federation.evaluate_every == 0
+        if accounting is not None and (is_due or rounds == self.parts.rounds):
+            found["federation/epsilon"] = accounting.epsilon(rounds)
+            self.progress.metrics["federation/epsilon"] = found["federation/epsilon"]
+        return found
 
     def _put_in_place(self) -> None:
         """Let the module have the server's weights."""

@@ -23,8 +23,13 @@ class Staying:
     """
 
     def __init__(self, vectors: VectorModule, names: Collection[str]) -> None:
+        self._names = frozenset(names)
         self._weights = _places(vectors.layout, names)
         self._buffers = _places(vectors.buffer_layout, names)
+
+    def holds(self, name: str) -> bool:
+        """Whether a parameter or buffer stays."""
+        return name in self._names
 
     def __bool__(self) -> bool:
         return len(self._weights) + len(self._buffers) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trainwright.federated.aggregator import State
 from trainwright.federated.reduction import Total
@@ -37,3 +38,10 @@ class BinResult:
     index: int
     total: Total
     seconds: float
+
+
+def groups_of(clients: Sequence[int], number: int) -> list[list[int]]:
+    """Clients cut into parts that differ in size by one at most, in their order."""
+    number = min(number, len(clients))
+    cuts = [len(clients) * i // number for i in range(number + 1)]
+    return [list(clients[low:high]) for low, high in pairwise(cuts)]
