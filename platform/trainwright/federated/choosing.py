@@ -13,8 +13,7 @@ from trainwright.federated.batched import Batched
 from trainwright.federated.parts import Parts
 from trainwright.federated.sent import Sent
 from trainwright.federated.sequential import Sequential
-from trainwright.federated.site import Execution
-from trainwright.federated.trainer import Member, Trainer
+from trainwright.federated.trainer import Execution, Member, Trainer
 from trainwright.strategy.base import overrides
 
 CLIENTS = 3

@@ -21,6 +21,7 @@ from trainwright.federated.sent import Sent
 from trainwright.federated.server import Server
 from trainwright.federated.site import Site
 from trainwright.federated.standing import Standing
+from trainwright.federated.trainer import Execution
 from trainwright.metrics import higher_is_better, metric_label
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.processes import reuse_memory
@@ -79,7 +80,7 @@ def execute(plan: Plan, folder: Folder, monitor: LocalMonitor) -> Done:
         progress = Progress(best=monitored(plan.parts.assembly.job, plan.job.base))
         standing = _standing(plan)
         keeper = _keeper(plan, folder, start, progress, standing, tell)
-        with _pool(plan, folder, tell) as pool:
+        with _pool(plan, folder, standing.execution, tell) as pool:
             server = _server(plan, folder, pool, standing, progress, keeper, journal, monitor)
             with _sampled(plan, journal, progress), _told():
                 is_complete = server.run()
@@ -95,7 +96,7 @@ def _standing(plan: Plan) -> Standing:
     privacy = parts.outgoing.privacy
     return Standing(
         parts.aggregator.start(parts.federation),
-        plan.constants,
+        plan.execution,
         privacy=privacy.start() if privacy is not None else {},
     )
 
@@ -121,10 +122,10 @@ def _keeper(
 
 
 @contextlib.contextmanager
-def _pool(plan: Plan, folder: Folder, tell: Teller) -> Iterator[Pool]:
+def _pool(plan: Plan, folder: Folder, execution: Execution, tell: Teller) -> Iterator[Pool]:
     """Where clients train."""
     cluster = plan.job.spec.cluster
-    pool: Pool = InProcess(Site(plan.parts, plan.execution))
+    pool: Pool = InProcess(Site(plan.parts, execution))
     if cluster.workers:
         from trainwright.federated.residents import Order, Residents
 
@@ -132,7 +133,7 @@ def _pool(plan: Plan, folder: Folder, tell: Teller) -> Iterator[Pool]:
         order = Order(
             job=values,
             base=str(plan.job.base),
-            execution=plan.execution,
+            execution=execution,
             digest=plan.parts.rows.partition.digest(),
             fingerprint=plan.parts.assembly.splits.fingerprint,
             plugin_files=plan.plugin_files,
@@ -187,7 +188,7 @@ def _server(
     server = Server(
         parts=parts,
         pool=pool,
-        bins=plan.bins,
+        bins=parts.num_bins(standing.execution),
         cohorts=parts.cohorts(),
         lr=parts.lr,
         standing=standing,

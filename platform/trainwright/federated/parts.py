@@ -28,7 +28,7 @@ from trainwright.federated.partition import Ints
 from trainwright.federated.privacy.accountant import Accounting, accounting_of
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.staying import Staying
-from trainwright.federated.trainer import Local, num_steps
+from trainwright.federated.trainer import Execution, Local, num_steps
 from trainwright.federated.vectors import VectorModule
 from trainwright.optimizers import build_optimizer
 from trainwright.plugins import find
@@ -157,7 +157,7 @@ class Parts:
             megabytes,
         )
 
-    def num_bins(self, execution: str) -> int:
+    def num_bins(self, execution: Execution) -> int:
         """Parts into which a cohort is cut; the same on any number of processes."""
         wanted = self.spec.federation.bins
         if wanted is not None:

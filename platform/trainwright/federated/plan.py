@@ -15,8 +15,8 @@ from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT,
 from trainwright.federated.parts import Parts
 from trainwright.federated.privacy.accountant import remarks
 from trainwright.federated.refusals import broken_parts
-from trainwright.federated.site import Execution
 from trainwright.federated.spec import FederatedJob
+from trainwright.federated.trainer import Execution
 from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import found_plugins, problems_of_uses
@@ -68,7 +68,7 @@ class Plan:
         storage: where runs are kept.
         plugin_files: the user's plugin files, relative path -> content.
         parts: its objects.
-        execution: how clients train.
+        execution: how clients train, unless the run was begun otherwise.
         start: the starting weights, if the job names any.
         metrics: what an evaluation of the global model gives.
         best: the metric that marks the best checkpoint.
@@ -97,16 +97,6 @@ class Plan:
         if self.job.spec.data.test is not None:
             recorded += [name.replace("validation/", "test/", 1) for name in self.metrics]
         return ["train/loss", "train/lr", "train/update_norm", *recorded]
-
-    @property
-    def bins(self) -> int:
-        """Parts into which a cohort is cut."""
-        return self.parts.num_bins(self.execution)
-
-    @property
-    def constants(self) -> dict[str, str]:
-        """What decides the numbers besides the job, and is the same when the run is continued."""
-        return {"partition": self.parts.rows.partition.digest(), "execution": self.execution}
 
     def values(self) -> dict[str, Any]:
         """The job as plain values, with paths that mean the same from any folder."""

@@ -13,6 +13,7 @@ from trainwright.errors import RunError
 from trainwright.federated.pool import placed
 from trainwright.federated.sent import Sent
 from trainwright.federated.spec import FederatedCluster, FederatedJob
+from trainwright.federated.trainer import Execution
 from trainwright.federated.work import Bin, BinResult
 from trainwright.orchestration.failures import Failure, describe
 from trainwright.orchestration.processes import worker_environment
@@ -42,7 +43,7 @@ class Order:
 
     job: dict[str, Any]
     base: str
-    execution: str
+    execution: Execution
     digest: str
     fingerprint: str
     plugin_files: Mapping[str, bytes]
@@ -195,4 +196,4 @@ def _build(order: Order) -> Any:
         raise RunError("the data that this process reads is not what the server has read")
     if parts.rows.partition.digest() != order.digest:
         raise RunError("the partition of this process is not that of the server")
-    return Site(parts, order.execution)  # type: ignore[arg-type]
+    return Site(parts, order.execution)

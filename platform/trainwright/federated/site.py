@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from trainwright.federated.batched import Batched
 from trainwright.federated.measuring import Measuring
@@ -13,13 +12,11 @@ from trainwright.federated.parts import Parts
 from trainwright.federated.reduction import Total
 from trainwright.federated.sent import Sent
 from trainwright.federated.sequential import Sequential
-from trainwright.federated.trainer import Chunk, Member, Trainer
+from trainwright.federated.trainer import Chunk, Execution, Member, Trainer
 from trainwright.federated.work import Bin, BinResult
 
 OWN_LOSS, GLOBAL_LOSS = "own_loss", "global_loss"
 """Loss of a client's model on the samples it has trained on, and on ``data.validation``."""
-
-Execution = Literal["sequential", "batched"]
 
 
 class Site:

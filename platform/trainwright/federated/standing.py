@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trainwright.federated.aggregator import State
+from trainwright.federated.trainer import Execution
 
 
 @dataclass
@@ -42,11 +43,11 @@ class Standing:
         aggregator: what the aggregator keeps.
         totals: counts.
         privacy: plain values of adaptive clipping.
-        constants: what must be the same when a run is continued: the partition, how clients train.
+        execution: how clients train; a run that is continued goes on as it began.
     """
 
     aggregator: State
-    constants: Mapping[str, str]
+    execution: Execution
     totals: Totals = field(default_factory=Totals)
     privacy: dict[str, float] = field(default_factory=dict)
 
@@ -56,7 +57,7 @@ class Standing:
             "aggregator": dict(self.aggregator),
             "totals": {f.name: getattr(self.totals, f.name) for f in fields(Totals)},
             "privacy": dict(self.privacy),
-            "constants": dict(self.constants),
+            "execution": self.execution,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -64,3 +65,4 @@ class Standing:
         self.aggregator = state["aggregator"]
         self.totals = Totals(**state["totals"])
         self.privacy = dict(state["privacy"])
+        self.execution = state["execution"]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from trainwright.strategy.base import Compute
 from trainwright.strategy.compose import wrap_loss
 from trainwright.training.compute import ObjectiveCompute
 
-Rows = Callable[[int], Tensor]
-"""The rows of a client in the training table."""
+Execution = Literal["sequential", "batched"]
+"""Whether clients train one after another, or side by side as one computation."""
 
 
 @dataclass(frozen=True)
