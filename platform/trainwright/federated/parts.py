@@ -30,7 +30,7 @@ from trainwright.federated.spec import FederatedJob
 from trainwright.federated.staying import Staying
 from trainwright.federated.trainer import Execution, Local, num_steps
 from trainwright.federated.vectors import VectorModule
-from trainwright.optimizers import build_optimizer
+from trainwright.optimizers import build_optimizer, without_compiler
 from trainwright.plugins import find
 from trainwright.training.assembly import Assembly
 from trainwright.training.evaluate import Evaluator
@@ -181,7 +181,8 @@ class Parts:
         options = self.assembly.plan.optimizer
 
         def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-            return build_optimizer(plugin, parameters, options)
+            with without_compiler():  # to import it takes longer than many a round
+                return build_optimizer(plugin, parameters, options)
 
         return Local(
             self.vectors,

@@ -21,6 +21,7 @@ from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import found_plugins, problems_of_uses
 from trainwright.job.identity import run_name
+from trainwright.optimizers import without_compiler
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.prepare import located, prepare, storage_of
@@ -116,7 +117,7 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         InputError: with every problem found, each with its place in the job file.
     """
     spec, storage = job.spec, storage_of(job)
-    with located(job):
+    with located(job), without_compiler():
         named = uses(spec)
         _refuse(job, [*problems_of_uses(named, job.base), *does_not_fit_here(spec.cluster)])
         prepared = prepare(as_client_job(job))
