@@ -83,22 +83,42 @@ def uniform64(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch
 def dirichlet(key: int, ids: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """Shares from a Dirichlet distribution, float64 of shape ``(len(ids), k)``; rows sum to 1.
 
-    Gamma variables of shape ``alpha + 1`` by inversion, brought to shape ``alpha`` by a power of
-    a uniform number (G. Marsaglia, W. W. Tsang, 2000, section 6), in logarithms, so that small
-    ``alpha`` does not lose them all to underflow.
+    Gamma variables of shape ``alpha + 1``, brought to shape ``alpha`` by a power of a uniform
+    number, in logarithms, so that small ``alpha`` does not lose them all to underflow.
 
     Args:
         key: from :func:`key`.
         ids: as for :func:`bits`.
         alpha: shape (k,), above 0.
     """
-    from scipy.special import gammaincinv
-
-    numbers = uniform64(key, ids, (2, len(alpha)))
     wide = alpha.to(torch.float64)
-    larger = torch.from_numpy(gammaincinv(wide.numpy() + 1, numbers[:, 0].numpy()))
-    logarithms = larger.clamp_min(1e-300).log() + torch.log1p(-numbers[:, 1]) / wide
-    return logarithms.softmax(dim=1)
+    powers = torch.log1p(-uniform64(~key, ids, (len(wide),))) / wide
+    return (_gamma(key, ids, wide + 1).log() + powers).softmax(dim=1)
+
+
+_TRIES = 4
+
+
+def _gamma(key: int, ids: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
+    """Numbers of gamma distributions, float64 of shape ``(len(ids), k)``; ``shape`` at least 1.
+
+    By rejection (G. Marsaglia, W. W. Tsang, 2000). Nearly all of the first proposals are taken;
+    the few that have none get others.
+    """
+    x = normal(key, ids, (_TRIES, len(shape))).to(torch.float64)
+    # The numbers of the first half are made of the bits of which the normal ones are.
+    u = uniform64(key, ids, (2 * _TRIES, len(shape)))[:, _TRIES:]
+    d = shape - 1 / 3
+    v = (1 + x / (9 * d).sqrt()).clamp_min(1e-9) ** 3
+    is_taken = torch.log1p(-u) < x.square() / 2 + d - d * v + d * v.log()
+    first = is_taken.to(torch.int8).argmax(dim=1, keepdim=True)
+    found = (d * v).gather(1, first)[:, 0]
+    missing = ~is_taken.any(dim=1)
+    rows = missing.any(dim=1)
+    if rows.any():
+        others = _gamma(key + 1, ids[rows], shape)
+        found[rows] = torch.where(missing[rows], others, found[rows])
+    return found
 
 
 def first_distinct(stream: Callable[[int], list[int]], size: int) -> list[int]:
@@ -108,7 +128,7 @@ def first_distinct(stream: Callable[[int], list[int]], size: int) -> list[int]:
 
     Args:
         stream: gives what is in its first so many places; fewer where it passes some over.
-        size: how many; the stream must have more than that, or this never ends.
+        size: how many; with fewer different numbers in the stream this never ends.
     """
     places = size + size // 4 + 8
     while len(found := dict.fromkeys(stream(places))) < size:

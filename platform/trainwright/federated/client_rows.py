@@ -32,33 +32,40 @@ class ClientRows:
 
     def training(self, client: int) -> Tensor:
         """Rows that a client trains on, int64, at least one."""
-        return self._parts(client)[0]
+        return self.training_of(np.array([client]))[0]
+
+    def training_of(self, clients: Ints) -> list[Tensor]:
+        """:meth:`training` of some clients, which costs less than one by one."""
+        rows = self.partition.rows_of(clients)
+        if not self.held_out or not rows:
+            return rows
+        return [part[~kept] for part, kept in zip(rows, self._kept(rows), strict=True)]
 
     def measured(self, client: int) -> Tensor:
         """Rows on which a client is measured, int64.
 
         Those held out, none for a client with one row; with ``held_out`` 0 those it trains on.
         """
-        training, kept = self._parts(client)
-        return kept if self.held_out else training
+        rows = self.partition.rows(client)
+        return rows[self._kept([rows])[0]] if self.held_out else rows
 
     def sizes(self, clients: Ints) -> Ints:
         """How many rows each of some clients trains on."""
         sizes = self.partition.sizes(clients)
-        return sizes - self._num_held_out(sizes)
+        return sizes - self._num_held_out(sizes) if self.held_out else sizes
 
     def _num_held_out(self, sizes: Ints) -> Ints:
-        if not self.held_out:
-            return np.zeros_like(sizes)
         rounded = np.floor(sizes * self.held_out + 0.5).astype(np.int64)
         counts: Ints = np.minimum(np.maximum(rounded, 1), sizes - 1)
         return counts
 
-    def _parts(self, client: int) -> tuple[Tensor, Tensor]:
-        rows = self.partition.rows(client)
-        count = int(self._num_held_out(np.array([len(rows)]))[0])
-        if count == 0:
-            return rows, rows[:0]
-        kept = torch.zeros(len(rows), dtype=torch.bool)
-        kept[bits(key(self.seed, "client-held-out"), rows).argsort()[:count]] = True
-        return rows[~kept], rows[kept]
+    def _kept(self, rows: list[Tensor]) -> list[Tensor]:
+        """Which of each client's rows are held out."""
+        lengths = [len(part) for part in rows]
+        counts = self._num_held_out(np.array(lengths)).tolist()
+        hashes = bits(key(self.seed, "client-held-out"), torch.cat(rows))
+        kept = torch.zeros(len(hashes), dtype=torch.bool)
+        parts = torch.split(kept, lengths)
+        for part, own, count in zip(parts, torch.split(hashes, lengths), counts, strict=True):
+            part[own.argsort()[:count]] = True
+        return list(parts)

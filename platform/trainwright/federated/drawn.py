@@ -77,27 +77,47 @@ class Drawn(Partition):
 
     def rows(self, client: int) -> Tensor:
         """The rows of a client in the training table, int64, ascending."""
-        own = torch.tensor([client])
-        ends = self._mix(own).cumsum(axis=0)
-        starts, last = np.concatenate([[0.0], ends[:-1]]), self._pool_sizes - 1
+        return self.rows_of(np.array([client]))[0]
+
+    def rows_of(self, clients: Ints) -> list[Tensor]:
+        """:meth:`rows` of some clients; their random numbers are made together."""
+        ids, sizes = torch.from_numpy(clients), self.sizes(clients)
+        numbers = uniform64(self._key("rows"), ids, (2 * int(sizes.max(initial=0)),)).numpy()
+        return [
+            self._drawn(ids[place : place + 1], int(sizes[place]), numbers[place], mix)
+            for place, mix in enumerate(self._mixes(ids))
+        ]
+
+    def _drawn(self, client: Tensor, size: int, numbers: Floats, mix: Floats) -> Tensor:
+        """The rows of one client.
+
+        Args:
+            client: its number, shape (1,).
+            size: how many.
+            numbers: its first random numbers; if they do not suffice, it gets more.
+            mix: shares of the pools in what it draws.
+        """
+        ends = mix.cumsum()
+        starts, last = ends - mix, self._pool_sizes - 1
 
         def stream(places: int) -> list[int]:
-            numbers = uniform64(self._key("rows"), own, (places,))[0].numpy()
-            pools = np.searchsorted(ends[:-1], numbers, side="right")
-            within = (numbers - starts[pools]) / (ends - starts)[pools]
-            inside = np.minimum(within * self._pool_sizes[pools], last[pools]).astype(np.int64)
+            known = numbers[:places]
+            if len(known) < places:
+                known = uniform64(self._key("rows"), client, (places,))[0].numpy()
+            pools = np.searchsorted(ends[:-1], known, side="right")
+            within = (known - starts[pools]) / mix[pools] * self._pool_sizes[pools]
+            inside = np.clip(within.astype(np.int64), 0, last[pools])
             drawn: list[int] = (self.pools.bounds[pools] + inside).tolist()
             return drawn
 
-        size = int(self.sizes(np.array([client]))[0])
         places = first_distinct(stream, size)
-        return self.pools.indices[torch.tensor(places)].sort().values
+        return torch.from_numpy(np.sort(self.pools.indices.numpy()[places]))
 
-    def _mix(self, client: Tensor) -> Floats:
-        """Shares of the pools in what a client draws."""
+    def _mixes(self, clients: Tensor) -> Floats:
+        """Shares of the pools in what each client draws, (clients, pools)."""
         if self.alpha is None:
-            return np.ones(1)
-        return np.asarray(dirichlet(self._key("mix"), client, self._concentration)[0].numpy())
+            return np.ones((len(clients), 1))
+        return np.asarray(dirichlet(self._key("mix"), clients, self._concentration).numpy())
 
     @cached_property
     def _concentration(self) -> Tensor:

@@ -111,6 +111,10 @@ class Partition(ABC):
     def rows(self, client: int) -> Tensor:
         """The rows of a client in the training table, int64, at least one."""
 
+    def rows_of(self, clients: Ints) -> list[Tensor]:
+        """:meth:`rows` of some clients, which may cost less than one by one."""
+        return [self.rows(client) for client in clients.tolist()]
+
     @abstractmethod
     def sizes(self, clients: Ints) -> Ints:
         """How many rows each of some clients has."""

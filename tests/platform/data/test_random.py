@@ -95,9 +95,11 @@ def test_uniform_numbers_of_double_precision() -> None:
     assert np.floor(10**9 * (1 - 2.0**-53)) < 10**9
 
 
+@pytest.mark.parametrize("tries", [4, 1], ids=["usual", "many that are refused at first"])
 @pytest.mark.parametrize("alpha", [[0.3, 0.3, 0.3], [5.0, 1.0, 0.5], [100.0, 300.0]])
-def test_shares_of_a_dirichlet_distribution(alpha: list[float]) -> None:
+def test_shares_of_a_dirichlet_distribution(alpha: list[float], tries: int, monkeypatch) -> None:
     """Each share has a beta distribution, and two of them the right covariance."""
+    monkeypatch.setattr("trainwright.data.random._TRIES", tries)
     concentration, total = torch.tensor(alpha, dtype=torch.float64), sum(alpha)
     x = dirichlet(key("d"), IDS, concentration).numpy()
     assert x.shape == (len(IDS), len(alpha))
@@ -106,6 +108,14 @@ def test_shares_of_a_dirichlet_distribution(alpha: list[float]) -> None:
         assert stats.kstest(share, stats.beta(one, total - one).cdf).pvalue > 1e-3
     expected = -alpha[0] * alpha[1] / (total**2 * (total + 1))
     assert np.cov(x[:, 0], x[:, 1])[0, 1] == pytest.approx(expected, rel=0.05)
+
+
+def test_shares_of_an_id_do_not_depend_on_the_others(monkeypatch) -> None:
+    monkeypatch.setattr("trainwright.data.random._TRIES", 1)
+    alpha = torch.tensor([0.3, 2.0, 1.0])
+    together = dirichlet(key("d"), IDS[:200], alpha)
+    for one in range(200):
+        assert torch.equal(dirichlet(key("d"), IDS[one : one + 1], alpha)[0], together[one])
 
 
 def test_shares_of_the_smallest_concentration_are_all_or_nothing() -> None:

@@ -19,8 +19,10 @@ POOL = Indexed.of(np.zeros(400, dtype=np.int64), 1)
 def test_each_row_is_on_one_side_and_one_is_left_to_train_on(sizes, share, seed):
     partition = Indexed.of(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
     rows = ClientRows(partition, share, seed)
+    together = rows.training_of(np.arange(len(sizes)))
     for client, size in enumerate(sizes):
         training, measured = rows.training(client), rows.measured(client)
+        assert together[client].tolist() == training.tolist()
         assert len(training) == rows.sizes(np.array([client]))[0] >= 1
         if share == 0:
             assert training.tolist() == measured.tolist() == partition.rows(client).tolist()

@@ -46,6 +46,7 @@ def test_rows_are_a_slice_of_the_list():
     assert [partition.rows(k).tolist() for k in range(3)] == [[4, 0], [1], [2, 3, 5]]
     assert partition.rows(2).data_ptr() == partition.indices[3:].data_ptr()
     assert partition.sizes(np.array([2, 0, 2])).tolist() == [3, 2, 3]
+    assert [rows.tolist() for rows in partition.rows_of(np.array([1, 0]))] == [[1], [4, 0]]
     assert partition.description() == {}
 
 
@@ -130,6 +131,9 @@ def test_a_client_draws_different_rows_and_the_same_each_time(
     assert rows.max() < sum(sizes)
     again = Drawn(10, seed, pools(*sizes), (min(fewest, most), most), alpha)
     assert torch.equal(again.rows(client), rows)  # a larger population leaves a client as it is
+    together = partition.rows_of(np.array([3, client, client, 0]))
+    assert torch.equal(together[1], rows)
+    assert torch.equal(together[0], partition.rows(3))
 
 
 def test_sizes_do_not_depend_on_who_else_is_asked():
@@ -151,6 +155,10 @@ def test_rows_of_a_class_are_as_likely():
     partition = Drawn(10**6, 0, pools(30, 60), (10, 10), 1e6)
     counts = np.bincount(np.concatenate([partition.rows(k).numpy() for k in range(1500)]))
     assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_nobody_is_asked():
+    assert Drawn(3, 0, pools(5), (1, 3)).rows_of(np.array([], dtype=np.int64)) == []
 
 
 def test_all_rows_may_be_drawn():
