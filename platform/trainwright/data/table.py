@@ -194,7 +194,8 @@ def as_given(column: Column, stored: torch.Tensor) -> torch.Tensor:
     """Stored values as :meth:`Table.take` gives them; the same tensor if they are so."""
     if stored.dtype == torch.uint8:
         return stored.to(torch.float32).div_(255.0)
-    return stored.to(column.dtype)
+    # Asked here: ``to`` takes a while to find that there is nothing to do.
+    return stored if stored.dtype == column.dtype else stored.to(column.dtype)
 
 
 def _check(name: str, column: Column, tensor: torch.Tensor) -> None:

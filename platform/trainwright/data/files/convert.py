@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -138,21 +139,31 @@ def _vocabulary(values: Array, lengths: Array, size: int | None) -> int:
 
 
 def _side_by_side(columns: Sequence[Any], sources: Sequence[str]) -> Array:
-    """Several scalar columns as one array of shape (rows, columns), column after column in memory.
-
-    So it stays until its rows are needed: a few of them are turned in the processor's cache.
-    """
-    stacked = np.empty((len(columns), len(columns[0])), np.float32)
-    for column, source, row in zip(columns, sources, stacked, strict=True):
-        try:
-            values = arrays.dense(column)
-            if values.ndim > 1:
+    """Several scalar columns as one array of shape (rows, columns)."""
+    values = []
+    for column, source in zip(columns, sources, strict=True):
+        with _named(source):
+            values.append(arrays.dense(column))
+            if values[-1].ndim > 1:
                 raise ColumnError("is a list, but is joined with others", allowed="scalar columns")
-            arrays.finite(values, row)
-        except ColumnError as error:
-            error.source = source
-            raise
-    return stacked.T
+    with np.errstate(over="ignore"):
+        stacked = np.stack(values, dtype=np.float32, casting="unsafe")
+    # All at once: to look at each column takes longer than the numbers in it, where it has few.
+    if not np.isfinite(stacked).all():
+        for column, source in zip(values, sources, strict=True):
+            with _named(source):
+                arrays.finite(column)
+    return np.ascontiguousarray(stacked.T)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Errors name this file column."""
+    try:
+        yield
+    except ColumnError as error:
+        error.source = source
+        raise
 
 
 def _shaped(values: Array, shape: list[int] | None) -> Array:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import torch
-
-from trainwright.data.streaming.blocks import Blocks
+from trainwright.data.streaming.blocks import Block, Blocks
 from trainwright.data.streaming.order import StreamOrder
-from trainwright.data.streaming.reading import Tensors
+from trainwright.data.streaming.reading import Tensors, joined
 from trainwright.data.table import Column, as_given
 
 Place = tuple[int, int]
@@ -42,8 +40,8 @@ class ReadAhead:
         self._epochs = epochs
         self._thread = ThreadPoolExecutor(1, "read ahead")
         self._place: Place | None = None
-        self._block: Tensors = {}
-        self._next: tuple[Place, Future[Tensors]] | None = None
+        self._block: Block | None = None
+        self._next: tuple[Place, Future[Block]] | None = None
 
     def take(self, epoch: int, start: int, stop: int) -> Tensors:
         """The worker's rows ``start <= k < stop`` of an epoch, as fresh tensors.
@@ -53,31 +51,25 @@ class ReadAhead:
         """
         number, first = divmod(start, self._size)
         if first + stop - start <= self._size:
-            block, last = self._at((epoch, number)), first + stop - start
-            return {name: self._given(name, [t[first:last]]) for name, t in block.items()}
-        parts = []
-        for number in range(start // self._size, -(-stop // self._size)):
-            block, first = self._at((epoch, number)), number * self._size
-            low, high = max(start - first, 0), stop - first
-            parts.append({name: tensor[low:high] for name, tensor in block.items()})
-        return {name: self._given(name, [part[name] for part in parts]) for name in parts[0]}
+            found = self._at((epoch, number)).take(first, first + stop - start)
+        else:
+            parts = []
+            for number in range(start // self._size, -(-stop // self._size)):
+                block, first = self._at((epoch, number)), number * self._size
+                parts.append(block.take(max(start - first, 0), stop - first))
+            found = joined(parts)
+        return {name: as_given(self._columns[name], rows) for name, rows in found.items()}
 
     def close(self) -> None:
         """End the threads and let go of the memory; what is being read is waited for."""
         self._blocks.stop()
         self._thread.shutdown(cancel_futures=True)
         self._blocks.close()
-        self._place, self._block, self._next = None, {}, None
+        self._place, self._block, self._next = None, None, None
 
-    def _given(self, name: str, parts: list[torch.Tensor]) -> torch.Tensor:
-        stored = torch.cat(parts) if len(parts) > 1 else parts[0]
-        given = as_given(self._columns[name], stored)
-        # A view would hold the whole block, and changes to it would show when it is asked again.
-        return given.clone() if given is parts[0] else given
-
-    def _at(self, place: Place) -> Tensors:
+    def _at(self, place: Place) -> Block:
         if place != self._place:
-            self._place, self._block = None, {}
+            self._place, self._block = None, None
             if self._next is None or self._next[0] != place:
                 self._submit(place)
             assert self._next is not None
@@ -87,6 +79,7 @@ class ReadAhead:
             following = self._following(place)
             if following is not None:
                 self._submit(following)
+        assert self._block is not None
         return self._block
 
     def _submit(self, place: Place) -> None:

@@ -1,16 +1,17 @@
-"""The rows of a window as one worker computes them, gathered from row groups."""
+"""The rows of a window as one worker computes them, put together from row groups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
 
 from trainwright.data.streaming.keeping import Kept
 from trainwright.data.streaming.layout import Group
 from trainwright.data.streaming.order import Run, StreamOrder
-from trainwright.data.streaming.reading import GroupReader, Tensors
+from trainwright.data.streaming.reading import GroupReader, Tensors, joined
 
 
 class KeptGroups:
@@ -57,6 +58,24 @@ class KeptGroups:
         return self._keep(self.reader.read(self._groups[group]))
 
 
+@dataclass(frozen=True)
+class Block:
+    """The rows of a window as they were read, and their order.
+
+    Attributes:
+        rows: the columns.
+        order: which of the rows comes when.
+    """
+
+    rows: Tensors
+    order: torch.Tensor
+
+    def take(self, first: int, last: int) -> Tensors:
+        """The rows ``first <= k < last`` in their order, as fresh tensors."""
+        chosen = self.order[first:last]
+        return {name: rows.index_select(0, chosen) for name, rows in self.rows.items()}
+
+
 class Blocks:
     """Makes the blocks of one worker: its rows of a window, in the order of their positions.
 
@@ -79,18 +98,16 @@ class Blocks:
         self._rank = rank
         self._world_size = world_size
 
-    def __call__(self, epoch: int, number: int) -> Tensors:
+    def __call__(self, epoch: int, number: int) -> Block:
         """The block of a window.
 
         Raises:
             DataError: its rows cannot be read, or are not as declared.
         """
         window = self._order.window(epoch, number, self._rank, self._world_size)
-        parts, order = self._source.parts(window.runs), torch.from_numpy(window.order)
-        num_rows = sum(run.stop - run.start for run in window.runs)
-        return {
-            name: _gathered([part[name] for part in parts], num_rows, order) for name in parts[0]
-        }
+        # One call for a column, not one for each run: between calls this thread waits for Python.
+        rows = joined(self._source.parts(window.runs))
+        return Block(rows, torch.from_numpy(window.order))
 
     def stop(self) -> None:
         """End waiting for a store that refuses."""
@@ -99,13 +116,3 @@ class Blocks:
     def close(self) -> None:
         """Let go of files, threads and memory."""
         self._source.close()
-
-
-def _gathered(parts: Sequence[torch.Tensor], num_rows: int, order: torch.Tensor) -> torch.Tensor:
-    """The rows of all parts, in this order."""
-    rows = torch.empty((num_rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
-    at = 0
-    for part in parts:
-        rows[at : at + len(part)].copy_(part)
-        at += len(part)
-    return rows.index_select(0, order)

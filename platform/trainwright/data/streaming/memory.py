@@ -14,7 +14,7 @@ WINDOW_BYTES = 2**28
 """The default window: rows, or fewer where they would take more bytes than these."""
 
 BLOCKS = 3
-"""Windows in memory: the one in use, the next one, and what is gathered for it."""
+"""Windows in memory: the one in use, the next one, and what is read from disk for it."""
 
 READERS = 4
 """Row groups that are read at a time, as far as the memory for them allows."""

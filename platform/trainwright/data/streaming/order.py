@@ -113,7 +113,7 @@ class StreamOrder:
         # Rows that a shard does not have any more come last. No two others have the same hash,
         # which is a bijection: any way of sorting gives the same.
         hashes[counts < lines.shape[1], -1:] = np.iinfo(np.int64).max
-        order = np.argsort(hashes, axis=1) + (np.cumsum(counts) - counts)[:, None]
+        order = sorting(hashes) + (np.cumsum(counts) - counts)[:, None]
         return Window(runs, order.T.ravel()[: counts.sum()])
 
     def rows(self, epoch: int, start: int, stop: int) -> Ints:
@@ -182,3 +182,18 @@ class StreamOrder:
             runs.append((Run(int(groups[place]), first, first + length), place))
             start, count = (start + length) % self.num_rows, count - length
         return runs
+
+
+def sorting(hashes: Ints) -> Ints:
+    """The indices that sort each row of hashes: ``np.argsort(hashes, axis=1)``, in half the time.
+
+    Numbers alone are sorted faster than with their indices beside them, so the index takes the
+    place of a hash's lowest bits; where those decide, which is rare, it is done the slow way.
+    """
+    width = (hashes.shape[1] - 1).bit_length()
+    packed = (hashes >> width << width) | np.arange(hashes.shape[1])
+    packed.sort(axis=1)
+    high = packed >> width
+    decided = (high[:, 1:] != high[:, :-1]).all()
+    order: Ints = packed & ((1 << width) - 1) if decided else np.argsort(hashes, axis=1)
+    return order

@@ -20,11 +20,7 @@ from trainwright.errors import DataError, Problem
 from trainwright.job.models import ColumnSpec
 
 Tensors = dict[str, torch.Tensor]
-"""Name -> values as a table stores them, samples along dimension 0; with ``sample_id``.
-
-As they were read they may lie in memory column after column; :func:`joined` puts the samples one
-after another.
-"""
+"""Name -> values as a table stores them, samples along dimension 0; with ``sample_id``."""
 
 BUFFER = 2**18
 """Bytes of a column that are fetched at a time where a row group is read in steps."""
@@ -131,7 +127,9 @@ class GroupReader:
             if self._is_parquet(group):
                 # In this thread: Arrow's own pool has as many as OMP_NUM_THREADS says, one for a
                 # worker, and the threads that read row groups side by side would wait for it.
-                parquet = self._parquet(source, group)
+                # From a disk column by column; a store is asked once for all.
+                is_local = isinstance(source, pa.OSFile)
+                parquet = self._parquet(source, group, pre_buffer=not is_local)
                 table = parquet.read_row_group(group.index, self._wanted, use_threads=False)
                 return self._cast(table)
             return self._cast(self._batch(source, group))
@@ -226,5 +224,4 @@ def joined(parts: Sequence[Tensors]) -> Tensors:
     """Rows one after the other, each in one piece of memory."""
     if len(parts) == 1:
         return {name: tensor.contiguous() for name, tensor in parts[0].items()}
-    # Turned one by one: torch.cat turns what lies column after column many times as slowly.
-    return {name: torch.cat([part[name].contiguous() for part in parts]) for name in parts[0]}
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
