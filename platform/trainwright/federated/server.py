@@ -13,7 +13,7 @@ from trainwright.errors import RunError
 from trainwright.federated.aggregator import UPDATE, Reduced, State
 from trainwright.federated.client_states import ClientStates
 from trainwright.federated.cohorts import Cohort, Cohorts
-from trainwright.federated.masking import Masks
+from trainwright.federated.masking import FEWEST_CLIENTS, Masks
 from trainwright.federated.measures import Measures
 from trainwright.federated.partition import Ints
 from trainwright.federated.parts import Parts
@@ -98,8 +98,8 @@ class Server:
         sent = self._sent(round, cohort.asked.tolist())
         total = self._trained(sent, cohort.arrived)
         self._refuse_broken(round, total)
-        spec = self.parts.spec.federation
-        is_empty = len(total.clients) < spec.sampling.min_clients
+        fewest = FEWEST_CLIENTS if self.parts.outgoing.masks else 1
+        is_empty = len(total.clients) < max(self.parts.spec.federation.sampling.min_clients, fewest)
         if not is_empty:
             self._aggregate(round, sent, total)
         self._count(sent, cohort, total, is_empty)

@@ -99,8 +99,8 @@ class PrivacySpec(Section):
     )
     masked_sums: bool = Field(
         False,
-        description="clients mask what they send so that only the sum can be read; refused with "
-        "aggregators that need single updates",
+        description="clients mask what they send so that only the sum can be read, and a single "
+        "answer changes nothing; refused with aggregators that need single updates",
     )
 
 
