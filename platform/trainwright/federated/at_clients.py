@@ -39,13 +39,19 @@ class AtClients:
     def __call__(self, sent: Sent, rounds: int) -> dict[str, float]:
         """Measure after so many rounds.
 
+        Clients of which no sample is held out are passed over.
+
         Returns:
             Of each number its ``mean``, ``std`` and ``worst`` over the clients, and ``p10``, which
             a tenth of the clients do not reach.
         """
-        found = self.measure(sent, self.clients)
-        columns = {name: np.array([one[name] for one in found]) for name in found[0]}
-        self._keep(columns, rounds)
+        pairs = zip(self.clients, self.measure(sent, self.clients), strict=True)
+        found = {client: numbers for client, numbers in pairs if numbers}
+        if not found:
+            return {}
+        names = next(iter(found.values()))
+        columns = {name: np.array([one[name] for one in found.values()]) for name in names}
+        self._keep(list(found), columns, rounds)
         summed: dict[str, float] = {}
         for name, values in columns.items():
             better = self.higher_is_better(name.partition("/")[2])
@@ -54,13 +60,13 @@ class AtClients:
             self.journal.histogram(rounds, name, float(edges[0]), float(edges[-1]), counts.tolist())
         return summed
 
-    def _keep(self, columns: dict[str, Floats], rounds: int) -> None:
+    def _keep(self, clients: list[int], columns: dict[str, Floats], rounds: int) -> None:
         """A row for each client in a parquet file of its own."""
         import pyarrow as pa
         from pyarrow import parquet
 
         content = io.BytesIO()
-        table = pa.table({"client": list(self.clients), **columns})
+        table = pa.table({"client": clients, **columns})
         parquet.write_table(table, content)
         self.folder.write_bytes(f"{PLACE}/round-{rounds:08d}.parquet", content.getvalue())
 

@@ -40,7 +40,7 @@ class Batched(Trainer):
         optimizer = local.optimizer([matrix])
         for group in optimizer.param_groups:
             group["lr"] = sent.lr
-        seed_all(local.seed, "clients", sent.round, *(member.id for member in members[:2]))
+        seed_all(local.seed, "clients", sent.round, members[0].id)
         local.context.seed = key(local.seed, "clients", sent.round, members[0].id)
         losses = torch.zeros(len(members), device=local.vectors.device)
         clients = _Clients(members, sent, plan, local.vectors.layout)

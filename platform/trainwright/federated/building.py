@@ -22,7 +22,7 @@ from trainwright.federated.outgoing import Outgoing
 from trainwright.federated.partitioning import make_partition
 from trainwright.federated.parts import Parts
 from trainwright.federated.privacy.plan import plan_of
-from trainwright.federated.spec import FederatedJob
+from trainwright.federated.spec import FederatedCluster, FederatedJob
 from trainwright.federated.vectors import VectorModule
 from trainwright.strategy import Context
 from trainwright.training.assembly import assemble
@@ -30,9 +30,20 @@ from trainwright.training.construction import Construction
 from trainwright.training.plugins import build_plugin
 from trainwright.training.starting import Place
 
+CPU = torch.device("cpu")
+
+
+def device_of(cluster: FederatedCluster) -> torch.device:
+    """Where clients train in a process that does so."""
+    return torch.device("cuda") if cluster.gpus_per_worker > 0 else CPU
+
 
 def build_parts(
-    spec: FederatedJob, base: Path, weights: Place | None = None, splits: Splits | None = None
+    spec: FederatedJob,
+    base: Path,
+    weights: Place | None = None,
+    splits: Splits | None = None,
+    device: torch.device = CPU,
 ) -> Parts:
     """Build all objects of a federation; equal in every process, from the job's seed.
 
@@ -41,13 +52,13 @@ def build_parts(
         base: folder against which plugin files are found.
         weights: starting weights of the model.
         splits: the data, where it was loaded already.
+        device: where the model lies.
 
     Raises:
         InputError: a plugin refuses its options, or parts do not fit together.
     """
     job = client_job(spec)
     splits = splits or load_splits(spec.data, base=base, workers=0, seed=spec.seed)
-    device = torch.device("cuda" if spec.cluster.gpus_per_worker > 0 else "cpu")
     context = Context(seed=spec.seed, device=device)
     assembly = assemble(job, base, splits, context, Construction(weights))
     engine = LocalEngine(

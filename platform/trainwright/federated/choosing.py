@@ -11,7 +11,7 @@ from trainwright.errors import JobError, Problem
 from trainwright.federated.aggregator import overridden
 from trainwright.federated.batched import Batched
 from trainwright.federated.parts import Parts
-from trainwright.federated.sent import Sent
+from trainwright.federated.sent import Sent, moved
 from trainwright.federated.sequential import Sequential
 from trainwright.federated.trainer import Execution, Member, Trainer
 from trainwright.strategy.base import overrides
@@ -66,8 +66,9 @@ def _difference(parts: Parts) -> str | None:
     """Why the updates of a few clients are not the same both ways; None where they are."""
     local, vectors = parts.local(), parts.vectors
     weights, buffers = vectors.weights.clone(), vectors.buffers.clone()
-    sent = Sent(0, 1e-3, weights, buffers, shared=parts.first_shared)
-    state = parts.first_client_state
+    shared = moved(parts.first_shared, vectors.device)
+    sent = Sent(0, 1e-3, weights, buffers, shared=shared)
+    state = moved(parts.first_client_state, vectors.device)
     number = min(CLIENTS, parts.federation.population)
     members = [Member(client, parts.rows.training(client)[:64], state) for client in range(number)]
     try:

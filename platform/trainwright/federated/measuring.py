@@ -41,13 +41,17 @@ class Measuring:
 
         Returns:
             ``client/<name>`` with the model that was sent, and ``personalised/<name>`` after the
-            client has trained it, where the job asks for that.
+            client has trained it, where the job asks for that; nothing of a client without samples
+            to measure on.
         """
         parts = self._parts
+        rows = parts.rows.measured(client)
+        if len(rows) == 0:
+            return {}
         start = (sent.weights, sent.buffers)
         if parts.staying:
             start = parts.staying.start(*start, state)
-        table = parts.table.subset(parts.rows.measured(client))
+        table = parts.table.subset(rows)
         found = self._evaluated(*start, table, GLOBAL)
         if self._personal is not None:
             member = Member(client, parts.rows.training(client), state, start)

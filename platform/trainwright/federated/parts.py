@@ -64,10 +64,15 @@ class Parts:
     federation: Federation
     outgoing: Outgoing
 
+    @property
+    def model(self) -> nn.Module:
+        """The model as its plugin and the strategies make it."""
+        return self.assembly.module.model.model
+
     @cached_property
     def staying(self) -> Staying:
         """What does not leave the clients."""
-        names = self.aggregator.local_tensors(self.assembly.module.model.model)
+        names = self.aggregator.local_tensors(self.model)
         return Staying(self.vectors, {f"model.{name}" for name in names})
 
     @cached_property

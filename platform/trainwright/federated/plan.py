@@ -8,7 +8,7 @@ from typing import Any
 
 from trainwright.data.loading import load_splits
 from trainwright.errors import JobError, Problem
-from trainwright.federated.building import build_parts
+from trainwright.federated.building import CPU, build_parts, device_of
 from trainwright.federated.choosing import choose_execution
 from trainwright.federated.client_job import as_client_job, client_job
 from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
@@ -123,7 +123,8 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         prepared = prepare(as_client_job(job))
         splits = load_splits(spec.data, base=job.base, workers=0, seed=spec.seed)
         with readable(prepared.start) as weights:
-            parts = build_parts(spec, job.base, weights, splits)
+            device = CPU if spec.cluster.workers else device_of(spec.cluster)
+            parts = build_parts(spec, job.base, weights, splits, device)
         _refuse(job, broken_parts(parts))
         execution, why = choose_execution(parts)
     files = {**prepared.plugin_files, **plugin_files(job.base, found_plugins(named, job.base))}

@@ -22,7 +22,9 @@ _ALL = (
 
 def broken_parts(parts: Parts) -> list[Problem]:
     """Every problem of them."""
-    return [*_strategies(parts), *_optimizer(parts), *_aggregator(parts), *_privacy(parts)]
+    of_aggregator = list(_aggregator(parts))
+    of_privacy = [] if of_aggregator else _privacy(parts)  # it asks the aggregator
+    return [*_strategies(parts), *_optimizer(parts), *of_aggregator, *of_privacy]
 
 
 def _strategies(parts: Parts) -> Iterator[Problem]:
@@ -56,6 +58,7 @@ def _aggregator(parts: Parts) -> Iterator[Problem]:
     spec = parts.spec.federation.aggregator
     try:
         parts.aggregator.check(parts.federation)
+        parts.aggregator.local_tensors(parts.model)
     except ValueError as error:
         mend = f"see `trainwright show aggregators/{spec.name}`"
         yield Problem("federation.aggregator", f"{spec.name} refuses it: {error}", mend=mend)

@@ -185,13 +185,14 @@ class Resident:
 
 def _build(order: Order) -> Any:
     """The site of this process."""
-    from trainwright.federated.building import build_parts
+    from trainwright.federated.building import build_parts, device_of
     from trainwright.federated.site import Site
 
     conceal(*order.concealed)
     adopt(order.stores)
     base = install_plugin_files(order.plugin_files, Path(order.base))
-    parts = build_parts(FederatedJob.model_validate(order.job), base, order.weights)
+    spec = FederatedJob.model_validate(order.job)
+    parts = build_parts(spec, base, order.weights, device=device_of(spec.cluster))
     if parts.assembly.splits.fingerprint != order.fingerprint:
         raise RunError("the data that this process reads is not what the server has read")
     if parts.rows.partition.digest() != order.digest:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from trainwright.federated.aggregator import State
@@ -36,8 +37,27 @@ class Sent:
     cohort: Sequence[int] = ()
     decomposes: bool = False
 
+    def on(self, device: torch.device) -> Sent:
+        """The same, where clients train."""
+        if device.type == "cpu":
+            return self
+        return replace(
+            self,
+            weights=self.weights.to(device),
+            buffers=self.buffers.to(device),
+            counters=moved(self.counters, device),
+            shared=moved(self.shared, device),
+        )
+
     @property
     def num_bytes(self) -> int:
         """Bytes that each client receives."""
         tensors = (self.weights, self.buffers, *self.counters.values(), *self.shared.values())
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def moved(tensors: Mapping[str, Tensor], device: torch.device) -> Mapping[str, Tensor]:
+    """Named tensors on a device; the same ones on the CPU, where they come from."""
+    if device.type == "cpu":
+        return tensors
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -67,8 +67,8 @@ class Server:
 
     def __post_init__(self) -> None:
         vectors = self.parts.vectors
-        self._weights, self._buffers = vectors.weights.clone(), vectors.buffers.clone()
-        self._counters = {name: value.clone() for name, value in vectors.counters.items()}
+        self._weights, self._buffers = vectors.weights.cpu().clone(), vectors.buffers.cpu().clone()
+        self._counters = {name: value.cpu().clone() for name, value in vectors.counters.items()}
 
     def run(self) -> bool:
         """Run all rounds that are left.

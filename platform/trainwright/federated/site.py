@@ -10,7 +10,7 @@ from trainwright.federated.measuring import Measuring
 from trainwright.federated.messages import Postbox
 from trainwright.federated.parts import Parts
 from trainwright.federated.reduction import Total
-from trainwright.federated.sent import Sent
+from trainwright.federated.sent import Sent, moved
 from trainwright.federated.sequential import Sequential
 from trainwright.federated.trainer import Chunk, Execution, Member, Trainer
 from trainwright.federated.work import Bin, BinResult
@@ -38,7 +38,9 @@ class Site:
         """Train the clients of a bin, and add up what they send."""
         began = time.perf_counter()
         total = Total()
-        for chunk in self._trainer(list(self._members(sent, bin)), sent):
+        placed = sent.on(self.parts.vectors.device)
+        for trained in self._trainer(list(self._members(placed, bin)), placed):
+            chunk = trained.cpu()
             messages = self._post(chunk, sent)
             total.take(messages, self.parts.aggregator)
             total.count(chunk.counters, sum(chunk.steps))
@@ -48,8 +50,9 @@ class Site:
 
     def measure(self, sent: Sent, bin: Bin) -> list[dict[str, float]]:
         """What is measured at each client of a bin, see :meth:`Measuring.client`."""
+        placed = sent.on(self.parts.vectors.device)
         pairs = zip(bin.clients, bin.states, strict=True)
-        return [self._measuring.client(sent, client, state) for client, state in pairs]
+        return [self._measuring.client(placed, client, state) for client, state in pairs]
 
     def _decompose(self, chunk: Chunk, clients: Sequence[int], total: Total) -> None:
         """Note the loss of each client's model on its own samples, and on those of all."""
@@ -67,6 +70,7 @@ class Site:
 
     def _members(self, sent: Sent, bin: Bin) -> Iterator[Member]:
         staying = self.parts.staying
-        for client, state in zip(bin.clients, bin.states, strict=True):
+        for client, kept in zip(bin.clients, bin.states, strict=True):
+            state = moved(kept, self.parts.vectors.device)
             start = staying.start(sent.weights, sent.buffers, state) if staying else None
             yield Member(client, self.parts.rows.training(client), state, start)

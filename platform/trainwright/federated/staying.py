@@ -38,9 +38,10 @@ class Staying:
         """What a client begins with: what was sent, and its own where it has any."""
         if _WEIGHTS not in state:
             return weights, buffers
+        places = self._weights.to(weights.device), self._buffers.to(weights.device)
         return (
-            weights.index_copy(0, self._weights, state[_WEIGHTS]),
-            buffers.index_copy(0, self._buffers, state[_BUFFERS]),
+            weights.index_copy(0, places[0], state[_WEIGHTS]),
+            buffers.index_copy(0, places[1], state[_BUFFERS]),
         )
 
     def kept(self, weights: Tensor, buffers: Tensor) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -93,6 +93,16 @@ class Chunk:
     losses: Tensor
     steps: Sequence[int]
     counters: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def cpu(self) -> Chunk:
+        """The same on the CPU, where messages are made; itself if it is there."""
+        return replace(
+            self,
+            weights=self.weights.cpu(),
+            buffers=self.buffers.cpu(),
+            losses=self.losses.cpu(),
+            counters={name: counter.cpu() for name, counter in self.counters.items()},
+        )
 
 
 class Trainer(ABC):
