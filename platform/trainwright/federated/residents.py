@@ -84,6 +84,7 @@ class Residents:
             runtime_env={"env_vars": environment},
         )(Resident)
         self._processes = [self._start() for _ in range(cluster.workers)]
+        self._present = set[int]()
 
     def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
         """See :class:`trainwright.federated.pool.Pool`."""
@@ -121,8 +122,8 @@ class Residents:
             calls = []
             for place, share in enumerate(shares):
                 indices = [left[index] for index in share]
-                method = getattr(self._processes[place], what)
-                calls.append((place, indices, method.remote(sent_once, [bins[i] for i in indices])))
+                reference = self._call(place, what, sent_once, [bins[i] for i in indices])
+                calls.append((place, indices, reference))
             for place, indices, reference in calls:
                 try:
                     found = ray.get(reference)
@@ -136,6 +137,29 @@ class Residents:
                     )
                 results |= dict(zip(indices, found, strict=True))
         return [results[index] for index in range(len(bins))]
+
+    def _call(self, place: int, what: str, *arguments: Any) -> Any:
+        """Give a process work, once it has found room in the cluster.
+
+        Raises:
+            RunError: there is none.
+        """
+        import ray
+
+        process, limit = self._processes[place], self._cluster.room_timeout_s
+        if place not in self._present and not ray.wait([process.here.remote()], timeout=limit)[0]:
+            share = {"CPU": self._cluster.cpus_per_worker, "GPU": self._cluster.gpus_per_worker}
+            there = ray.available_resources()
+            lacking = [
+                f"{n:g} {kind} ({there.get(kind, 0):g} free)" for kind, n in share.items() if n
+            ]
+            raise RunError(
+                f"there was no room for a process that trains clients within {limit:g} s: it takes "
+                f"{' and '.join(lacking)}. The same command goes on from the last checkpoint; with "
+                "fewer cluster.workers the results are the same"
+            )
+        self._present.add(place)
+        return getattr(process, what).remote(*arguments)
 
     def _replace(self, place: int, error: Exception, lost: int) -> None:
         """Start another process in the place of one that was lost.
@@ -152,6 +176,7 @@ class Residents:
             ) from error
         self._tell(f"a process that trains clients was lost and is replaced: {cause}")
         self._processes[place] = self._start()
+        self._present.discard(place)
 
 
 class Resident:
@@ -160,6 +185,9 @@ class Resident:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._site: Any = None
+
+    def here(self) -> None:
+        """Answer, which a process can that has found room and is not at work."""
 
     def train(self, sent: Sent, bins: Sequence[Bin]) -> list[BinResult] | Failure:
         """Train the clients of some bins."""

@@ -192,6 +192,9 @@ class FederatedCluster(Processes):
     max_failures: int = Field(
         2, ge=0, description="lost processes that are replaced without a round coming to its end"
     )
+    room_timeout_s: PositiveFloat | None = Field(
+        1800.0, description="how long to wait for room in the cluster; null: for ever"
+    )
 
 
 class FederatedJob(JobSection):
