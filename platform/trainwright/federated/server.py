@@ -207,7 +207,7 @@ class Server:
             "federation/missing_clients": float(totals.missing),
             "federation/empty_rounds": float(totals.empty_rounds),
             "system/clients_per_second": len(total.clients) / seconds,
-            "system/seconds_per_round": seconds,
+            "system/seconds_per_step": seconds,  # of a federation, a round
         }
         if self.parts.spec.federation.sampling.latency is not None:
             values["federation/simulated_seconds"] = totals.simulated_s
