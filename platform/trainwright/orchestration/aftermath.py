@@ -53,7 +53,7 @@ def aftermath(
         place = "" if rank is None else f"\nits log: {folder.url.rstrip('/')}/{log_name(rank)}"
         return Aftermath(None, told.rstrip() + place)
     seen = None if rank is None else vitals.get(rank)
-    hangs = explain_hangs(read_hangs(folder))
+    hangs = explain_hangs(read_hangs(folder), vitals.keys())
     lines = "" if rank is None else excerpt(folder, rank, seen)
     what = hangs or _sentence(cause, seen, lines)
     return Aftermath(Incident("node" if cause.cause == "node" else "worker", what), lines)

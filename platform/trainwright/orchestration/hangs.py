@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
 from pydantic import TypeAdapter, ValidationError
@@ -44,17 +44,39 @@ def _names(folder: Folder) -> list[str]:
     return [name for name in folder.names("logs") if name.startswith(_PREFIX)]
 
 
-def explain_hangs(hangs: Sequence[Hang]) -> str:
-    """Which workers stood where; those that waited for them are only named. Empty for none."""
+def explain_hangs(hangs: Sequence[Hang], ranks: Collection[int] = ()) -> str:
+    """Which workers stood where; those that waited for them are only named. Empty for none.
+
+    Args:
+        hangs: what workers have said.
+        ranks: of all workers that there were.
+    """
     if not hangs:
         return ""
+    silent = sorted(set(ranks) - {hang.rank for hang in hangs})
+    if silent and all(hang.waits for hang in hangs):
+        return _silence(silent, hangs)
     stood = [hang for hang in hangs if not hang.waits] or list(hangs)
     text = "; ".join(
         f"worker {hang.rank} made no progress for {hang.seconds:.0f} s and stood at {hang.where}"
         for hang in stood
     )
-    waiting = [str(hang.rank) for hang in hangs if hang not in stood]
+    waiting = [hang.rank for hang in hangs if hang not in stood]
     if waiting:
-        workers = "worker" if len(waiting) == 1 else "workers"
-        text += f" ({workers} {', '.join(waiting)} waited)"
+        text += f" ({_workers(waiting)} waited)"
     return f"{text}, see logs/{_PREFIX}*.json"
+
+
+def _silence(silent: Sequence[int], waiting: Sequence[Hang]) -> str:
+    """Workers for which all others waited, and which cannot even say that they stand still."""
+    seconds, where = max((hang.seconds, hang.where) for hang in waiting)
+    them = "it" if len(silent) == 1 else "them"
+    return (
+        f"{_workers(silent)} said nothing, as processes do that are stopped or get no processor; "
+        f"{_workers([hang.rank for hang in waiting])} waited for {them} for {seconds:.0f} s at "
+        f"{where}, see logs/{_PREFIX}*.json"
+    )
+
+
+def _workers(ranks: Sequence[int]) -> str:
+    return f"worker{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"

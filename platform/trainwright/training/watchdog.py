@@ -14,7 +14,12 @@ from pathlib import PurePath
 
 _EXIT_STATUS = 75
 _PATIENCE = 1.25
-_WAITING = ("torch/distributed/", "deepspeed/", "trainwright/collectives.py")
+_WAITING = (
+    "torch/distributed/",
+    "deepspeed/",
+    "trainwright/collectives.py",
+    "torch/autograd/graph.py",  # a backward pass, in which gradients are summed over the workers
+)
 _OF_OTHERS = ("torch/", "deepspeed/")
 
 

@@ -38,3 +38,12 @@ def test_where_all_wait_all_are_told() -> None:
     text = explain_hangs([WAITED, other])
     assert text.count("stood at loop.py:70 in run") == 2
     assert "waited" not in text
+
+
+def test_who_says_nothing_while_all_others_wait_is_named() -> None:
+    assert explain_hangs([WAITED], [0, 1]) == (
+        "worker 1 said nothing, as processes do that are stopped or get no processor; worker 0 "
+        "waited for it for 61 s at loop.py:70 in run, see logs/hung-worker-*.json"
+    )
+    assert explain_hangs([WAITED], range(3)).startswith("workers 1, 2 said nothing")
+    assert explain_hangs([STOOD], [0, 1]).startswith("worker 1 made no progress")

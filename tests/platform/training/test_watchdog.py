@@ -89,6 +89,7 @@ def _frames(*places: tuple[str, int, str]) -> traceback.StackSummary:
 LOOP = ("/site/trainwright/training/loop.py", 70, "run")
 LOSS = ("/job/own_loss.py", 12, "forward")
 TORCH = ("/site/torch/nn/functional.py", 99, "softmax")
+BACKWARD = ("/site-packages/torch/autograd/graph.py", 979, "_engine_run_backward")
 REDUCE = ("/site/torch/distributed/distributed_c10d.py", 5, "all_reduce")
 STAGE = ("/site/deepspeed/runtime/zero/stage3.py", 8, "reduce")
 SUMS = ("/site/trainwright/collectives.py", 8, "end")
@@ -102,6 +103,7 @@ SUMS = ("/site/trainwright/collectives.py", 8, "end")
         ([LOOP, STAGE, REDUCE], "loop.py:70 in run", True),
         ([LOOP, STAGE], "loop.py:70 in run", True),
         ([LOOP, SUMS], "collectives.py:8 in end", True),
+        ([LOOP, BACKWARD], "loop.py:70 in run", True),
         ([STAGE, LOSS], "own_loss.py:12 in forward", False),
         ([TORCH], "functional.py:99 in softmax", False),
     ],
