@@ -21,7 +21,13 @@ class CoordinateMedian(Aggregator):
         median is no mean: what only a minority of clients needs is not learnt.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05, momentum 0.5 and
+        weight decay 0.0005, batches of 20, 2 epochs, 40 rounds, 5 seeds, mean accuracy over the
+        last 10 rounds, with 95 % intervals of the difference from ``fedavg``. Clients much alike
+        (Dirichlet 100): 0.919 against 0.923 (-0.006 to -0.001); with two of the ten sending -10
+        times their update 0.910 against 0.099. Unlike clients (Dirichlet 0.3): 0.73 against 0.91
+        (-0.22 to -0.15); with the two 0.62 against 0.22. A median of 100 clients and 100 000
+        weights takes 0.04 s on one core.
 
     Source:
         D. Yin, Y. Chen, K. Ramchandran, P. Bartlett, "Byzantine-Robust Distributed Learning:

@@ -32,7 +32,11 @@ class FedAdagrad(Adaptive):
         it can be masked, clipped and noised.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients by Dirichlet 0.3, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05,
+        momentum 0.5 and weight decay 0.0005, batches of 20, 2 epochs, 5 seeds, against ``fedavg``
+        with the same seeds (0.67 after 10 rounds, 0.93 after 40), 95 % intervals: at server_lr 0.1
+        accuracy after 10 rounds +0.18 (0.10 to 0.26), over the last 10 of 40 +0.033 (0.020 to
+        0.045); at 0.03 +0.13 (0.09 to 0.18) and +0.017 (0.008 to 0.026).
 
     Source:
         S. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konecny, S. Kumar, H. B. McMahan,

@@ -19,7 +19,7 @@ class FedAdam(Adaptive):
         ``fedavg``, m starts at 0 and v at tau^2. There is no correction of the bias.
 
     Args:
-        server_lr: about how far a weight moves in a round, above 0. Suggested: 0.003 to 0.1.
+        server_lr: about how far a weight moves in a round, above 0. Suggested: 0.01 to 0.1.
         betas: shares of m and v that stay in a round, in [0, 1). Suggested: 0.9 and 0.99.
         tau: above 0; weights whose updates are far below it move in proportion to them, as by
             ``fedavg`` at a rate of server_lr / (2 tau), and later, when v has forgotten its start,
@@ -32,7 +32,12 @@ class FedAdam(Adaptive):
         it can be masked, clipped and noised.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients by Dirichlet 0.3, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05,
+        momentum 0.5 and weight decay 0.0005, batches of 20, 2 epochs, 5 seeds, against ``fedavg``
+        with the same seeds (0.67 after 10 rounds, 0.93 after 40), 95 % intervals: at server_lr 0.1
+        accuracy after 10 rounds +0.21 (0.12 to 0.29), after 40 +0.041 (0.021 to 0.060); at 0.03
+        +0.14 (-0.01 to 0.29) and +0.027 (0.022 to 0.032); at 0.01 -0.04 (-0.13 to 0.05) and +0.014
+        (-0.008 to 0.036).
 
     Source:
         S. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konecny, S. Kumar, H. B. McMahan,
@@ -46,7 +51,7 @@ class FedAdam(Adaptive):
 
     def __init__(
         self,
-        server_lr: Annotated[float, Field(gt=0)] = 0.01,
+        server_lr: Annotated[float, Field(gt=0)] = 0.03,
         betas: tuple[Share, Share] = (0.9, 0.99),
         tau: Annotated[float, Field(gt=0)] = 1e-3,
         weighting: Literal["samples", "uniform"] = "samples",

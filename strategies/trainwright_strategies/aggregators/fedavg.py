@@ -30,7 +30,11 @@ class FedAvg(Aggregator):
         noised.
 
     Measured:
-        Nothing against other methods: it is the baseline of all others.
+        It is the baseline of all others. Its own options, on digits, 20 clients by Dirichlet 0.3,
+        10 of them in a round, MLP 64-64-10, SGD of rate 0.05, momentum 0.5 and weight decay 0.0005,
+        batches of 20, 2 epochs, 40 rounds, 5 seeds, mean accuracy over the last 10 rounds, 0.910,
+        with 95 % intervals of the difference from it: ``uniform`` -0.011 (-0.021 to -0.001);
+        server_lr 2 +0.020 (0.010 to 0.030); at server_lr 5 it does not train (0.14).
 
     Source:
         B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Aguera y Arcas, "Communication-Efficient

@@ -22,8 +22,8 @@ class FedAvgM(FedAvg):
     Args:
         momentum: share of v that is carried on, in [0, 1); 0 is ``fedavg``, bit for bit. A steady
             update is taken 1 / (1 - momentum) times. Suggested: 0.9.
-        server_lr: factor of the step, above 0. Suggested: 1, or 1 - momentum for steps as long as
-            those of ``fedavg``.
+        server_lr: factor of the step, above 0; 1 - momentum gives steps as long as those of
+            ``fedavg``. Suggested: 1, less where training is unstable.
         nesterov: look ahead by one round, as in the paper's experiments.
         weighting: by what clients count: ``samples``, the number they have, as in the paper, or
             ``uniform``.
@@ -33,7 +33,13 @@ class FedAvgM(FedAvg):
         can be masked, clipped and noised.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients by Dirichlet 0.3, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05,
+        momentum 0.5 and weight decay 0.0005, batches of 20, 2 epochs, 5 seeds, against ``fedavg``
+        with the same seeds (0.67 after 10 rounds, 0.93 after 40), 95 % intervals: at momentum 0.9
+        and server_lr 1 accuracy after 10 rounds +0.13 (0.00 to 0.26), after 40 +0.024 (0.016 to
+        0.032); at 0.5 +0.13 (0.10 to 0.16) and +0.020 (0.006 to 0.034). At 0.9 with server_lr 0.1,
+        steps as long as those of ``fedavg``, -0.29 (-0.41 to -0.16) and -0.036 (-0.067 to -0.004):
+        the gain is one of longer steps, of which ``fedavg`` at server_lr 2 has a part.
 
     Source:
         T.-M. H. Hsu, H. Qi, M. Brown, "Measuring the Effects of Non-Identical Data Distribution

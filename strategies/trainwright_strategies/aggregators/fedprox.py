@@ -32,7 +32,12 @@ class FedProx(FedAvg):
         below 2; it is refused above.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients by Dirichlet 0.3, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05,
+        momentum 0.5 and weight decay 0.0005, batches of 20, 2 epochs, 5 seeds, against ``fedavg``
+        with the same seeds (0.67 after 10 rounds, 0.93 after 40), 95 % intervals: at mu 0.1
+        accuracy after 10 rounds -0.004 (-0.008 to -0.001), after 40 -0.003 (-0.005 to 0.000); at mu
+        1 -0.055 (-0.098 to -0.012) and -0.012 (-0.020 to -0.004). Here the term only slows clients
+        down.
 
     Source:
         T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith, "Federated Optimization

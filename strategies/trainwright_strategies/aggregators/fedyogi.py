@@ -21,7 +21,7 @@ class FedYogi(Adaptive):
         (1 - beta_2) u^2 and not, as Adam's, by (1 - beta_2) v.
 
     Args:
-        server_lr: about how far a weight moves in a round, above 0. Suggested: 0.003 to 0.1.
+        server_lr: about how far a weight moves in a round, above 0. Suggested: 0.01 to 0.1.
         betas: share of m that stays in a round, and one minus the share of u^2 by which v moves,
             in [0, 1). Suggested: 0.9 and 0.99.
         tau: above 0; weights whose updates are far below it move in proportion to them, as by
@@ -34,7 +34,12 @@ class FedYogi(Adaptive):
         it can be masked, clipped and noised.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients by Dirichlet 0.3, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05,
+        momentum 0.5 and weight decay 0.0005, batches of 20, 2 epochs, 5 seeds, against ``fedavg``
+        with the same seeds (0.67 after 10 rounds, 0.93 after 40), 95 % intervals: at server_lr 0.03
+        accuracy after 10 rounds +0.14 (-0.01 to 0.29), after 40 +0.027 (0.021 to 0.033); at 0.01
+        -0.04 (-0.13 to 0.05) and +0.013 (-0.009 to 0.034): within 0.002 of ``fedadam`` at the same
+        rates.
 
     Source:
         S. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konecny, S. Kumar, H. B. McMahan,
@@ -47,7 +52,7 @@ class FedYogi(Adaptive):
 
     def __init__(
         self,
-        server_lr: Annotated[float, Field(gt=0)] = 0.01,
+        server_lr: Annotated[float, Field(gt=0)] = 0.03,
         betas: tuple[Share, Share] = (0.9, 0.99),
         tau: Annotated[float, Field(gt=0)] = 1e-3,
         weighting: Literal["samples", "uniform"] = "samples",

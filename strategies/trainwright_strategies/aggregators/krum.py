@@ -53,7 +53,14 @@ class Krum(Aggregator):
         averaged. Clients that differ in their data are mistaken for faulty ones.
 
     Measured:
-        Nothing yet.
+        Digits, 20 clients, 10 of them in a round, MLP 64-64-10, SGD of rate 0.05, momentum 0.5 and
+        weight decay 0.0005, batches of 20, 2 epochs, 40 rounds, 5 seeds, mean accuracy over the
+        last 10 rounds, with 95 % intervals of the difference from ``fedavg``. num_byzantine 2, one
+        and six selected. Clients much alike (Dirichlet 100): 0.896 and 0.919 against 0.923 (-0.032
+        to -0.021 and -0.006 to -0.002); with two of the ten sending -10 times their update 0.906
+        and 0.922 against 0.099. Unlike clients (Dirichlet 0.3): 0.48 and 0.73 against 0.91 (-0.55
+        to -0.32 and -0.26 to -0.10); with the two 0.51 and 0.77 against 0.22. Distances of 100
+        clients and 100 000 weights take 0.23 s on one core.
 
     Source:
         P. Blanchard, E. M. El Mhamdi, R. Guerraoui, J. Stainer, "Machine Learning with
