@@ -9,7 +9,8 @@ from typing import Any
 _PREFIX = r"((base|variants\.[^.]+)\.)?"
 _PLUGIN = re.compile(
     _PREFIX + r"(model|objective(\.\d+)?|strategies\.\d+|metrics\.\d+|optimizer|schedule"
-    r"|data\.transforms\.\d+|data\.((validation|test)\.)?source)"
+    r"|data\.transforms\.\d+|data\.((validation|test)\.)?source|procedure"
+    r"|federation\.(partition|aggregator|update_transforms\.\d+))"
 )
 _FRACTION = re.compile(_PREFIX + r"data\.(validation|test)")
 _STREAMING = re.compile(_PREFIX + r"data\.(sources\.[^.]+\.)?streaming")

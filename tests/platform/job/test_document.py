@@ -107,6 +107,20 @@ class TestExtends:
         assert found.values["model"] == {"name": "mlp", "hidden": [4], "d": 0}
         assert "optimizer.betas" not in found.locations
 
+    @pytest.mark.parametrize("path", ["federation.partition", "federation.aggregator", "procedure"])
+    def test_plugins_of_every_kind_of_job_bring_their_own_options(self, write, path):
+        section, _, key = path.rpartition(".")
+        form = f"{section}: {{{{{key}: {{}}}}}}\n" if section else f"{key}: {{}}\n"
+        base = form.format("{name: one, alpha: 1}")
+        for above, expected in (
+            ("{name: other, size: 2}", {"name": "other", "size": 2}),
+            ("{size: 2}", {"name": "one", "alpha": 1, "size": 2}),
+            ("other", "other"),
+        ):
+            found = self.read(write(base=base, job=f"extends: base.yaml\n{form.format(above)}"))
+            values = found.values[section] if section else found.values
+            assert values[key] == expected
+
     def test_overrides_are_made_on_the_merged_job(self, write):
         path = write(base="seed: 1\n", job="extends: base.yaml\nname: x\n")
         assert self.read(path, "seed=5").values == {"seed": 5, "name": "x"}
