@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from trainwright.federated.batched import Batched
 from trainwright.federated.measuring import Measuring
 from trainwright.federated.messages import Postbox
@@ -70,7 +72,8 @@ class Site:
 
     def _members(self, sent: Sent, bin: Bin) -> Iterator[Member]:
         staying = self.parts.staying
-        for client, kept in zip(bin.clients, bin.states, strict=True):
+        of_all = self.parts.rows.training_of(np.array(bin.clients, dtype=np.int64))
+        for client, rows, kept in zip(bin.clients, of_all, bin.states, strict=True):
             state = moved(kept, self.parts.vectors.device)
             start = staying.start(sent.weights, sent.buffers, state) if staying else None
-            yield Member(client, self.parts.rows.training(client), state, start)
+            yield Member(client, rows, state, start)
