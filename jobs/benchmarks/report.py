@@ -141,7 +141,10 @@ def saving_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each place."""
     columns = "place", "MB", "pairs", "while writing, ms per update", "without, ms", "ratio"
     return table(
-        (*columns, "goal", "verdict", "pause, ms", "written in, s", "updates meanwhile"),
+        (
+            *(*columns, "goal", "verdict", "pause, ms", "written in, s", "updates meanwhile"),
+            *("processor time of ours besides training, s", "of the server, s"),
+        ),
         [
             (
                 row["place"],
@@ -155,6 +158,7 @@ def saving_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
                 side(row["pause"], 1e3),
                 side(row["writing"]),
                 row["updates"],
+                *(side(row[key]) if row.get(key) else "-" for key in ("background", "server")),
             )
             for row in results
         ],

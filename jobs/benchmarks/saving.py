@@ -2,7 +2,8 @@
 
 One process trains a network in plain PyTorch on one thread. In its turns "with" a checkpoint of
 weights and optimizer state begins, as a run takes it, and updates are timed until it is written; in
-the turns "without" nothing is written. See README.md beside this file.
+the turns "without" nothing is written. What the S3 server takes is no part of it: it has the lowest
+priority, and its processor time stands apart. See README.md beside this file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import fsspec
+import psutil
 import torch
 from pairs import Ratio, Side, interleave, ratio_of
 from torch import nn
@@ -37,6 +39,9 @@ UPDATES = 12
 """In a turn without a checkpoint."""
 
 
+LOWEST_PRIORITY = 19
+
+
 @dataclass(frozen=True)
 class SavingResult:
     """What came of one place.
@@ -50,6 +55,8 @@ class SavingResult:
         pause: seconds that training stands still for the copy.
         writing: seconds until the checkpoint counts.
         updates: updates done meanwhile, over all pairs.
+        background: seconds of processor time that this process takes for one, besides training.
+        server: seconds of processor time that the server takes for one; None without one.
         goal: what the ratio shall not exceed.
     """
 
@@ -61,6 +68,8 @@ class SavingResult:
     pause: Side
     writing: Side
     updates: int
+    background: Side
+    server: Side | None
     goal: float = GOAL
 
 
@@ -69,10 +78,13 @@ class Trainee:
     """A network that is trained, and a writer of its checkpoints."""
 
     folder: Folder
+    server: psutil.Process | None = None
     width: int = WIDTH
     updates: int = 0
     pauses: list[float] = field(default_factory=list)
     writings: list[float] = field(default_factory=list)
+    backgrounds: list[float] = field(default_factory=list)
+    servers: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         torch.set_num_threads(1)
@@ -114,7 +126,7 @@ class Trainee:
 
     def with_checkpoint(self) -> float:
         """Seconds per update while a checkpoint is written, the pause for its copy apart."""
-        asked = time.perf_counter()
+        asked, busy, served = time.perf_counter(), _besides_this_thread(), self._served()
         self.writer.save(self.step, 1, self.pieces(), {}, None, {})
         began = time.perf_counter()
         updates = 0
@@ -125,32 +137,59 @@ class Trainee:
         self.writer.wait()
         self.pauses.append(began - asked)
         self.writings.append(time.perf_counter() - asked)
+        self.backgrounds.append(_besides_this_thread() - busy)
+        self.servers.append(self._served() - served)
         self.updates += updates
         return seconds / max(updates, 1)
+
+    def forget(self) -> None:
+        """Begin anew with what is measured of checkpoints."""
+        for measured in (self.pauses, self.writings, self.backgrounds, self.servers):
+            measured.clear()
+        self.updates = 0
+
+    def _served(self) -> float:
+        """Seconds of processor time that the server has taken."""
+        if self.server is None:
+            return 0.0
+        times = self.server.cpu_times()
+        return float(times.user + times.system)
+
+
+def _besides_this_thread() -> float:
+    return time.process_time() - time.thread_time()
 
 
 def compare(place: str, pairs: int, width: int = WIDTH) -> SavingResult:
     """Time one place; ``pairs`` count, one goes before them."""
-    with storage(place) as folder:
-        trainee = Trainee(folder, width)
+    with storage(place) as (folder, server):
+        trainee = Trainee(folder, server, width)
         interleave(trainee.with_checkpoint, trainee.without, 1)
-        trainee.pauses.clear()
-        trainee.writings.clear()
-        trainee.updates = 0
+        trainee.forget()
         ours, bare = interleave(trainee.with_checkpoint, trainee.without, pairs)
         (name,) = folder.names("checkpoints")
         size = sum(file_sizes(folder / "checkpoints" / name).values())
-    sides = [Side.of(seconds) for seconds in (ours, bare, trainee.pauses, trainee.writings)]
-    return SavingResult(place, size, ratio_of(ours, bare), *sides, trainee.updates)
+    return SavingResult(
+        place,
+        size,
+        ratio_of(ours, bare),
+        Side.of(ours),
+        Side.of(bare),
+        Side.of(trainee.pauses),
+        Side.of(trainee.writings),
+        trainee.updates,
+        Side.of(trainee.backgrounds),
+        None if server is None else Side.of(trainee.servers),
+    )
 
 
 @contextmanager
-def storage(place: str) -> Iterator[Folder]:
-    """A run's folder on the disk, or on an S3 server on loopback."""
+def storage(place: str) -> Iterator[tuple[Folder, psutil.Process | None]]:
+    """A run's folder on the disk, or on an S3 server on loopback, and that server."""
     if place == "local":
         folder = Path(tempfile.mkdtemp(prefix="trainwright-saving-"))
         try:
-            yield Folder(str(folder / "run"))
+            yield Folder(str(folder / "run")), None
         finally:
             shutil.rmtree(folder)
         return
@@ -161,10 +200,14 @@ def storage(place: str) -> Iterator[Folder]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _await(port)
+        process = psutil.Process(server.pid)
+        # A store has machines of its own: this one gets what training and writing leave. Its
+        # threads for connections, all of which begin later, have the priority of this one.
+        process.nice(LOWEST_PRIORITY)
         endpoint = {"endpoint_url": f"http://127.0.0.1:{port}"}
         fsspec.config.conf["s3"] = {"key": "k", "secret": "s", "client_kwargs": endpoint}
         fsspec.filesystem("s3").mkdir("bucket")
-        yield Folder("s3://bucket/run")
+        yield Folder("s3://bucket/run"), process
     finally:
         fsspec.config.conf.pop("s3", None)
         server.kill()

@@ -92,6 +92,8 @@ SAVING = [
         "pause": {"median": 0.01, "low": 0.009, "high": 0.011},
         "writing": {"median": 0.5, "low": 0.4, "high": 0.6},
         "updates": 40,
+        "background": {"median": 0.2, "low": 0.1, "high": 0.3},
+        "server": None,
         "goal": 1.1,
     }
 ]
@@ -148,7 +150,8 @@ def test_a_line_of_the_memory_table() -> None:
 def test_a_line_of_the_saving_table() -> None:
     expected = (
         "| local | 156 | 20 | 105.00 (100.00 to 110.00) | 100.00 (90.00 to 110.00) "
-        "| 1.050 [1.010, 1.080] | 1.1 | met | 10.00 (9.00 to 11.00) | 0.50 (0.40 to 0.60) | 40 |"
+        "| 1.050 [1.010, 1.080] | 1.1 | met | 10.00 (9.00 to 11.00) | 0.50 (0.40 to 0.60) | 40 "
+        "| 0.20 (0.10 to 0.30) | - |"
     )
     assert expected in document([record("saving", SAVING)]).splitlines()
 
