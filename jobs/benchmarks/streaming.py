@@ -136,8 +136,10 @@ TABLES = {
     "64 float columns, joined": Table(
         NAMES,
         lambda features: dict(zip(NAMES, features.T, strict=True)),
-        # Turned by torch, the fastest way that was found.
-        lambda batch: torch.from_numpy(np.stack([c.to_numpy() for c in batch.columns])).t(),
+        # Turned by numpy, the fastest way that was found.
+        lambda batch: torch.from_numpy(
+            np.ascontiguousarray(np.stack([c.to_numpy() for c in batch.columns]).T)
+        ),
     ),
     "one column of lists of 64": Table(
         "x",
