@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainwright.data.random import key
 from trainwright.federated.aggregator import Client, State
 from trainwright.federated.batch_plan import BatchPlan
 from trainwright.federated.layout import Layout
@@ -40,8 +39,7 @@ class Batched(Trainer):
         optimizer = local.optimizer([matrix])
         for group in optimizer.param_groups:
             group["lr"] = sent.lr
-        seed_all(local.seed, "clients", sent.round, members[0].id)
-        local.context.seed = key(local.seed, "clients", sent.round, members[0].id)
+        local.context.seed = seed_all(local.seed, "clients", sent.round, members[0].id)
         losses = torch.zeros(len(members), device=local.vectors.device)
         clients = _Clients(members, sent, plan, local.vectors.layout)
         for step in range(int(plan.steps[0])):
@@ -132,16 +130,16 @@ class Batched(Trainer):
 
     def _plan(self, members: Sequence[Member], round: int) -> tuple[list[Member], BatchPlan]:
         """The members in the order of the plan, and the plan."""
-        steps = [self.steps(len(member.rows)) for member in members]
+        lengths = [member.rows.shape[0] for member in members]
+        steps = [self.steps(length) for length in lengths]
         places = sorted(range(len(members)), key=lambda place: -steps[place])
-        members, steps = [members[place] for place in places], [steps[place] for place in places]
         size, orders = self.local.batch_size, []
-        for member, count in zip(members, steps, strict=True):
-            epochs = -(-count // -(-len(member.rows) // size))
-            orders.append(torch.cat([r for _, r in islice(self.orders(member, round), epochs)]))
-        sizes = np.array([len(member.rows) for member in members])
-        arrays = [order.numpy() for order in orders]
-        return members, BatchPlan.of(arrays, sizes, np.array(steps), size)
+        for place in places:
+            epochs = -(-steps[place] // -(-lengths[place] // size))
+            drawn = islice(self.orders(members[place], round), epochs)
+            orders.append(np.concatenate([rows.numpy() for _, rows in drawn]))
+        sizes, counts = (np.array(numbers)[places] for numbers in (lengths, steps))
+        return [members[place] for place in places], BatchPlan.of(orders, sizes, counts, size)
 
 
 _Told = tuple[Tensor, Tensor, Tensor, State]

@@ -68,7 +68,9 @@ class Cohorts:
     def of(self, round: int) -> Cohort:
         """The cohort of a round, counted from 0."""
         asked = ask(self.sampling, self.seed, round, self.partition, self.size)
-        drops = _draw(self.seed, "dropout", round, asked) < self.sampling.dropout
+        drops = np.zeros(len(asked), dtype=np.bool_)
+        if self.sampling.dropout:
+            drops = _draw(self.seed, "dropout", round, asked) < self.sampling.dropout
         seconds, deadline = np.zeros(len(asked)), math.inf
         if self.sampling.latency is not None:
             deadline = self.sampling.latency.deadline_s or math.inf

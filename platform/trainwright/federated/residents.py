@@ -14,6 +14,7 @@ from trainwright.federated.pool import placed
 from trainwright.federated.sent import Sent
 from trainwright.federated.spec import FederatedCluster, FederatedJob
 from trainwright.federated.trainer import Execution
+from trainwright.federated.travel import packed, unpacked
 from trainwright.federated.work import Bin, BinResult
 from trainwright.orchestration.failures import Failure, describe
 from trainwright.orchestration.processes import worker_environment
@@ -22,6 +23,9 @@ from trainwright.orchestration.reach import adopt, store_environment
 from trainwright.plugins import install_plugin_files
 from trainwright.secrets import conceal
 from trainwright.training.starting import Place
+
+MOST_IN_CALL = 1 << 16
+"""Bytes: what is larger lies in Ray's store once, for all processes; for less a way round it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,9 @@ class Residents:
         """The results of all bins, whoever worked on them, in the order of the bins."""
         import ray
 
-        sent_once = ray.put(sent)
+        sent_once = packed(sent)
+        if len(sent_once) > MOST_IN_CALL:
+            sent_once = ray.put(sent_once)
         results: dict[int, Any] = {}
         lost = 0
         while left := [index for index in range(len(bins)) if index not in results]:
@@ -122,7 +128,8 @@ class Residents:
             calls = []
             for place, share in enumerate(shares):
                 indices = [left[index] for index in share]
-                reference = self._call(place, what, sent_once, [bins[i] for i in indices])
+                share_of_bins = packed([bins[i] for i in indices])
+                reference = self._call(place, what, sent_once, share_of_bins)
                 calls.append((place, indices, reference))
             for place, indices, reference in calls:
                 try:
@@ -135,7 +142,7 @@ class Residents:
                     raise RunError(
                         f"training of clients failed: {found.kind}: {found.message}\n{found.trace}"
                     )
-                results |= dict(zip(indices, found, strict=True))
+                results |= dict(zip(indices, unpacked(found), strict=True))
         return [results[index] for index in range(len(bins))]
 
     def _call(self, place: int, what: str, *arguments: Any) -> Any:
@@ -189,20 +196,21 @@ class Resident:
     def here(self) -> None:
         """Answer, which a process can that has found room and is not at work."""
 
-    def train(self, sent: Sent, bins: Sequence[Bin]) -> list[BinResult] | Failure:
-        """Train the clients of some bins."""
-        return self._guarded(lambda site: [site.train(sent, bin) for bin in bins])
+    def train(self, sent: bytes, bins: bytes) -> bytes | Failure:
+        """Train the clients of some bins: a packed :class:`BinResult` for each."""
+        return self._guarded("train", sent, bins)
 
-    def measure(self, sent: Sent, bins: Sequence[Bin]) -> list[Any] | Failure:
-        """Measure at the clients of some bins."""
-        return self._guarded(lambda site: [site.measure(sent, bin) for bin in bins])
+    def measure(self, sent: bytes, bins: bytes) -> bytes | Failure:
+        """Measure at the clients of some bins: packed, a list for each."""
+        return self._guarded("measure", sent, bins)
 
-    def _guarded(self, work: Callable[[Any], list[Any]]) -> list[Any] | Failure:
+    def _guarded(self, what: str, sent: bytes, bins: bytes) -> bytes | Failure:
         with self._log():
             try:
                 if self._site is None:
                     self._site = _build(self._order)
-                return work(self._site)
+                work, received = getattr(self._site, what), unpacked(sent)
+                return packed([work(received, bin) for bin in unpacked(bins)])
             except Exception as error:  # plugins are the user's code and may raise anything
                 return describe(error, 0)
 

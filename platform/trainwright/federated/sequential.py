@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from trainwright.data.random import key
 from trainwright.federated.aggregator import Client
 from trainwright.federated.sent import Sent
 from trainwright.federated.trainer import Chunk, Local, Member, Trainer
+from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.training.randomness import seed_all
 
@@ -28,6 +28,7 @@ class Sequential(Trainer):
         self._parameter = nn.Parameter(vectors.weights)
         self._parameter.grad = vectors.gradient
         self._optimizer = local.optimizer([self._parameter])
+        self._move = plain_step(self._optimizer)
 
     def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
         """See :class:`Trainer`."""
@@ -47,8 +48,7 @@ class Sequential(Trainer):
             vectors.gradient.zero_()
             for name, counter in vectors.counters.items():
                 counter.copy_(sent.counters[name])
-        seed_all(local.seed, "client", sent.round, member.id)
-        local.context.seed = key(local.seed, "client", sent.round, member.id)
+        local.context.seed = seed_all(local.seed, "client", sent.round, member.id)
         steps = self.steps(len(member.rows))
         client = Client(
             member.id,
@@ -85,7 +85,7 @@ class Sequential(Trainer):
             gradient.copy_(self.local.aggregator.gradients(gradient, vectors.weights, client))
         if limit is not None:
             nn.utils.clip_grad_norm_(self._parameter, limit)
-        self._optimizer.step()
+        self._move()
         gradient.zero_()
         return loss.detach()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from trainwright.federated.batched import Batched
+from trainwright.federated.gathering import gathered
 from trainwright.federated.measuring import Measuring
 from trainwright.federated.messages import Postbox
 from trainwright.federated.parts import Parts
@@ -41,7 +42,7 @@ class Site:
         began = time.perf_counter()
         total = Total()
         placed = sent.on(self.parts.vectors.device)
-        for trained in self._trainer(list(self._members(placed, bin)), placed):
+        for trained in gathered(self._trainer(list(self._members(placed, bin)), placed)):
             chunk = trained.cpu()
             messages = self._post(chunk, sent)
             total.take(messages, self.parts.aggregator)

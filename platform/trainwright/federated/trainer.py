@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainwright.data.loading import Splits
-from trainwright.data.random import key
+from trainwright.data.random import generator
 from trainwright.engine.base import PRECISIONS
 from trainwright.federated.aggregator import Aggregator, Client, State, overridden
 from trainwright.federated.sent import Sent
@@ -84,7 +84,7 @@ class Chunk:
         buffers: shape (k, q).
         losses: mean of each over its updates, shape (k,).
         steps: updates that each made.
-        counters: the other buffers of a single client, by name; none where there are several.
+        counters: the other buffers, by name: the highest where there are several clients.
     """
 
     members: Sequence[Member]
@@ -154,12 +154,10 @@ class Trainer(ABC):
 
     def orders(self, member: Member, round: int) -> Iterator[tuple[int, Tensor]]:
         """(epoch, rows in its order) for one epoch of a client after the other, without end."""
-        generator = torch.Generator()
-        number = key(self.local.seed, "order", round, member.id)
-        generator.manual_seed(number & (2**63 - 1))
-        epoch = self.first_epoch(round)
+        rows, epoch = member.rows, self.first_epoch(round)
+        draws = generator(self.local.seed, "order", round, member.id)
         while True:
-            yield epoch, member.rows[torch.randperm(len(member.rows), generator=generator)]
+            yield epoch, rows[torch.randperm(rows.shape[0], generator=draws)]
             epoch += 1
 
 

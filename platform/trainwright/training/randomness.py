@@ -14,13 +14,14 @@ from torch import Tensor
 from trainwright.data.random import key
 
 
-def seed_all(*parts: int | str) -> None:
-    """Seed torch (all devices), numpy and random from ``parts``.
+def seed_all(*parts: int | str) -> int:
+    """Seed torch (all devices), numpy and random from ``parts``; their key.
 
     Called before each update with (seed, "update", index, rank), so that no generator state has
     to be saved: a resumed run draws what an undisturbed one would have drawn.
     """
-    number = key(*parts) & (2**63 - 1)
+    made = key(*parts)
+    number = made & (2**63 - 1)
     # torch.manual_seed looks for every kind of device each time, which costs more than an update
     # of a small model; the generators themselves are seeded in a microsecond.
     torch.default_generator.manual_seed(number)
@@ -28,6 +29,7 @@ def seed_all(*parts: int | str) -> None:
         torch.cuda.manual_seed_all(number)
     np.random.seed(number & (2**32 - 1))
     random.seed(number)
+    return made
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""Steps without torch's wrappers equal those with them, bit for bit, and no hook is passed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from trainwright.optimizers import plain_step
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    "Adam": {"lr": 0.1, "amsgrad": True},
+    "AdamW": {"lr": 0.1},
+    "Adagrad": {"lr": 0.1},
+    "RMSprop": {"lr": 0.1, "centered": True},
+    "NAdam": {"lr": 0.1},
+    "Rprop": {"lr": 0.1},
+    "ASGD": {"lr": 0.1},
+}
+
+
+def optimizer_of(name: str) -> tuple[nn.Parameter, torch.optim.Optimizer]:
+    parameter = nn.Parameter(torch.linspace(-1, 1, 7))
+    return parameter, getattr(torch.optim, name)([parameter], **OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_same_steps(name: str) -> None:
+    plain, usual = optimizer_of(name), optimizer_of(name)
+    step = plain_step(plain[1])
+    assert step != plain[1].step
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        gradient = torch.randn(7, generator=generator)
+        for parameter, _ in (plain, usual):
+            parameter.grad = gradient.clone()
+        step()
+        usual[1].step()
+        assert plain[0].equal(usual[0])
+    assert not plain[0].equal(torch.linspace(-1, 1, 7))
+    assert plain[0].requires_grad
+    assert plain[0].grad_fn is None
+
+
+def test_hooks_are_kept() -> None:
+    parameter, optimizer = optimizer_of("SGD")
+    called: list[str] = []
+    optimizer.register_step_post_hook(lambda *_: called.append("after"))
+    parameter.grad = torch.ones(7)
+    plain_step(optimizer)()
+    assert called == ["after"]
+
+
+def test_others_are_left_as_they_are() -> None:
+    class Own(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            raise ZeroDivisionError
+
+    step = plain_step(Own([nn.Parameter(torch.ones(1))], lr=0.1))
+    with pytest.raises(ZeroDivisionError):
+        step()
