@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainwright.federated import Aggregator, Client, Federation, LocalCompute, Message, State
-from trainwright.strategy import Batch, Loss
+from trainwright.strategy import Batch, Loss, Outputs
 from trainwright.suggest import nearest, one_of
 from trainwright_objectives.options import check_above_zero, check_at_least_zero
 from trainwright_strategies.outputs import unit_output_of
@@ -105,24 +105,29 @@ class Moon(Aggregator):
         """The loss with the contrast between three models.
 
         Raises:
-            ValueError: the model has no such output.
+            ValueError: the model has no such output, or it is no row for each sample.
         """
         if self.mu == 0:
             return compute(batch)
         last = torch.where(client.state[KNOWN] > 0, client.state[PREVIOUS], client.weights)
         outputs = compute.forward(batch)
-        present, received, previous = (
-            unit_output_of(found, self.output)
-            for found in (
-                outputs,
-                compute.forward_at(client.weights, batch),
-                compute.forward_at(last, batch),
-            )
-        )
+        present = self._embedding(outputs)
+        received = self._embedding(compute.forward_at(client.weights, batch))
+        previous = self._embedding(compute.forward_at(last, batch))
         contrast = model_contrast(present, received, previous, self.temperature)
         if "sample_weight" in batch:
             contrast = batch["sample_weight"] * contrast
         return compute(batch, outputs).plus(self.mu * contrast.mean(), "model_contrast")
+
+    def _embedding(self, outputs: Outputs) -> Tensor:
+        """The embedding of each sample, of length 1."""
+        embedding = unit_output_of(outputs, self.output)
+        if embedding.ndim != 2:
+            raise ValueError(
+                f"moon compares one vector per sample, and the output {self.output!r} has the "
+                f"shape {list(embedding.shape)}: set output to one of shape (samples, numbers)"
+            )
+        return embedding
 
     def end(self, update: Tensor, client: Client) -> tuple[Message, State]:
         """The update; what is kept are the client's weights."""

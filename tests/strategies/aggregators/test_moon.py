@@ -190,6 +190,13 @@ def test_an_output_that_is_not_there() -> None:
         Moon(output="z").loss(samples(0), compute, client(vector(2), kept(vector(3))))
 
 
+def test_an_output_for_each_token() -> None:
+    compute, batch = Compute(vector(1)), samples(0)
+    tokens = {**batch, "x": batch["x"][:, None]}
+    with pytest.raises(ValueError, match=r"one vector per sample.*has the shape \[6, 1"):
+        Moon().loss(tokens, compute, client(vector(2), kept(vector(3))))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
