@@ -27,6 +27,7 @@ from trainwright.federated.vectors import VectorModule
 from trainwright.strategy import Context
 from trainwright.training.assembly import assemble
 from trainwright.training.construction import Construction
+from trainwright.training.dry_run import first_samples, outputs_on
 from trainwright.training.plugins import build_plugin
 from trainwright.training.starting import Place
 
@@ -61,6 +62,7 @@ def build_parts(
     splits = splits or load_splits(spec.data, base=base, workers=0, seed=spec.seed)
     context = Context(seed=spec.seed, device=device)
     assembly = assemble(job, base, splits, context, Construction(weights))
+    outputs = tuple(outputs_on(assembly, first_samples(assembly)))
     engine = LocalEngine(
         assembly.module,
         assembly.optimizer,
@@ -77,7 +79,7 @@ def build_parts(
         layout=vectors.layout,
         optimizer=job.optimizer.name,
         options=assembly.plan.optimizer,
-        outputs=tuple(assembly.module.model.output_names or ()),
+        outputs=outputs,
     )
     for strategy in assembly.strategies.values():
         strategy.begin(context)

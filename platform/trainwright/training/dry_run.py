@@ -38,10 +38,9 @@ def dry_run(assembly: Assembly, base: Path) -> tuple[list[str], list[str], Best]
         JobError: something that the objective, the model or a metric needs is missing, or one of
             them fails on real samples.
     """
-    rows = torch.arange(min(SAMPLES, len(assembly.splits.train)))
     splits = assembly.splits
-    batch = splits.transforms(splits.train.take(rows), 0, training=True)
-    outputs = _forward(assembly, batch)
+    batch = first_samples(assembly)
+    outputs = outputs_on(assembly, batch)
     problems = [
         problem
         for index, term in enumerate(assembly.terms)
@@ -66,7 +65,19 @@ def _evaluation(assembly: Assembly, base: Path) -> tuple[list[str], Best]:
     return [*names, *further], monitored(assembly.job, base, names, further)
 
 
-def _forward(assembly: Assembly, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def first_samples(assembly: Assembly) -> Mapping[str, Tensor]:
+    """A few training samples, as training sees them."""
+    splits = assembly.splits
+    rows = torch.arange(min(SAMPLES, len(splits.train)))
+    return splits.transforms(splits.train.take(rows), 0, training=True)
+
+
+def outputs_on(assembly: Assembly, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The model's outputs, as in evaluation.
+
+    Raises:
+        JobError: it lacks inputs, or fails.
+    """
     model = assembly.module.model
     missing = model.binding.missing([], list(batch))
     if missing or model.binding.unknown:

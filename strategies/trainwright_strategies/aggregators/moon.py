@@ -60,7 +60,11 @@ class Moon(Aggregator):
         gradient; each client keeps a vector of the size of the weights.
 
     Measured:
-        Nothing against other methods on data.
+        No gain: digits, MLP 64-64-10 whose hidden layer is the embedding, Dirichlet 0.3, 10
+        clients, 5 epochs in a round, rate 0.1, 5 seeds, test accuracy after 5 and 40 rounds
+        (95 % intervals up to +- 7.3 and +- 1.2): mu 1: 72.2 and 94.6; mu 5: 68.0 and 94.9;
+        ``fedavg`` 73.9 and 94.8. A round takes 2.8 times as long as with ``fedavg`` (processor
+        time, one client after another).
 
     Source:
         Q. Li, B. He, D. Song, "Model-Contrastive Federated Learning", CVPR 2021, arXiv 2103.16257.
@@ -91,7 +95,7 @@ class Moon(Aggregator):
         if federation.outputs and self.output not in federation.outputs:
             meant = nearest(self.output, federation.outputs)
             raise ValueError(
-                f"moon compares embeddings, and the model has no output {self.output!r}; it has "
+                f"embeddings are compared, and the model has no output {self.output!r}; it has "
                 f"{one_of(federation.outputs)}{f'; nearest: {meant}' if meant else ''}: set output"
             )
 
