@@ -33,7 +33,10 @@ class FedBN(Aggregator):
         (``federation.client_evaluation``); a client that never took part has that too.
 
     Measured:
-        Nothing against other methods on data.
+        Digits, ``convnet`` of width 8, 5 clients whose images differ: as they are, inverted,
+        pale, of high contrast, noisy; one epoch in a round, batches of 32, rate 0.1, 10 seeds, a
+        plain loop: accuracy on the clients' own test samples after 30 rounds: 85.1 +- 3.6, the
+        worst client 62 +- 15; with ``fedavg`` 49.9 +- 3.9 and 16 +- 4.
 
     Source:
         X. Li, M. Jiang, X. Zhang, M. Kamp, Q. Dou, "FedBN: Federated Learning on Non-IID Features

@@ -59,7 +59,11 @@ class FedNova(Aggregator):
     Measured:
         Three clients with quadratic losses of unlike curvature that make 1, 10 and 4 local steps:
         distance of where rounds end from the optimum at the rates 0.05, 0.01, 0.001: 0.41, 0.082,
-        0.0082; with ``fedavg`` 0.84, 0.94, 0.97. Nothing on data.
+        0.0082; with ``fedavg`` 0.84, 0.94, 0.97.
+        Digits, MLP 64-64-10, Dirichlet 0.3, all of 10 clients, batches of 50, 5 epochs in a
+        round, rate 0.1, 10 seeds, test accuracy after 5, 10 and 40 rounds: 74.7, 87.7 and 94.9,
+        ``fedavg`` 70.5, 87.0 and 94.9 (paired gain 4.2 +- 3.5, 0.8 +- 1.2, 0.1 +- 0.3): faster at
+        first, and no better in the end.
 
     Source:
         J. Wang, Q. Liu, H. Liang, G. Joshi, H. V. Poor, "Tackling the Objective Inconsistency
@@ -79,8 +83,8 @@ class FedNova(Aggregator):
         other = other_than_sgd(federation.optimizer, federation.options, ())
         if other is not None:
             raise ValueError(
-                "fednova divides updates by how SGD adds up gradients, with or without "
-                f"momentum, got {other}: use the optimizer sgd"
+                "updates are divided by how SGD adds up gradients, with or without momentum, "
+                f"got {other}: use the optimizer sgd"
             )
 
     def start(self, federation: Federation) -> State:

@@ -46,7 +46,12 @@ class Scaffold(Aggregator):
     Measured:
         Three clients with quadratic losses of unlike curvature (0.5 to 2.5), 10 local steps, rate
         0.1, all clients in each round, distance from the optimum of the mean after 10, 20 and 30
-        rounds: 1e-3, 2e-6, 9e-9; ``fedavg`` stays at 0.41. Nothing on data.
+        rounds: 1e-3, 2e-6, 9e-9; ``fedavg`` stays at 0.41.
+        Digits, MLP 64-64-10, Dirichlet 0.3, batches of 50, 5 epochs in a round, rate 0.1, 10
+        seeds, test accuracy after 10 and 40 rounds: all of 10 clients: 88.9 and 95.4, ``fedavg``
+        with ``weighting: uniform`` 85.9 and 94.5 (paired gain 3.1 +- 2.2, 0.9 +- 0.6); 6 of 30
+        clients: 65.5 and 92.6, ``fedavg`` 53.9 and 89.4 (11.5 +- 6.5, 3.2 +- 2.7). After 5
+        rounds nothing shows.
 
     Source:
         S. P. Karimireddy, S. Kale, M. Mohri, S. J. Reddi, S. U. Stich, A. T. Suresh, "SCAFFOLD:
@@ -72,8 +77,8 @@ class Scaffold(Aggregator):
         other = other_than_sgd(federation.optimizer, federation.options, ("momentum", "maximize"))
         if other is not None:
             raise ValueError(
-                "scaffold takes a client's mean gradient from how far its weights moved, which "
-                f"only steps of plain SGD tell, got {other}: use the optimizer "
+                "a client's mean gradient is taken from how far its weights moved, which only "
+                f"steps of plain SGD tell, got {other}: use the optimizer "
                 "{name: sgd, lr: ...}, or the aggregator feddyn, which works with any"
             )
 
