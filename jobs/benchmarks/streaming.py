@@ -53,21 +53,25 @@ class StreamingResult:
 
     Attributes:
         table: its columns in words.
-        scan: ratio of our seconds to those of a bare scan.
+        scan: ratio of our seconds to those of a bare scan in batches of the same size.
+        views: the same to one in as large batches as come, cut into views.
         ray: ratio of our seconds to those of Ray Data.
         ours: seconds for all rows.
-        bare: seconds of the bare scan.
+        bare: seconds of the bare scan in batches of the same size.
+        bare_views: seconds of the other.
         ray_s: seconds of Ray Data.
         rows: of the table.
-        goal: what the ratio to the bare scan shall not exceed.
+        goal: what the ratio to the bare scan in batches of the same size shall not exceed.
         ray_goal: what the ratio to Ray Data shall not exceed.
     """
 
     table: str
     scan: Ratio
+    views: Ratio
     ray: Ratio
     ours: Side
     bare: Side
+    bare_views: Side
     ray_s: Side
     rows: int = ROWS
     goal: float = GOAL
@@ -79,7 +83,7 @@ def compare(layout: str, pairs: int, rows: int = ROWS) -> StreamingResult:
 
     Args:
         layout: a key of ``TABLES``.
-        pairs: with the bare scan; with Ray Data there are a fifth of them.
+        pairs: with each bare scan; with Ray Data there are a fifth of them.
         rows: of the table.
     """
     # A process of its own, with the environment of our workers, as in the benchmark of the loop.
@@ -87,13 +91,15 @@ def compare(layout: str, pairs: int, rows: int = ROWS) -> StreamingResult:
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         with pool:
             times = pool.submit(_measured, layout, pairs, rows).result()
-    ours, bare, ours_beside_ray, ray_s = times
+    ours, bare, beside_views, views, beside_ray, ray_s = times
     return StreamingResult(
         layout,
         ratio_of(ours, bare),
-        ratio_of(ours_beside_ray, ray_s),
+        ratio_of(beside_views, views),
+        ratio_of(beside_ray, ray_s),
         Side.of(ours),
         Side.of(bare),
+        Side.of(views),
         Side.of(ray_s),
         rows,
     )
@@ -109,13 +115,16 @@ def _measured(layout: str, pairs: int, rows: int) -> tuple[list[float], ...]:
         passes, opened, dataset = count(), _opened(table, folder), ds.dataset(folder)
         ours = partial(_timed, lambda: _ours(opened, next(passes)), rows)
         bare = partial(_timed, lambda: _bare(table, dataset), rows)
+        views = partial(_timed, lambda: _views(table, dataset), rows)
         ray = partial(_timed, lambda: _ray(folder), rows)
         interleave(ours, bare, WARM_UP)
         beside_scan = interleave(ours, bare, pairs)
+        interleave(ours, views, WARM_UP)
+        beside_views = interleave(ours, views, pairs)
         with _ray_here():
             interleave(ours, ray, 1)
             beside_ray = interleave(ours, ray, max(pairs // 5, 1))
-    return (*beside_scan, *beside_ray)
+    return (*beside_scan, *beside_views, *beside_ray)
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,13 @@ def _ours(rows: StreamedTable, epoch: int) -> Iterator[int]:
 
 
 def _bare(table: Table, dataset: ds.Dataset) -> Iterator[int]:
-    """In the files' order; batches are views of what was read."""
+    """In the files' order; each batch is turned into a tensor of its own, as for training."""
+    for batch in dataset.to_batches(batch_size=BATCH):
+        yield len(table.joined(batch).contiguous())
+
+
+def _views(table: Table, dataset: ds.Dataset) -> Iterator[int]:
+    """In the files' order; batches are views of as large tensors as come."""
     for batch in dataset.to_batches():
         features = table.joined(batch).contiguous()
         for start in range(0, len(features), BATCH):

@@ -16,8 +16,10 @@ def test_both_sides_go_through_the_same_rows(layout: str, tmp_path: Path) -> Non
     table = streaming.TABLES[layout]
     streaming._write(table, tmp_path, 4096)
     ours = list(streaming._ours(streaming._opened(table, str(tmp_path)), 0))
-    assert sum(ours) == sum(streaming._bare(table, ds.dataset(tmp_path))) == 4096
-    assert ours[0] == streaming.BATCH
+    dataset = ds.dataset(tmp_path)
+    bare, views = list(streaming._bare(table, dataset)), list(streaming._views(table, dataset))
+    assert sum(ours) == sum(bare) == sum(views) == 4096
+    assert ours[0] == bare[0] == views[0] == streaming.BATCH
 
 
 @pytest.mark.slow
