@@ -19,7 +19,7 @@ from trainwright.federated.spec import FederatedJob
 from trainwright.federated.trainer import Execution
 from trainwright.federated.uses import uses
 from trainwright.job import Job
-from trainwright.job.check import found_plugins, problems_of_uses
+from trainwright.job.check import found_plugins, plugin_problems, problems_of_uses
 from trainwright.job.identity import run_name
 from trainwright.optimizers import without_compiler
 from trainwright.orchestration.anchoring import anchored
@@ -119,7 +119,8 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
     spec, storage = job.spec, storage_of(job)
     with located(job), without_compiler():
         named = uses(spec)
-        _refuse(job, [*problems_of_uses(named, job.base), *does_not_fit_here(spec.cluster)])
+        wrong = [*plugin_problems(client_job(spec), job.base), *problems_of_uses(named, job.base)]
+        _refuse(job, [*wrong, *does_not_fit_here(spec.cluster)])
         prepared = prepare(as_client_job(job))
         splits = load_splits(spec.data, base=job.base, workers=0, seed=spec.seed)
         with readable(prepared.start) as weights:

@@ -7,16 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from trainwright.errors import Problem
 from trainwright.federated.client_job import client_job
 from trainwright.federated.privacy.rules import broken_rules as broken_privacy
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.uses import uses
 from trainwright.job import Job
-from trainwright.job.check import problems_of_uses
+from trainwright.job.check import plugin_problems, problems_of_uses
 from trainwright.job.data_rules import memory_stays_in_process
+from trainwright.job.remaining import told_of_the_readable
 from trainwright.job.rules import broken_rules as broken_rules_of_training
 
 
@@ -43,22 +42,15 @@ def remaining_problems(
         base: folder of the job file.
         found: what is wrong with its form.
     """
-    wrong = {problem.path.partition(".")[0] for problem in found}
-    if "federation" in wrong:
-        return []
-    try:
-        spec = FederatedJob.model_validate({**_STAND_INS, "federation": values.get("federation")})
-    except ValidationError:
-        return []
-    return problems_of_uses(uses(spec), base)
 
+    def told(spec: FederatedJob) -> list[Problem]:
+        return [
+            *plugin_problems(client_job(spec), base),
+            *problems_of_uses(uses(spec), base),
+        ]
 
-_STAND_INS: dict[str, Any] = {
-    "name": "job",
-    "data": {"source": "digits"},
-    "model": "mlp",
-    "objective": "mse",
-}
+    least = {"federation": {"rounds": 1}}
+    return told_of_the_readable(FederatedJob, values, list(found), told, least)
 
 
 def _length(spec: FederatedJob) -> list[Problem]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from trainwright.errors import Problem
 from trainwright.job.check import plugin_problems
@@ -37,42 +38,74 @@ def remaining_problems(
         Problems without places. Nothing is told of a section that cannot be read without its
         mistakes, nor what only follows from a value that was left out.
     """
+
+    def told(spec: TrainJob) -> list[Problem]:
+        wrong_sections = {_section(problem.path) for problem in found}
+        settings = [problem for rule in DEEPSPEED_RULES for problem in rule(spec)]
+        right = [problem for problem in settings if _section(problem.path) not in wrong_sections]
+        return [*plugin_problems(spec, base), *right]
+
+    found = list(found)
+    return told_of_the_readable(TrainJob, values, found, told)
+
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+def told_of_the_readable(
+    form: type[Form],
+    values: Mapping[str, Any],
+    found: Sequence[Problem],
+    told: Callable[[Form], list[Problem]],
+    further: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Problem]:
+    """What can be told of a job once the mistakes in its form are left out.
+
+    Args:
+        form: of the job.
+        values: the job as it was written.
+        found: what is wrong with its form.
+        told: finds problems in a job that can be read.
+        further: sections of the form that a job must have -> one whose form is right.
+
+    Returns:
+        Problems in the sections that could be read, at other places than those found already.
+    """
     paths = [problem.path for problem in found]
     readable = copy.deepcopy(dict(values))
     for path in sorted(paths, key=_depth, reverse=True):
         _remove(readable, path.split("."))
-    spec, replaced = _read(readable)
+    spec, replaced = _read(form, readable, {**_STAND_INS, **further})
     if spec is None:
         return []
     if "data.format" in paths:  # without it a folder of files may look like a dataset's name
         replaced.add("data")
-    settings = [problem for rule in DEEPSPEED_RULES for problem in rule(spec)]
-    wrong_sections = {_section(path) for path in paths}
-    settings = [problem for problem in settings if _section(problem.path) not in wrong_sections]
     return [
         problem
-        for problem in [*plugin_problems(spec, base), *settings]
+        for problem in told(spec)
         if problem.path.partition(".")[0] not in replaced and problem.path not in paths
     ]
 
 
-def _read(values: dict[str, Any]) -> tuple[TrainJob | None, set[str]]:
+def _read(
+    form: type[Form], values: dict[str, Any], stand_ins: Mapping[str, Any]
+) -> tuple[Form | None, set[str]]:
     """The job with a stand-in for each section that cannot be read, and which these are."""
     replaced: set[str] = set()
-    for section in _unreadable(values):
+    for section in _unreadable(form, values):
         replaced.add(section)
         values.pop(section, None)
-        if section in _STAND_INS:
-            values[section] = _STAND_INS[section]
+        if section in stand_ins:
+            values[section] = stand_ins[section]
     try:
-        return TrainJob.model_validate(values, strict=True), replaced
+        return form.model_validate(values, strict=True), replaced
     except ValidationError:
         return None, replaced
 
 
-def _unreadable(values: Mapping[str, Any]) -> set[str]:
+def _unreadable(form: type[BaseModel], values: Mapping[str, Any]) -> set[str]:
     try:
-        TrainJob.model_validate(values, strict=True)
+        form.model_validate(values, strict=True)
     except ValidationError as error:
         return {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
     return set()
