@@ -20,7 +20,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class LocalTraining(Section):
     """What one client does in one round."""
 
-    epochs: PositiveInt | None = Field(None, description="passes over the client's samples")
+    epochs: PositiveInt | None = Field(
+        None, description="passes over the client's samples; default: 1"
+    )
     steps: PositiveInt | None = Field(None, description="updates; give epochs or steps")
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="number format of forward and backward"
@@ -130,7 +132,9 @@ class FederationSpec(Section):
 
     WITHOUT_EFFECT = ("checkpoint_every", "keep")
 
-    rounds: PositiveInt = Field(description="rounds of training")
+    rounds: PositiveInt = Field(
+        description="rounds of training; fewer where privacy.max_epsilon is spent before"
+    )
     clients: PositiveInt | None = Field(
         None, description="number of clients there are; not where the partition decides it"
     )
@@ -145,13 +149,18 @@ class FederationSpec(Section):
         default_factory=lambda: PluginSpec(name="fedavg"),
         description="how one model is made of what the clients send",
     )
-    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
-    update_transforms: list[PluginSpec] = Field(
-        default_factory=list, description="applied to what clients send, in this order"
+    sampling: SamplingSpec = Field(
+        default_factory=SamplingSpec, description="which clients take part in a round, and in time"
     )
-    privacy: PrivacySpec = Field(default_factory=PrivacySpec)
+    update_transforms: list[PluginSpec] = Field(
+        default_factory=list, description="applied to the updates that clients send, in this order"
+    )
+    privacy: PrivacySpec = Field(
+        default_factory=PrivacySpec, description="clipping, noise, and sums under masks"
+    )
     evaluate_every: PositiveInt = Field(
-        1, description="rounds between evaluations on data.validation"
+        1,
+        description="rounds between evaluations on data.validation; data.test is for the end",
     )
     client_evaluation: ClientEvaluation | None = Field(
         None, description="measure single clients: the worst, the spread, personalisation"
@@ -214,7 +223,7 @@ class FederatedJob(JobSection):
     )
     schedule: PluginSpec = Field(
         default_factory=lambda: PluginSpec(name="constant"),
-        description="learning rate of the clients over the rounds",
+        description="learning rate of the clients over the rounds; a round counts as an update",
     )
     training: LocalTraining = Field(default_factory=LocalTraining)
     federation: FederationSpec
