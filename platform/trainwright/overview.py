@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainwright.errors import InputError, Problem
-from trainwright.runs import RESOLVED, RunRecord, list_runs
+from trainwright.runs import RESOLVED, RunRecord, Unit, list_runs
 from trainwright.secrets import mask
 from trainwright.storage import Folder, cause_of, how_to_reach
 from trainwright.tracking import TrackingState, read_state
@@ -43,8 +43,9 @@ class RunOverview:
         run: the run's name.
         status: ``running``, ``finished``, ``failed`` or ``interrupted``; a run whose process died
             on this machine counts as interrupted.
-        steps: updates finished, as last recorded.
-        total_steps: updates planned.
+        steps: updates or rounds finished, as last recorded.
+        total_steps: updates or rounds planned.
+        unit: which of the two they are.
         metrics: newest value of each evaluated metric, and the last training loss.
         started: seconds since 1970.
         seconds: training time over all attempts.
@@ -60,6 +61,7 @@ class RunOverview:
     status: str
     steps: int
     total_steps: int
+    unit: Unit
     metrics: dict[str, float]
     started: float
     seconds: float
@@ -162,6 +164,7 @@ def _line(folder: Folder, record: RunRecord) -> RunOverview:
         status=record.true_status,
         steps=record.steps,
         total_steps=record.total_steps,
+        unit=record.unit,
         metrics=dict(record.metrics),
         started=record.started,
         seconds=record.seconds,

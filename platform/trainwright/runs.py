@@ -21,6 +21,7 @@ from trainwright.suggest import nearest, one_of
 _log = logging.getLogger(__name__)
 
 Status = Literal["running", "finished", "failed", "interrupted"]
+Unit = Literal["steps", "rounds"]
 
 RECORD = "run.json"
 JOB = "job.yaml"
@@ -37,8 +38,9 @@ class RunRecord:
         started: seconds since 1970 of the first start.
         finished: seconds since 1970 of the end of the newest attempt.
         seconds: training time over all attempts.
-        steps: updates finished.
-        total_steps: updates planned.
+        steps: updates finished, or rounds.
+        total_steps: updates or rounds planned.
+        unit: which of the two they are.
         workers: worker processes of the newest attempt; 0 for training in the driver's process.
         metrics: newest value of each evaluated metric, and the last training loss.
         mlflow: ``uri``, ``experiment`` and ``run_id``, as far as known.
@@ -57,6 +59,7 @@ class RunRecord:
     seconds: float = 0.0
     steps: int = 0
     total_steps: int = 0
+    unit: Unit = "steps"
     workers: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     mlflow: dict[str, str | None] = field(default_factory=dict)

@@ -30,7 +30,7 @@ def finished_title(result: RunResult, done: str = "trained") -> Text:
             (result.run, "bold"),
             f" is finished already{said}; nothing was {done}; --fresh starts anew",
         )
-    took = f"{result.steps} steps in {duration(result.seconds)}"
+    took = f"{result.steps} {result.unit} in {duration(result.seconds)}"
     return Text.assemble(("finished ", "bold green"), (result.run, "bold"), f"  {took}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from trainwright.cli.words import clock, metrics, number
 
@@ -25,6 +25,7 @@ class TrainingProgress:
         metrics: the newest evaluation.
         stopping: whether training was asked to stop.
         clock: seconds.
+        unit: what a step is called.
     """
 
     step: int = 0
@@ -34,6 +35,7 @@ class TrainingProgress:
     metrics: dict[str, float] = field(default_factory=dict)
     stopping: bool = False
     clock: Callable[[], float] = time.monotonic
+    unit: ClassVar[str] = "step"
     _first: tuple[int, float] | None = None
     _newest: float = 0.0
 
@@ -88,9 +90,13 @@ class TrainingProgress:
             shown.append(metrics(self.metrics))
         return shown
 
+    def counts(self) -> list[str]:
+        """What else there is to tell, in words."""
+        return []
+
     def line(self) -> str:
         """Everything on one line, for a log."""
         left = self.seconds_left()
-        head = f"step {self.step}/{self.total} ({self.share:.0%})"
+        head = f"{self.unit} {self.step}/{self.total} ({self.share:.0%})"
         tail = [f"{clock(left)} left"] if left is not None else []
-        return ", ".join([head, *self.values(), *tail])
+        return ", ".join([head, *self.values(), *self.counts(), *tail])

@@ -35,6 +35,7 @@ UNKNOWN: dict[str, Any] = {
     "mlflow_run_id": None,
     "seconds": 0.0,
     "steps": 0,
+    "unit": "steps",
     "remarks": [],
 }
 """The answer under ``--json`` before anything is known."""

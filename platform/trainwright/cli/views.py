@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,11 +51,25 @@ class View(Protocol):
         ...
 
 
-def make_view(console: Console, label: str, quiet: bool) -> View:
-    """The view that fits: none when quiet, live on a terminal, otherwise single lines."""
+def make_view(
+    console: Console,
+    label: str,
+    quiet: bool,
+    progress: Callable[[], TrainingProgress] = TrainingProgress,
+) -> View:
+    """The view that fits: none when quiet, live on a terminal, otherwise single lines.
+
+    Args:
+        console: where to.
+        label: the job, before the run has its name.
+        quiet: whether nothing is shown.
+        progress: makes what knows how far the run is.
+    """
     if quiet:
         return SilentView()
-    return LiveView(console, label) if console.is_terminal else LineView(console)
+    if console.is_terminal:
+        return LiveView(console, label, progress())
+    return LineView(console, progress=progress())
 
 
 class SilentView:
@@ -81,12 +95,18 @@ class LineView:
     Args:
         console: where to.
         clock: seconds.
+        progress: how far the run is; by default that of a training.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        progress: TrainingProgress | None = None,
+    ) -> None:
         self._console = console
         self._clock = clock
-        self._progress = TrainingProgress(clock=clock)
+        self._progress = progress or TrainingProgress(clock=clock)
         self._told = clock()
         self._told_stopping = False
 
@@ -120,18 +140,21 @@ class LineView:
 
 
 class LiveView(Picture):
-    """Two lines at the bottom of a terminal that follow the run.
+    """Two or three lines at the bottom of a terminal that follow the run.
 
     Args:
         console: a terminal.
         label: the job, before the run has its name.
+        progress: how far the run is; by default that of a training.
     """
 
-    def __init__(self, console: Console, label: str) -> None:
+    def __init__(
+        self, console: Console, label: str, progress: TrainingProgress | None = None
+    ) -> None:
         self._name = ""
         self._doing = f"checking {label}"
         self._began = time.monotonic()
-        self._progress = TrainingProgress()
+        self._progress = progress or TrainingProgress()
         self._spinner = Spinner("dots", style="cyan")
         super().__init__(console, refresh_per_second=5)
 
@@ -164,7 +187,8 @@ class LiveView(Picture):
             return self._working("writing plots and weights, closing the records")
         if state.step == 0:
             return self._working(f"{self._doing} ({duration(time.monotonic() - self._began)})")
-        return Group(self._bar(), self._values())
+        counts = state.counts()
+        return Group(self._bar(), _line(state.values()), *([_line(counts)] if counts else []))
 
     def _working(self, text: str) -> RenderableType:
         self._spinner.update(text=Text(text, no_wrap=True, overflow="ellipsis"))
@@ -188,11 +212,12 @@ class LiveView(Picture):
         )
         return row
 
-    def _values(self) -> RenderableType:
-        return Text("  ".join(self._progress.values()), no_wrap=True, overflow="ellipsis")
-
 
 _STOPPING = "stopping: a checkpoint is being written; Ctrl-C again ends at once"
+
+
+def _line(values: Sequence[str]) -> RenderableType:
+    return Text("  ".join(values), no_wrap=True, overflow="ellipsis")
 
 
 def headline(started: Started) -> str:

@@ -43,15 +43,25 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def metrics(values: Mapping[str, float]) -> str:
-    """``validation/accuracy 0.9712, validation/loss 0.103``; accuracies and the like first."""
-    return ", ".join(f"{name} {number(values[name])}" for name in sorted(values, key=importance))
+def metrics(values: Mapping[str, float], most: int | None = None) -> str:
+    """``validation/accuracy 0.9712, validation/loss 0.103``; accuracies and the like first.
+
+    Args:
+        values: metric -> value.
+        most: only so many, the most important ones; by default all.
+    """
+    names = sorted(values, key=importance)
+    more = [] if most is None or len(names) <= most else ["..."]
+    return ", ".join([*(f"{name} {number(values[name])}" for name in names[:most]), *more])
 
 
-def importance(name: str) -> tuple[bool, bool, str]:
-    """Sorts test before validation before training results, and losses last within each."""
+def importance(name: str) -> tuple[int, bool, str]:
+    """Sorts test, validation, other and training results, losses last in each, then counts."""
     split, _, metric = name.rpartition("/")
-    return (split == "train", metric == "loss", f"{split != 'test'}{name}")
+    order = {"test": 0, "validation": 1, "train": 3, "federation": 4}.get(
+        split.partition("/")[0], 2
+    )
+    return (order, metric == "loss", name)
 
 
 def command(*parts: str) -> str:

@@ -20,7 +20,7 @@ from trainwright.federated.pool import InProcess, Pool
 from trainwright.federated.sent import Sent
 from trainwright.federated.server import Server
 from trainwright.federated.site import Site
-from trainwright.federated.standing import Standing
+from trainwright.federated.standing import Standing, Totals
 from trainwright.federated.trainer import Execution
 from trainwright.metrics import higher_is_better, metric_label
 from trainwright.orchestration.monitor import LocalMonitor
@@ -45,7 +45,7 @@ class Done:
     Attributes:
         is_complete: whether all rounds are done.
         rounds: how many are.
-        metrics: newest value of each evaluated metric, and the clients' last loss.
+        metrics: newest value of each evaluated metric, the clients' last loss, what was counted.
         remarks: things the user should know.
     """
 
@@ -85,9 +85,21 @@ def execute(plan: Plan, folder: Folder, monitor: LocalMonitor) -> Done:
             with _sampled(plan, journal, progress), _told():
                 is_complete = server.run()
             keeper.finish()
-    loss = {} if progress.loss is None else {"train/loss": progress.loss}
-    remarks = [*start.warnings, *keeper.warnings]
-    return Done(is_complete, progress.finished, {**progress.metrics, **loss}, remarks)
+    metrics = {**progress.metrics, **standing.totals.values()}
+    if progress.loss is not None:
+        metrics["train/loss"] = progress.loss
+    remarks = [*start.warnings, *keeper.warnings, *_empty_rounds(plan, standing.totals)]
+    return Done(is_complete, progress.finished, metrics, remarks)
+
+
+def _empty_rounds(plan: Plan, totals: Totals) -> Iterator[str]:
+    """A sentence on rounds that changed nothing, if there were any."""
+    if totals.empty_rounds:
+        least = plan.job.spec.federation.sampling.min_clients
+        yield (
+            f"{totals.empty_rounds} of {plan.parts.rounds} rounds changed nothing: fewer than "
+            f"{least} client{'s' * (least > 1)} answered (federation.sampling.min_clients)"
+        )
 
 
 def _standing(plan: Plan) -> Standing:

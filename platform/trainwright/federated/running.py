@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from trainwright.errors import Interrupted
 from trainwright.federated.execution import execute
 from trainwright.federated.partition_file import keep_partition
+from trainwright.federated.partition_plots import NAME as PARTITION_PLOT
+from trainwright.federated.partition_plots import plot_partition
 from trainwright.federated.plan import Plan, make_plan
 from trainwright.federated.spec import FederatedJob
 from trainwright.job import Job
@@ -52,8 +54,8 @@ def validate_federation(job: Job[FederatedJob]) -> Validation:
         InputError: it would not run; every problem is in its ``problems``.
     """
     plan = make_plan(job)
-    rounds = job.spec.federation.rounds
-    return Validation.of(plan.storage, plan.name, rounds, plan.summary, plan.remarks)
+    rounds = plan.parts.rounds
+    return Validation.of(plan.storage, plan.name, rounds, plan.summary, plan.remarks, "rounds")
 
 
 def run_federation(job: Job[FederatedJob], request: Request) -> RunResult:
@@ -77,7 +79,7 @@ def run_federation(job: Job[FederatedJob], request: Request) -> RunResult:
         if request.started is not None:
             request.started(StartedFederation(plan, folder, record is not None))
         record = record or RunRecord(plan.name)
-        record.total_steps = job.spec.federation.rounds
+        record.unit, record.total_steps = "rounds", plan.parts.rounds
         record.workers = job.spec.cluster.workers
         claim(folder, job, record, plan.plugin_files)
         RunCode.of(plan.client_values(), plan.plugin_files).remember()
@@ -85,8 +87,21 @@ def run_federation(job: Job[FederatedJob], request: Request) -> RunResult:
         return _run(plan, folder, record, request)
 
 
+def _draw_partition(plan: Plan, folder: Folder) -> list[str]:
+    """Draw who has what, so that it is there at once; a remark where that fails."""
+    if folder.exists(PARTITION_PLOT):
+        return []
+    try:
+        with output_to(driver_log(folder)):
+            plot_partition(folder, plan.parts.rows.partition, plan.parts.table)
+    except Exception as error:  # a picture is never worth a failed run
+        return [f"the partition could not be drawn: {type(error).__name__}: {error}"]
+    return []
+
+
 def _run(plan: Plan, folder: Folder, record: RunRecord, request: Request) -> RunResult:
     with shipping(plan.job, plan.storage, folder, record), true_ending(record, folder):
+        remarks = _draw_partition(plan, folder)
         live = LiveRecord(record, folder, request.show or (lambda progress: None))
         monitor = LocalMonitor()
         with live, catch_signals() as stop, showing(monitor, live):
@@ -96,7 +111,7 @@ def _run(plan: Plan, folder: Folder, record: RunRecord, request: Request) -> Run
                 done = execute(plan, folder, monitor)
             live.check()
         record.metrics, record.steps = done.metrics, done.rounds
-        remarks = [*done.remarks, *finish(folder)]
+        remarks += [*done.remarks, *finish(folder)]
         record.status = "finished" if done.is_complete else "interrupted"
     if not done.is_complete:
         raise Interrupted(

@@ -197,21 +197,17 @@ class Server:
         totals.simulated_s += cohort.seconds
 
     def _record(self, sent: Sent, total: Total, is_empty: bool, seconds: float) -> None:
-        totals, step = self.standing.totals, self.progress.finished
+        step = self.progress.finished
+        counted = self.standing.totals.values() | self._privacy_spent(step)
         values = {
             "train/lr": sent.lr,
             "federation/clients": float(len(total.clients)),
-            "federation/megabytes_up": totals.bytes_up / 1e6,
-            "federation/megabytes_down": totals.bytes_down / 1e6,
-            "federation/dropped_updates": float(totals.dropped),
-            "federation/missing_clients": float(totals.missing),
-            "federation/empty_rounds": float(totals.empty_rounds),
+            **counted,
             "system/clients_per_second": len(total.clients) / seconds,
             "system/seconds_per_step": seconds,  # of a federation, a round
         }
         if self.parts.spec.federation.sampling.latency is not None:
-            values["federation/simulated_seconds"] = totals.simulated_s
-        values |= self._privacy_spent(step)
+            values["federation/simulated_seconds"] = self.standing.totals.simulated_s
         if total.clients:
             values["train/loss"] = self.progress.loss = total.mean(total.losses)
             values["train/update_norm"] = total.mean(total.norms)
@@ -224,6 +220,8 @@ class Server:
                 "loss": self.progress.loss,
                 "samples_per_second": total.num_samples / seconds,
                 "seconds_per_step": seconds,
+                "clients_per_second": len(total.clients) / seconds,
+                "federation": counted,
             }
         )
 

@@ -34,6 +34,16 @@ class Totals:
     empty_rounds: int = 0
     simulated_s: float = 0.0
 
+    def values(self) -> dict[str, float]:
+        """Those that every federation records."""
+        return {
+            "federation/megabytes_up": self.bytes_up / 1e6,
+            "federation/megabytes_down": self.bytes_down / 1e6,
+            "federation/dropped_updates": float(self.dropped),
+            "federation/missing_clients": float(self.missing),
+            "federation/empty_rounds": float(self.empty_rounds),
+        }
+
 
 @dataclass
 class Standing:

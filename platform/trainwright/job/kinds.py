@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trainwright.orchestration.request import Request
     from trainwright.orchestration.result import RunResult
     from trainwright.orchestration.validation import Validation
+    from trainwright.storage import Folder
 
 DEFAULT = "train"
 """The kind of a job that names none."""
@@ -31,7 +32,7 @@ DEFAULT = "train"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of job; ``form`` to ``screen`` are import paths, ``module:name``.
+    """A kind of job; ``form`` to ``plots`` are import paths, ``module:name``.
 
     Attributes:
         name: the value of ``kind`` in a job file.
@@ -43,6 +44,7 @@ class Kind:
         validation: ``(job) -> Validation``, checks the job whole and starts nothing.
         runner: ``(job, request) -> RunResult``, runs or continues it.
         screen: what the command line shows (:class:`trainwright.cli.screens.Screen`).
+        plots: ``(folder) -> names``, draws what a run has recorded into its folder.
         options: which of ``--fresh``, ``--resume``, ``--placebo`` it knows.
     """
 
@@ -54,6 +56,7 @@ class Kind:
     runner: str
     remaining: str | None = None
     screen: str = "trainwright.cli.screens:RunScreen"
+    plots: str = "trainwright.tracking.plots:plot_training"
     options: tuple[str, ...] = ("fresh",)
 
     @property
@@ -103,6 +106,11 @@ class Kind:
         """What the command line shows of a run of ``job``."""
         screen: Callable[[Job[Any]], Screen] = _imported(self.screen)
         return screen(job)
+
+    def plot(self, folder: Folder) -> list[str]:
+        """Draw what a run has recorded; the names of the pictures, relative to its folder."""
+        plots: Callable[[Folder], list[str]] = _imported(self.plots)
+        return plots(folder)
 
     def _refuse_unknown(self, options: Iterable[str]) -> None:
         problems = [
@@ -160,6 +168,8 @@ KINDS: dict[str, Kind] = {
             remaining="trainwright.federated.rules:remaining_problems",
             validation="trainwright.federated.running:validate_federation",
             runner="trainwright.federated.running:run_federation",
+            screen="trainwright.cli.federations:FederationScreen",
+            plots="trainwright.federated.plots:plot_federation",
         ),
     )
 }

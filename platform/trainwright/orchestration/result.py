@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainwright.runs import RunRecord
+from trainwright.runs import RunRecord, Unit
 from trainwright.storage import Folder
 
 
@@ -21,9 +21,10 @@ class RunResult:
         storage: URL of the run's folder.
         mlflow_run_id: where MLflow has it; None without tracking or before the server answered.
         seconds: training time over all attempts.
-        steps: updates finished.
+        steps: updates finished, or rounds.
         already_finished: the run had been finished before; nothing was trained now.
         remarks: things the user should know.
+        unit: what ``steps`` counts.
     """
 
     run: str
@@ -35,6 +36,7 @@ class RunResult:
     steps: int
     already_finished: bool = False
     remarks: list[str] = field(default_factory=list)
+    unit: Unit = "steps"
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class RunResult:
             steps=record.steps,
             already_finished=already_finished,
             remarks=list(remarks),
+            unit=record.unit,
         )
 
     @property
@@ -73,12 +76,13 @@ class RunResult:
             "mlflow_run_id": self.mlflow_run_id,
             "seconds": round(self.seconds, 3),
             "steps": self.steps,
+            "unit": self.unit,
             "remarks": list(self.remarks),
         }
 
     def __repr__(self) -> str:
         trained = "nothing trained now" if self.already_finished else f"{self.seconds:.1f} s"
-        lines = [f"{self.run}: {self.status}, {self.steps} steps, {trained}"]
+        lines = [f"{self.run}: {self.status}, {self.steps} {self.unit}, {trained}"]
         width = max((len(name) for name in self.metrics), default=0)
         lines += [f"  {name:<{width}}  {value:.6g}" for name, value in sorted(self.metrics.items())]
         lines.append(f"  in {self.storage}")

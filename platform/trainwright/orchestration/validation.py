@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trainwright.runs import RunRecord, run_folder
+from trainwright.runs import RunRecord, Unit, run_folder
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ class Validation:
     Attributes:
         run: the name its run has or would have.
         storage: URL of the run's folder.
-        steps: updates planned; 0 where that is not known beforehand.
+        steps: updates or rounds planned; 0 where that is not known beforehand.
         summary: what will be done with what and where, one line each.
         remarks: what depends on the number of workers.
         earlier: status of the run of this name; None when it has never been started.
-        earlier_steps: updates that run has finished.
+        earlier_steps: updates or rounds that run has finished.
+        unit: what is counted.
     """
 
     run: str
@@ -34,19 +35,27 @@ class Validation:
     remarks: list[str] = field(default_factory=list)
     earlier: str | None = None
     earlier_steps: int = 0
+    unit: Unit = "steps"
 
     @classmethod
     def of(
-        cls, storage: Folder, name: str, steps: int, summary: list[str], remarks: list[str]
+        cls,
+        storage: Folder,
+        name: str,
+        steps: int,
+        summary: list[str],
+        remarks: list[str],
+        unit: Unit = "steps",
     ) -> Validation:
         """What is known of the run ``name`` under ``storage``, whether or not it was ever started.
 
         Args:
             storage: where runs are kept.
             name: the run's name.
-            steps: updates planned.
+            steps: updates or rounds planned.
             summary: what will be done, one line each.
             remarks: what the user should know.
+            unit: what is counted.
         """
         folder = run_folder(storage, name)
         record = RunRecord.load(folder)
@@ -58,6 +67,7 @@ class Validation:
             remarks=remarks,
             earlier=record.true_status if record else None,
             earlier_steps=record.steps if record else 0,
+            unit=unit,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +82,9 @@ class Validation:
     @property
     def prospect(self) -> str:
         """What running it now would do, in words."""
-        done = f"at step {self.earlier_steps}" + (f" of {self.steps}" if self.steps else "")
+        done = f"at {self.unit.removesuffix('s')} {self.earlier_steps}" + (
+            f" of {self.steps}" if self.steps else ""
+        )
         if self.earlier is None:
             return "it has not been run yet"
         if self.earlier == "finished":

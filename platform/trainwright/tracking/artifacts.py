@@ -12,7 +12,9 @@ from trainwright.storage import Folder
 from trainwright.tracking.target import MlflowTarget
 
 JOB_FILES = ("job.yaml", "resolved.json")
-RESULT_FILES = ("compare.json", "table.md")
+RESULT_FILES = ("compare.json", "table.md", "partition.parquet", "partition.json")
+RESULT_FOLDERS = ("client_metrics",)
+MAX_RESULT_BYTES = 64 * 1024 * 1024
 LOG_TAIL_BYTES = 64 * 1024
 MAX_LOGS = 10
 
@@ -33,9 +35,15 @@ def plot_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
 
 
 def result_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
-    """The findings of a comparison, if the run is one."""
-    for name in RESULT_FILES:
-        if folder.exists(name):
+    """The findings of a comparison, or a federation's partition and tables of its clients.
+
+    What is larger than ``MAX_RESULT_BYTES`` stays in the run's folder alone.
+    """
+    names = [name for name in RESULT_FILES if folder.exists(name)]
+    for place in RESULT_FOLDERS:
+        names += [f"{place}/{name}" for name in folder.names(place)]
+    for name in names:
+        if folder.fs.size(folder.join(name)) <= MAX_RESULT_BYTES:
             yield name, folder.read_bytes(name)
 
 

@@ -19,8 +19,13 @@ MAX_COLUMNS = 500
 NUM_ROWS = 128
 
 
-def draw_histograms(folder: Folder) -> list[str]:
+def draw_histograms(folder: Folder, unit: str = "step", at_least: int = 1) -> list[str]:
     """One picture for each histogram in the journal: steps across, values up, density in colour.
+
+    Args:
+        folder: of the run.
+        unit: what a step of the run is called.
+        at_least: those that were recorded less often are not drawn.
 
     Returns:
         The names written, relative to the run folder.
@@ -30,10 +35,14 @@ def draw_histograms(folder: Folder) -> list[str]:
         if row["kind"] == "histogram":
             found[row["name"]][row["step"]] = row
     title = run_name(folder)
-    return [_draw(folder, title, name, rows) for name, rows in sorted(found.items())]
+    return [
+        _draw(folder, title, name, rows, unit)
+        for name, rows in sorted(found.items())
+        if len(rows) >= at_least
+    ]
 
 
-def _draw(folder: Folder, title: str, name: str, found: dict[int, HistogramRow]) -> str:
+def _draw(folder: Folder, title: str, name: str, found: dict[int, HistogramRow], unit: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -46,7 +55,7 @@ def _draw(folder: Folder, title: str, name: str, found: dict[int, HistogramRow])
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10, color="#444444", loc="left")
-    axes.set_xlabel("step")
+    axes.set_xlabel(unit)
     axes.set_ylabel(name)
     edges = [*steps, steps[-1] + (steps[-1] - steps[-2] if len(steps) > 1 else 1)]
     image = axes.pcolormesh(edges, np.linspace(low, high, NUM_ROWS + 1), grid, cmap="Blues")

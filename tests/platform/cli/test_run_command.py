@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-KEYS = {"run", "status", "metrics", "storage", "mlflow_run_id", "seconds", "steps", "remarks"}
+KEYS = {
+    "run",
+    "status",
+    "metrics",
+    "storage",
+    "mlflow_run_id",
+    "seconds",
+    "steps",
+    "unit",
+    "remarks",
+}
 
 FAILING_LOSS = '''\
 import torch

@@ -49,6 +49,14 @@ def test_metrics_puts_the_most_telling_first() -> None:
     assert names == ["test/f1", "validation/accuracy", "validation/loss", "train/loss"]
 
 
+def test_metrics_of_the_model_stand_before_those_of_clients() -> None:
+    values = {"client/accuracy/mean": 0.1, "validation/loss": 2.0, "train/loss": 1.0}
+    names = [part.split()[0] for part in words.metrics(values).split(", ")]
+    assert names == ["validation/loss", "client/accuracy/mean", "train/loss"]
+    assert words.metrics(values, 1) == "validation/loss 2, ..."
+    assert words.metrics(values, 3) == words.metrics(values)
+
+
 def test_command_survives_a_shell() -> None:
     parts = ["trainwright", "run", "my job.yaml", "-s", "objective={name: z_loss, a: 2}"]
     assert shlex.split(words.command(*parts)) == parts

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainwright.overview import RunOverview
 
 _WIDTH_OF_THE_TABLE = 120
+MOST_METRICS = 8
 _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
 
 
@@ -61,9 +62,9 @@ def _table(report: Report, found: Sequence[RunOverview]) -> None:
         table.add_row(
             entry.run,
             Text(entry.status, style=_STYLES.get(entry.status, "")),
-            f"{entry.steps}/{entry.total_steps}",
+            _done(entry, of_updates=""),
             _workers(entry),
-            metrics(entry.metrics),
+            metrics(entry.metrics, MOST_METRICS),
             moment(entry.started),
             duration(entry.seconds),
             _mlflow(entry),
@@ -76,12 +77,18 @@ def _paragraphs(report: Report, found: Sequence[RunOverview]) -> None:
     for entry in found:
         status = Text(entry.status, style=_STYLES.get(entry.status, ""))
         workers = f"{_workers(entry)} workers  " if entry.range_of_workers else ""
-        facts = f"  {entry.steps}/{entry.total_steps} steps  {workers}{duration(entry.seconds)}  "
+        facts = f"  {_done(entry, ' steps')}  {workers}{duration(entry.seconds)}  "
         mlflow = Text.assemble("mlflow ", _mlflow(entry))
         report.out.print(Text.assemble((entry.run, "bold"), "  ", status, facts, mlflow))
-        values = metrics(entry.metrics)
+        values = metrics(entry.metrics, MOST_METRICS)
         when = f"started {moment(entry.started)}"
         report.out.print(Text(f"  {when}{'; ' if values else ''}{values}", style="dim"))
+
+
+def _done(entry: RunOverview, of_updates: str) -> str:
+    """How far it is; ``of_updates`` follows where updates are counted."""
+    unit = of_updates if entry.unit == "steps" else f" {entry.unit}"
+    return f"{entry.steps}/{entry.total_steps}{unit}"
 
 
 def _workers(entry: RunOverview) -> str:
