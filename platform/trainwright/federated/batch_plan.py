@@ -21,7 +21,8 @@ class BatchPlan:
         steps: updates of each client, shape (k,), descending.
         rows: rows of the training table, shape (steps, k, batch).
         weights: of the samples, the same shape: 0 for those that only fill up a batch, the
-            others such that the mean over the batch is the mean over them.
+            others such that the mean over the batch is the mean over them. A batch is filled up
+            with its first sample: what is not finite of another one would spoil it at any weight.
         epochs: of the client, shape (steps, k), from 0.
     """
 
@@ -54,9 +55,12 @@ class BatchPlan:
         slot = (inside % batch_size)[real]
         number = np.bincount(place, minlength=shape[0] * shape[1])
         width = int(number.max())
+        taken = np.concatenate(orders)[real]
+        first = slot == 0
         rows = np.zeros((len(number), width), dtype=np.int64)
+        rows[place[first]] = taken[first, None]
         weights = np.zeros(rows.shape, dtype=np.float32)
-        rows[place, slot] = np.concatenate(orders)[real]
+        rows[place, slot] = taken
         weights[place, slot] = width / number[place]
         return cls(
             torch.from_numpy(steps),
