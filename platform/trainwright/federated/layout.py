@@ -33,7 +33,7 @@ class Span:
     def of(self, vector: Tensor) -> Tensor:
         """The tensor, as a view of ``vector`` (..., d): shape (..., *shape)."""
         part = vector[..., self.start : self.stop]
-        return part.view(*part.shape[:-1], *self.shape)
+        return part.view((*part.shape[:-1], *self.shape))
 
 
 @dataclass(frozen=True)
