@@ -46,6 +46,24 @@ class Messages:
     num_bytes: int
     are_masked: bool
 
+    @classmethod
+    def none(cls, dropped: list[int]) -> Messages:
+        """Where all clients are left out."""
+        nothing = torch.zeros(0)
+        return cls(
+            clients=[],
+            samples=nothing.double(),
+            parts={},
+            buffers=nothing,
+            losses=nothing,
+            norms=nothing,
+            states=[],
+            dropped=dropped,
+            num_within=0,
+            num_bytes=0,
+            are_masked=False,
+        )
+
 
 class Postbox:
     """Makes messages.
@@ -78,6 +96,8 @@ class Postbox:
         chosen = list(range(len(chunk.members)))
         if dropped:
             chosen = finite.nonzero().flatten().tolist()
+            if not chosen:
+                return Messages.none(dropped)
             updates, buffers = updates[chosen], buffers[chosen]
         kept: list[State] = [{}] * len(chosen)
         if self._staying:
@@ -148,8 +168,6 @@ class Postbox:
             message, state = self._aggregator.end(update, client)
             messages.append(message)
             states.append({**state, **stays})
-        if not messages:
-            return {UPDATE: updates}, []
         parts = {name: torch.stack([m[name] for m in messages]) for name in messages[0]}
         return parts, states
 

@@ -55,6 +55,9 @@ class Total:
 
     def take(self, messages: Messages, aggregator: Aggregator) -> None:
         """Add the messages of further clients."""
+        self.dropped += messages.dropped
+        if not messages.clients:
+            return
         weights = weights_of(aggregator, messages.samples)
         sum_up = _sum if messages.are_masked else _weighted
         for name, part in messages.parts.items():
@@ -69,7 +72,6 @@ class Total:
         self.losses += messages.losses.tolist()
         self.norms += messages.norms.tolist()
         self.states += messages.states
-        self.dropped += messages.dropped
         self.num_within += messages.num_within
         self.num_bytes += messages.num_bytes
         self.num_samples += int(messages.samples.sum())
