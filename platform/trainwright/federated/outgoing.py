@@ -59,13 +59,14 @@ class Outgoing:
     def masked(
         self, parts: Mapping[str, Tensor], weights: Tensor, clients: Sequence[int], sent: Sent
     ) -> dict[str, Tensor]:
-        """Parts (k, ...) of messages, times the weights (k,), under masks: int64 (k, size)."""
+        """Parts (k, ...) of messages, times the weights (k,), under masks: int64 (k, ...)."""
         masks = Masks(self.seed, sent.round, sent.cohort)
         hidden = {}
         for name, part in parts.items():
             values = part.reshape(len(part), -1).double() * weights[:, None]
             rows = [masks.of(client, values.shape[1], name) for client in clients]
-            hidden[name] = encode(values, len(sent.cohort)) + torch.stack(rows)
+            masked = encode(values, len(sent.cohort)) + torch.stack(rows)
+            hidden[name] = masked.reshape(part.shape)
         return hidden
 
     def num_bytes(self, size: int) -> int:
