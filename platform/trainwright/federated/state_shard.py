@@ -21,6 +21,7 @@ ENDING = ".safetensors"
 _CLIENTS = "clients"
 _SUM = "crc32|"
 _STATE = "state|"
+_INDEX_SUM = "crc32"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class StateShard:
             rows = torch.stack([states[client][key].detach().cpu() for client in clients])
             tensors[_STATE + key] = rows
             tensors[_SUM + key] = torch.tensor([_sum(_raw(row)) for row in rows])
+        tensors[_INDEX_SUM] = torch.tensor([_index_sum(tensors)])
         folder.write_bytes(name, save(tensors))
         return cls.open(folder, name)
 
@@ -72,6 +74,8 @@ class StateShard:
             clients = {client: row for row, client in enumerate(shard._tensor(_CLIENTS).tolist())}
             keys = [key.removeprefix(_STATE) for key in header if key.startswith(_STATE)]
             sums = {key: shard._tensor(_SUM + key).tolist() for key in keys}
+            if shard._tensor(_INDEX_SUM).tolist() != [_index_sum(shard._index())]:
+                raise ValueError("its index is not the one that was written")
         except (ValueError, KeyError, TypeError, OSError, OverflowError, MemoryError) as error:
             raise CheckpointError(
                 f"the states of clients in {place} are damaged: {error}"
@@ -101,6 +105,23 @@ class StateShard:
             return torch.zeros(shape, dtype=dtype)
         return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
 
+    def _index(self) -> dict[str, Tensor]:
+        """All but the states themselves, of which only form and dtype are told."""
+        names = [name for name in self.entries if name != _INDEX_SUM]
+        return {
+            name: self._form(name) if name.startswith(_STATE) else self._tensor(name)
+            for name in names
+        }
+
+    def _form(self, name: str) -> Tensor:
+        """A tensor without its elements."""
+        entry = self.entries[name]
+        first, last = entry["data_offsets"]
+        form = torch.empty(entry["shape"], dtype=dtype_from_header(entry["dtype"]), device="meta")
+        if last - first != form.nbytes:
+            raise ValueError(f"{name} has another size than its shape says")
+        return form
+
     def _tensor(self, key: str) -> Tensor:
         entry = self.entries[key]
         first, last = entry["data_offsets"]
@@ -120,6 +141,15 @@ def _read(folder: Folder, place: str, start: int, length: int) -> bytes:
 def _raw(row: Tensor) -> bytes:
     content: bytes = row.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     return content
+
+
+def _index_sum(tensors: Mapping[str, Tensor]) -> int:
+    """The CRC-32 of which states there are, of whom, and of their own sums."""
+    told = [
+        [key, str(t.dtype), list(t.shape), None if key.startswith(_STATE) else t.tolist()]
+        for key, t in sorted(tensors.items())
+    ]
+    return _sum(json.dumps(told).encode())
 
 
 def _sum(raw: bytes) -> int:
