@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwright.data.table import Table
 from trainwright.engine.local import LocalEngine
@@ -145,7 +146,14 @@ class Parts:
         """Updates in a round of each of some clients."""
         training, batch_size = self.spec.training, self.spec.data.batch_size
         sizes = self.rows.sizes(clients).tolist()
-        return np.array([num_steps(training, size, batch_size) for size in sizes], dtype=np.int64)
+        steps = [num_steps(training, size, batch_size, self.fewest) for size in sizes]
+        return np.array(steps, dtype=np.int64)
+
+    @cached_property
+    def fewest(self) -> int:
+        """Samples that the model needs to be trained on."""
+        modules = self.assembly.module.modules()
+        return 2 if any(isinstance(module, _BatchNorm) for module in modules) else 1
 
     def cohorts(self) -> Cohorts:
         """Who takes part in which round."""
@@ -198,6 +206,7 @@ class Parts:
             optimizer,
             self.spec.training,
             self.spec.data.batch_size,
+            self.fewest,
             self.assembly.splits,
             self.spec.seed,
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trainwright.federated.aggregator import Client
 from trainwright.federated.sent import Sent
-from trainwright.federated.trainer import Chunk, Local, Member, Trainer
+from trainwright.federated.trainer import Chunk, Local, Member, Trainer, batch_sizes
 from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.training.randomness import seed_all
@@ -93,8 +93,9 @@ class Sequential(Trainer):
         local, left = self.local, steps
         for epoch, rows in self.orders(member, round):
             samples = local.splits.train.take(rows)
-            parts = {name: torch.split(c, local.batch_size) for name, c in samples.items()}
-            number = min(-(-len(rows) // local.batch_size), left)
+            sizes = batch_sizes(len(rows), local.batch_size, local.fewest)
+            parts = {name: torch.split(c, sizes) for name, c in samples.items()}
+            number = min(len(sizes), left)
             for place in range(number):
                 yield self.placed({name: part[place] for name, part in parts.items()}, epoch)
             left -= number

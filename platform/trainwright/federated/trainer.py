@@ -41,6 +41,7 @@ class Local:
         optimizer: makes one over given parameters.
         training: what a client does in a round.
         batch_size: of a client.
+        fewest: samples that the last batch of an epoch has at least, see :func:`batch_sizes`.
         splits: whose training samples and transforms are meant.
         seed: the job's.
     """
@@ -53,6 +54,7 @@ class Local:
     optimizer: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
     training: LocalTraining
     batch_size: int
+    fewest: int
     splits: Splits
     seed: int
 
@@ -123,7 +125,7 @@ class Trainer(ABC):
 
     def steps(self, num_samples: int) -> int:
         """Updates of a client with so many samples."""
-        return num_steps(self.local.training, num_samples, self.local.batch_size)
+        return num_steps(self.local.training, num_samples, self.local.batch_size, self.local.fewest)
 
     def loss(self, batch: Batch, client: Client) -> Loss:
         """The loss of a batch, aggregator and strategies included."""
@@ -161,11 +163,24 @@ class Trainer(ABC):
             epoch += 1
 
 
-def num_steps(training: LocalTraining, num_samples: int, batch_size: int) -> int:
-    """Updates of a client with so many samples; the last batch of an epoch may be smaller."""
+def batch_sizes(num_samples: int, batch_size: int, fewest: int) -> list[int]:
+    """Samples of each update of an epoch, in their order.
+
+    The last one may have fewer than the others. With less than ``fewest`` it joins the one before:
+    batch normalisation makes nothing of a single sample, and with many clients there is always
+    one that would be left with such a batch.
+    """
+    whole, left = divmod(num_samples, batch_size)
+    if 0 < left < fewest and whole:
+        return [batch_size] * (whole - 1) + [batch_size + left]
+    return [batch_size] * whole + ([left] if left else [])
+
+
+def num_steps(training: LocalTraining, num_samples: int, batch_size: int, fewest: int) -> int:
+    """Updates of a client with so many samples."""
     if training.steps is not None:
         return training.steps
-    return (training.num_epochs or 1) * -(-num_samples // batch_size)
+    return (training.num_epochs or 1) * len(batch_sizes(num_samples, batch_size, fewest))
 
 
 class _Compute:
