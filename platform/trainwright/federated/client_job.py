@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+from trainwright.errors import Problem
 from trainwright.federated.spec import FederatedJob
 from trainwright.job import Job
 from trainwright.job.models import TrainJob
@@ -39,3 +42,14 @@ def client_job(spec: FederatedJob) -> TrainJob:
 def as_client_job(job: Job[FederatedJob]) -> Job[TrainJob]:
     """The same of a job file, with the places of its values."""
     return Job(client_job(job.spec), job.base, job.source, job.document)
+
+
+def in_federation(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a client's job at the places where a federation's job has the values."""
+    moved = "training.monitor"
+    return [
+        replace(p, path=p.path.replace(moved, "federation.monitor", 1), location=None)
+        if p.path.startswith(moved)
+        else p
+        for p in problems
+    ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainwright.data.loading import load_splits
-from trainwright.errors import JobError, Problem
+from trainwright.errors import InputError, JobError, Problem
 from trainwright.federated.building import CPU, build_parts, device_of
 from trainwright.federated.choosing import choose_execution
-from trainwright.federated.client_job import as_client_job, client_job
+from trainwright.federated.client_job import as_client_job, client_job, in_federation
 from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
 from trainwright.federated.parts import Parts
 from trainwright.federated.privacy.accountant import remarks
@@ -24,7 +24,7 @@ from trainwright.job.identity import run_name
 from trainwright.optimizers import without_compiler
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.machine import does_not_fit_here
-from trainwright.orchestration.prepare import located, prepare, storage_of
+from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
 from trainwright.orchestration.starting import Start, readable
 from trainwright.plugins import plugin_files
 from trainwright.storage import Folder
@@ -121,7 +121,7 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         named = uses(spec)
         wrong = [*plugin_problems(client_job(spec), job.base), *problems_of_uses(named, job.base)]
         _refuse(job, [*wrong, *does_not_fit_here(spec.cluster)])
-        prepared = prepare(as_client_job(job))
+        prepared = _prepared(job)
         splits = load_splits(spec.data, base=job.base, workers=0, seed=spec.seed)
         with readable(prepared.start) as weights:
             device = CPU if spec.cluster.workers else device_of(spec.cluster)
@@ -151,6 +151,14 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         summary=summary,
         remarks=[*why, *_privacy_remarks(parts)],
     )
+
+
+def _prepared(job: Job[FederatedJob]) -> Prepared:
+    """What the clients' training job comes to."""
+    try:
+        return prepare(as_client_job(job))
+    except InputError as error:
+        raise type(error)(in_federation(error.problems)) from error
 
 
 def _refuse(job: Job[Any], problems: Sequence[Problem]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from trainwright.errors import Problem
 from trainwright.federated.parts import Parts
 from trainwright.federated.privacy.rules import broken_by_aggregator, uncovered_parts
@@ -20,11 +22,22 @@ _ALL = (
 )
 
 
+MOST_CLIENTS = 10**6
+"""Of whom it is found out beforehand whether they have too few samples."""
+
+
 def broken_parts(parts: Parts) -> list[Problem]:
     """Every problem of them."""
     of_aggregator = list(_aggregator(parts))
     of_privacy = [] if of_aggregator else _privacy(parts)  # it asks the aggregator
-    return [*_strategies(parts), *_optimizer(parts), *of_aggregator, *of_privacy]
+    return [
+        *_strategies(parts),
+        *_optimizer(parts),
+        *of_aggregator,
+        *of_privacy,
+        *_samples(parts),
+        *_numbers(parts),
+    ]
 
 
 def _strategies(parts: Parts) -> Iterator[Problem]:
@@ -77,3 +90,39 @@ def _privacy(parts: Parts) -> Iterator[Problem]:
         yield Problem(
             "federation.privacy.max_epsilon", message, spec.privacy.max_epsilon, mend=mend
         )
+
+
+def _samples(parts: Parts) -> Iterator[Problem]:
+    """Batch normalisation has something to normalise over at every client."""
+    if parts.fewest == 1:
+        return
+    size = parts.spec.data.batch_size
+    if size < parts.fewest:
+        message = "the model has batch normalisation, which makes nothing of a single sample"
+        yield Problem("data.batch_size", message, size, f"at least {parts.fewest}")
+    few = parts.rows.sizes(np.arange(min(parts.federation.population, MOST_CLIENTS))) < parts.fewest
+    if few.any():
+        message = (
+            f"client {int(few.argmax())} trains on a single sample, of which the model's batch "
+            "normalisation makes nothing"
+        )
+        mend = "fewer clients, or another partition or options of it, min_samples: 2 for example"
+        yield Problem(
+            "federation.partition", message, parts.spec.federation.partition.name, mend=mend
+        )
+
+
+def _numbers(parts: Parts) -> Iterator[Problem]:
+    """No more clients are wanted than there are."""
+    spec, cohort = parts.spec.federation, parts.federation.cohort
+    least = spec.sampling.min_clients
+    if least > cohort:
+        message = "no round can have so many answers, and so none would change anything"
+        allowed = f"at most {cohort}, the cohort of a round"
+        yield Problem("federation.sampling.min_clients", message, least, allowed)
+    evaluation, population = spec.client_evaluation, parts.federation.population
+    if evaluation is None or evaluation.clients == "all" or evaluation.clients <= population:
+        return
+    allowed = f"at most {population}, the number of clients, or all"
+    message = "there are not so many clients"
+    yield Problem("federation.client_evaluation.clients", message, evaluation.clients, allowed)

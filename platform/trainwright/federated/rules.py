@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainwright.errors import Problem
-from trainwright.federated.client_job import client_job
+from trainwright.federated.client_job import client_job, in_federation
 from trainwright.federated.privacy.rules import broken_rules as broken_privacy
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.uses import uses
@@ -17,6 +16,7 @@ from trainwright.job.check import plugin_problems, problems_of_uses
 from trainwright.job.data_rules import memory_stays_in_process
 from trainwright.job.remaining import told_of_the_readable
 from trainwright.job.rules import broken_rules as broken_rules_of_training
+from trainwright.job.rules import storage_outlives_the_process
 
 
 def broken_rules(job: Job[FederatedJob]) -> list[Problem]:
@@ -26,6 +26,7 @@ def broken_rules(job: Job[FederatedJob]) -> list[Problem]:
         *_length(spec),
         *_training(spec),
         *memory_stays_in_process(spec),
+        *storage_outlives_the_process(spec),
         *_evaluations(spec),
         *_in_memory(spec),
         *broken_privacy(spec.federation),
@@ -54,25 +55,27 @@ def remaining_problems(
 
 
 def _length(spec: FederatedJob) -> list[Problem]:
-    """What a client does in a round is said once."""
-    epochs, steps = spec.training.epochs, spec.training.steps
-    if epochs is None or steps is None:
-        return []
-    message = f"the job says both {epochs} epochs and {steps} steps of a client in a round"
-    mend = "remove training.epochs or training.steps"
-    return [Problem("training.steps", message, steps, mend=mend)]
+    """What a client does is said once."""
+    told = {"training": spec.training}
+    evaluation = spec.federation.client_evaluation
+    if evaluation is not None and evaluation.personalise is not None:
+        told["federation.client_evaluation.personalise"] = evaluation.personalise
+    return [
+        Problem(
+            f"{path}.steps",
+            f"the job says both {local.epochs} epochs and {local.steps} steps of a client",
+            local.steps,
+            mend=f"remove {path}.epochs or {path}.steps",
+        )
+        for path, local in told.items()
+        if local.epochs is not None and local.steps is not None
+    ]
 
 
 def _training(spec: FederatedJob) -> list[Problem]:
     """What is wrong with the parts that a federation shares with training."""
-    problems = broken_rules_of_training(client_job(spec))
-    moved = "training.monitor"
-    return [
-        replace(p, path=p.path.replace(moved, "federation.monitor", 1))
-        if p.path.startswith(moved)
-        else p
-        for p in problems
-    ]
+    problems = in_federation(broken_rules_of_training(client_job(spec)))
+    return [problem for problem in problems if problem.path != "data.streaming"]
 
 
 def _evaluations(spec: FederatedJob) -> list[Problem]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trainwright.errors import Problem
 from trainwright.job.cluster_rules import CLUSTER_RULES
+from trainwright.job.cluster_spec import Processes
 from trainwright.job.data_rules import DATA_RULES, EVALUATION_RULES
 from trainwright.job.deepspeed_rules import DEEPSPEED_RULES
 from trainwright.job.models import TrainJob
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from trainwright.job.load import Job
 
 Rule = Callable[[TrainJob], list[Problem]]
+
+
+class WithStorage(Protocol):
+    """A job of any kind that keeps its runs somewhere, and may have workers."""
+
+    @property
+    def storage(self) -> str:
+        """Folder or URL."""
+        ...
+
+    @property
+    def cluster(self) -> Processes:
+        """Where it runs."""
+        ...
 
 
 def epochs_or_steps(job: TrainJob) -> list[Problem]:
@@ -123,7 +138,7 @@ def strategies_differ(job: TrainJob) -> list[Problem]:
     ]
 
 
-def storage_outlives_the_process(job: TrainJob) -> list[Problem]:
+def storage_outlives_the_process(job: WithStorage) -> list[Problem]:
     """Runs in memory are seen by one process only."""
     if job.cluster.max_workers == 0 or not in_memory(job.storage):
         return []
