@@ -136,10 +136,13 @@ class _Reduction:
         left_out = section.WITHOUT_EFFECT if isinstance(section, Section) else ()
         found: dict[str, Any] = {}
         for name, field in type(section).model_fields.items():
-            value = getattr(section, name)
+            if name in left_out:
+                continue
+            group = _GROUPS.get((type(section).__name__, name))
+            value = self(getattr(section, name), group)
             default = field.get_default(call_default_factory=True)
-            if name not in left_out and (field.is_required() or value != default):
-                found[name] = self(value, _GROUPS.get((type(section).__name__, name)))
+            if field.is_required() or value != self(default, group):
+                found[name] = value
         if isinstance(section, WeightsSpec):
             del found["source"]  # the fingerprint says it all
         if isinstance(section, (DataSpec, HeldOut, NamedSource)) and section.source is not None:
