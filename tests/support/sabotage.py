@@ -67,3 +67,17 @@ def be_elsewhere(host: str) -> None:
 
     socket.gethostname = lambda: host
     sole.LEASE_S = 10.0
+
+
+def kill_in_round(round: int, client: int = 0) -> None:
+    """Kill this process in a federation's round, when it is this client's turn or a later one's."""
+    from trainwright.federated.messages import Postbox
+
+    original = Postbox.__call__
+
+    def deliver(self: Any, chunk: Any, sent: Any) -> Any:
+        if sent.round == round and max(member.id for member in chunk.members) >= client:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, chunk, sent)
+
+    Postbox.__call__ = deliver  # type: ignore[method-assign]

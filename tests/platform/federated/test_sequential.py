@@ -1,0 +1,125 @@
+"""Clients one after another, against an obvious loop of plain PyTorch with a tensor each."""
+
+from __future__ import annotations
+
+import copy
+from itertools import islice
+from typing import Any
+
+import pytest
+import torch
+from federations import members_of, parts_of, sent_of, trained
+from torch import Tensor, nn
+
+from trainwright.federated.parts import Parts
+from trainwright.federated.sequential import Sequential
+from trainwright.federated.trainer import Member, batch_sizes
+
+SGD = {"name": "sgd", "lr": 0.2}
+
+
+def plainly(parts: Parts, member: Member, round: int, optimizer: Any, **options: Any) -> Tensor:
+    """Where a client comes to, with the model's own tensors and torch's own loop."""
+    model = copy.deepcopy(parts.assembly.module.model.model)
+    for parameter in model.parameters():
+        parameter.data, parameter.grad = parameter.data.clone(), None
+    model.train()
+    updates = optimizer(model.parameters(), **options)
+    training, done = parts.spec.training, 0
+    orders = Sequential(parts.local()).orders(member, round)
+    for _, rows in islice(orders, training.epochs or 1000):
+        for batch in rows.split(parts.spec.data.batch_size):
+            if done == training.steps:
+                break
+            done += 1
+            updates.zero_grad()
+            samples = parts.table.take(batch)
+            logits = model(samples["image"])["logits"]
+            nn.functional.cross_entropy(logits, samples["target"]).backward()
+            if training.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), training.max_grad_norm)
+            updates.step()
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+CASES: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
+    (SGD, {"epochs": 1}, torch.optim.SGD),
+    (SGD, {"steps": 1}, torch.optim.SGD),
+    (SGD, {"steps": 9}, torch.optim.SGD),
+    (SGD, {"epochs": 3, "max_grad_norm": 0.3}, torch.optim.SGD),
+    ({**SGD, "momentum": 0.9, "weight_decay": 0.1}, {"epochs": 2}, torch.optim.SGD),
+    ({"name": "adam", "lr": 0.01, "weight_decay": 0.1}, {"epochs": 2}, torch.optim.Adam),
+    ({"name": "adamw", "lr": 0.01}, {"steps": 5, "max_grad_norm": 0.1}, torch.optim.AdamW),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "training", "factory"), CASES)
+def test_equals_a_plain_loop(optimizer, training, factory) -> None:
+    parts = parts_of(optimizer=optimizer, training=training)
+    members, sent = members_of(parts), sent_of(parts, 1)
+    assert len({len(member.rows) % 16 for member in members}) > 3, "last batches are partial"
+    options = {name: value for name, value in optimizer.items() if name != "name"}
+    expected = {m.id: plainly(parts, m, 1, factory, **options) for m in members}
+    found = trained(Sequential(parts.local()), members, sent)
+    assert found.keys() == expected.keys()
+    for client, weights in found.items():
+        torch.testing.assert_close(weights, expected[client], rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(weights, sent.weights, atol=1e-3)
+
+
+def test_nothing_is_left_of_the_clients_before() -> None:
+    """Momentum, gradients, weights, buffers: a client comes to the same, whoever came before."""
+    parts = parts_of(optimizer={**SGD, "momentum": 0.9}, model__batch_norm=True, model__dropout=0.3)
+    members, sent, trainer = members_of(parts), sent_of(parts), Sequential(parts.local())
+    together = list(trainer(members, sent))
+    alone = [chunk for member in reversed(members) for chunk in trainer([member], sent)]
+    for one, other in zip(together, reversed(alone), strict=True):
+        assert one.weights.equal(other.weights)
+        assert one.buffers.equal(other.buffers)
+        assert one.losses.equal(other.losses)
+        assert one.counters.keys() == other.counters.keys()
+        assert all(one.counters[name] == other.counters[name] for name in one.counters)
+        assert next(iter(one.counters.values())) == one.steps[0]
+
+
+def test_a_single_sample_is_left_to_no_batch_normalisation() -> None:
+    assert batch_sizes(33, 16, 1) == [16, 16, 1]
+    assert batch_sizes(33, 16, 2) == [16, 17]
+    assert batch_sizes(34, 16, 2) == [16, 16, 2]
+    assert batch_sizes(32, 16, 2) == [16, 16]
+    assert batch_sizes(1, 16, 2) == [1]
+
+
+def test_losses_are_means_over_updates() -> None:
+    parts = parts_of(optimizer={"name": "sgd", "lr": 0.0}, data__batch_size=1000)
+    chunk, *_ = Sequential(parts.local())(members_of(parts), sent_of(parts))
+    batch = parts.table.take(parts.rows.training(0))
+    logits = parts.assembly.module.model(batch)["logits"]
+    expected = nn.functional.cross_entropy(logits, batch["target"])
+    assert chunk.losses.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert chunk.steps == [1]
+
+
+def test_orders_are_permutations_of_client_round_and_epoch() -> None:
+    parts = parts_of(training={"epochs": 3})
+    trainer, members = Sequential(parts.local()), members_of(parts)
+    member, other = members[0], Member(1, members[0].rows, {})
+    first = list(islice(trainer.orders(member, 2), 3))
+    assert [epoch for epoch, _ in first] == [6, 7, 8]
+    assert all(rows.sort().values.equal(member.rows.sort().values) for _, rows in first)
+    seen = {tuple(rows.tolist()) for _, rows in first}
+    seen |= {tuple(next(trainer.orders(m, r))[1].tolist()) for m, r in ((member, 1), (other, 2))}
+    assert len(seen) == 5
+    assert next(trainer.orders(member, 2))[1].equal(first[0][1])
+
+
+def test_half_precision() -> None:
+    parts = parts_of(training={"precision": "bf16", "epochs": 3})
+    whole = parts_of(training={"epochs": 3})
+    found = trained(Sequential(parts.local()), members_of(parts), sent_of(parts))
+    exact = trained(Sequential(whole.local()), members_of(whole), sent_of(whole))
+    start = sent_of(parts_of()).weights
+    for client, weights in found.items():
+        assert weights.dtype == torch.float32
+        gap = (weights - exact[client]).norm() / (exact[client] - start).norm()
+        assert 1e-5 < gap < 0.1
