@@ -14,12 +14,15 @@ from typing import Any
 
 from trainwright.compare.variants import variants_of
 from trainwright.errors import InputError, Problem
+from trainwright.federated.client_job import as_client_job
+from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import Use, check_plugins, problems_of_uses
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-FILES = [*sorted((ROOT / "jobs").rglob("*.yaml")), ROOT / "tests/platform/job/rich.yaml"]
+RICH = [ROOT / "tests/platform/job" / name for name in ("rich.yaml", "federated.yaml")]
+FILES = [*sorted((ROOT / "jobs").rglob("*.yaml")), *RICH]
 TEXTS = [
     *(file.read_text() for file in FILES),
     *re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL),
@@ -59,6 +62,9 @@ def _parts(job: Job[Any]) -> list[Job[Any]]:
 def _problems(job: Job[Any]) -> list[Problem]:
     if job.spec.kind == "train":
         return check_plugins(job)
+    if job.spec.kind == "federated":
+        named = problems_of_uses(uses(job.spec), job.base)
+        return job.document.sorted([*check_plugins(as_client_job(job)), *named])
     use = Use("procedures", job.spec.procedure, "procedure")
     return job.document.sorted(problems_of_uses([use], job.base))
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from trainwright.errors import JobError
 from trainwright.job import Job
 from trainwright.job.schema import DIALECT, job_schema
 from trainwright.job.yaml_reader import read_yaml
 
 ROOT = Path(__file__).parents[3]
 JOBS = sorted((ROOT / "jobs").rglob("*.yaml"))
-RICH = (Path(__file__).parent / "rich.yaml").read_text()
+RICH = [Path(__file__).parent / name for name in ("rich.yaml", "federated.yaml")]
 
 MINIMAL = {"name": "x", "data": {"source": "digits"}, "model": "mlp", "objective": "z_loss"}
 
@@ -36,8 +37,33 @@ def test_the_job_files_satisfy_it(validator, path):
     validator.validate(read_yaml(path.read_text(), path.name).values)
 
 
-def test_a_rich_job_satisfies_it(validator):
-    validator.validate(read_yaml(RICH, "rich.yaml").values)
+@pytest.mark.parametrize("path", RICH, ids=lambda path: path.stem)
+def test_rich_jobs_satisfy_it(validator, path):
+    validator.validate(read_yaml(path.read_text(), path.name).values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"round": 3},
+        {"rounds": 0},
+        {"cohort": 1.5},
+        {"cohort": 0},
+        {"aggregator": {"weighting": "uniform"}},
+        {"sampling": {"dropout": 1}},
+        {"privacy": {"where": "client"}},
+        {"client_evaluation": {"personalise": {"rounds": 1}}},
+        {"on_non_finite": "ignore"},
+        {"update_transforms": "sign"},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_a_federation_does_not(validator, change):
+    values = read_yaml(RICH[1].read_text(), RICH[1].name).values
+    values["federation"] |= change
+    assert [*validator.iter_errors(values)] != []
+    with pytest.raises(JobError):
+        Job.from_dict(values)
 
 
 @pytest.mark.parametrize(
