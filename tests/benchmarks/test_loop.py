@@ -33,6 +33,7 @@ def check(result: dict[str, Any], pairs: int) -> None:
         assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
 
 
+@pytest.mark.slow
 def test_a_short_form_with_one_worker(one_worker: Any, tmp_path: Path) -> None:
     case = ("mlp", 0, 1, 16, 3, 5)
     [result] = one_worker.run(measure_here, str(ROOT), str(tmp_path / "run"), case)

@@ -127,12 +127,9 @@ def test_as_many_as_there_is_room_for(room: Room) -> None:
     assert any(text.startswith("waiting for 0.5 more CPU") for text in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sizes", "stage"),
-    [
-        ([1, 2, 1], 2),
-        *(pytest.param([2, 4, 1], stage, marks=pytest.mark.slow) for stage in (0, 1, 2, 3)),
-    ],
+    ("sizes", "stage"), [([1, 2, 1], 2), *(([2, 4, 1], stage) for stage in (0, 1, 2, 3))]
 )
 def test_room_comes_and_goes(room: Room, tmp_path: Path, sizes: list[int], stage: int) -> None:
     """Room comes; then a worker dies, and others are faster at its place and those beside it."""

@@ -31,13 +31,16 @@ def checks_of(case: Case, full: bool = False) -> list[Check]:
     Args:
         case: the plugin and its settings.
         full: all declared engines, stages and one and two workers, rather than the local engine
-            and the highest declared stage with two workers.
+            and the highest declared stage with two workers, on which only strategies, the ones
+            with a state, are resumed as well.
     """
     setups = list(setups_of(case, full))
     main = setups[0]
     found = [Check(case, parts.explains_itself)]
     for setup in setups:
-        found += [Check(case, jobs.trains, setup), Check(case, jobs.resumes, setup)]
+        found.append(Check(case, jobs.trains, setup))
+        if full or setup == main or case.group == "strategies":
+            found.append(Check(case, jobs.resumes, setup))
     found += [Check(case, function, main) for function in _once(case)]
     for setup in setups if full else [main]:
         found += [Check(case, function, setup) for function in _on_each(case)]
