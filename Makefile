@@ -49,7 +49,7 @@ bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
 .PHONY: bench-methods
-bench-methods: install  ## run every comparison in jobs/methods; fails unless all they expect holds
+bench-methods: install  ## run every comparison of methods; fails unless all they expect holds
 	$(BIN)/python jobs/methods/bench.py
 
 CHAOS_FAULTS ?= 30

@@ -1,4 +1,4 @@
-"""Run the comparisons in this folder one after another: ``make bench-methods``.
+"""Run the comparisons here and in jobs/federated, one after another: ``make bench-methods``.
 
 python jobs/methods/bench.py                     all; ends with 1 unless every expectation holds
 python jobs/methods/bench.py z_loss              some
@@ -19,8 +19,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-BUILD = HERE.parents[1] / "build" / "methods"
+import yaml
+
+JOBS = Path(__file__).resolve().parents[1]
+FOLDERS = (JOBS / "methods", JOBS / "federated")
+BUILD = JOBS.parent / "build" / "methods"
+
+
+def comparisons() -> dict[str, Path]:
+    """The comparisons of all folders by name; other jobs there are left out."""
+    files = [file for folder in FOLDERS for file in sorted(folder.glob("*.yaml"))]
+    kinds = {file: (yaml.safe_load(file.read_text()) or {}).get("kind") for file in files}
+    return {file.stem: file for file in files if kinds[file] == "compare"}
 
 
 def run(file: Path, options: Sequence[str]) -> dict[str, Any]:
@@ -65,8 +75,8 @@ def summary(found: Mapping[str, Any]) -> Iterable[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the jobs, print a line for each; 0 if all ended with 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    files = {file.stem: file for file in sorted(HERE.glob("*.yaml"))}
-    parser.add_argument("names", nargs="*", help="methods; default: all in this folder")
+    files = comparisons()
+    parser.add_argument("names", nargs="*", help="methods; default: all")
     parser.add_argument(
         "--placebo", action="store_true", help="the baseline in each method's place"
     )

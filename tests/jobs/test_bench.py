@@ -53,7 +53,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setattr(module, "FOLDERS", (tmp_path,))
     monkeypatch.setattr(module, "BUILD", tmp_path / "build")
     return module
 
@@ -85,7 +85,8 @@ def test_a_line_that_does_not_hold_is_told_and_with_equal_variants_it_has_to_be_
 def test_an_unknown_name_is_refused(
     bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "fine.yaml").touch()
+    write(tmp_path, "fine", TRUE)
+    (tmp_path / "single.yaml").write_text("kind: federated\n")
     with pytest.raises(SystemExit) as end:
         bench.main(["fien"])
     assert end.value.code == 2

@@ -1,16 +1,16 @@
-"""Every comparison in jobs/methods: its form at once; with ``slow`` its claims and its placebo."""
+"""Every comparison of methods: its form at once; with ``slow`` its claims and its placebo."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from methods.bench import comparisons
 
 import trainwright
 from trainwright.job import Job
 
-METHODS = Path(__file__).resolve().parents[2] / "jobs" / "methods"
-JOBS = sorted(METHODS.glob("*.yaml"))
+JOBS = sorted(comparisons().values())
 HERE = ["cluster.workers=0", "tracking.enabled=false"]
 
 each_job = pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
