@@ -35,7 +35,8 @@ class Measures:
 
     def decomposes_after(self, rounds: int) -> bool:
         """Whether the loss is split into its three parts once so many rounds are done."""
-        return self.parts.spec.federation.decomposition and self._is_due(rounds)
+        due = self._is_due(rounds) or rounds == self.parts.rounds
+        return due and self.parts.spec.federation.decomposition
 
     def note(self, total: Total) -> None:
         """Keep what the clients of a round measured of their own models."""
