@@ -70,6 +70,12 @@ class MarginControlCE(nn.Module):
         output: cross-entropy 0.963 (0.951 to 0.975), 4.9; ``logits`` at 0.1 0.974 (0.964 to
         0.985), 1.5, paired difference 0.006 to 0.017; ``probs`` with ``batch`` 0.964, 4.7: the
         form of the authors' code hardly controls any margin.
+        Between the clients of a federation, ``trainwright run jobs/federated/fedld.yaml`` (digits,
+        5 clients by Dirichlet 0.3, MLP 64-64-10, 2 epochs in a round, fedavg, 5 seeds), accuracy
+        after 5, 10 and 40 rounds: cross-entropy .555, .734, .918; ``logits`` .640, .763, .922
+        (after 5 rounds .031 to .139 more, and more in each seed; at the end -.002 to .010);
+        ``probs`` with ``batch`` .561, .738, .918. On nearly even labels (Dirichlet 100) .770, .858,
+        .934 and .790, .850, .938.
 
     Source:
         S. Zeng, P. Guo, S. Wang, J. Wang, Y. Zhou, L. Qu, "Tackling Data Heterogeneity in Federated
