@@ -49,6 +49,8 @@ class FedDyn(Aggregator):
         96.4, ``fedavg`` with ``weighting: uniform`` 70.3, 85.9 and 94.5 (paired gain 17.9 +- 2.9,
         7.5 +- 2.4, 1.9 +- 0.5); 6 of 30 clients: 32.6, 70.3 and 93.7, ``fedavg`` 28.9, 53.9 and
         89.4 (3.7 +- 2.9, 16.3 +- 5.0, 4.2 +- 2.3). Alpha 0.03 does the same.
+        ``trainwright run jobs/federated/scaffold.yaml`` has a part of this: all of 10 clients, 5
+        seeds, after 5 and 20 rounds .876 and .945, ``fedavg`` .668 and .906.
 
     Source:
         D. A. E. Acar, Y. Zhao, R. Matas Navarro, M. Mattina, P. N. Whatmough, V. Saligrama,

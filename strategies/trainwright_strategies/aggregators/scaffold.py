@@ -51,7 +51,8 @@ class Scaffold(Aggregator):
         seeds, test accuracy after 10 and 40 rounds: all of 10 clients: 88.9 and 95.4, ``fedavg``
         with ``weighting: uniform`` 85.9 and 94.5 (paired gain 3.1 +- 2.2, 0.9 +- 0.6); 6 of 30
         clients: 65.5 and 92.6, ``fedavg`` 53.9 and 89.4 (11.5 +- 6.5, 3.2 +- 2.7). After 5
-        rounds nothing shows.
+        rounds nothing shows. ``trainwright run jobs/federated/scaffold.yaml`` has a part of this:
+        all of 10 clients, 5 seeds, after 20 rounds .925, ``fedavg`` .906 (gain .004 to .033).
 
     Source:
         S. P. Karimireddy, S. Kale, M. Mohri, S. J. Reddi, S. U. Stich, A. T. Suresh, "SCAFFOLD:
