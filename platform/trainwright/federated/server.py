@@ -28,6 +28,10 @@ from trainwright.training.keeping import Keeper
 from trainwright.training.progress import Progress
 
 
+EPSILONS = 10
+"""How often in a run epsilon is told: each takes up to seconds."""
+
+
 @dataclass
 class Server:
     """Runs the rounds that are left.
@@ -229,7 +233,8 @@ class Server:
         """Epsilon so far, and the clip that was used; now and then, for the former takes time."""
         privacy, accounting = self.parts.outgoing.privacy, self.parts.accounting
         found = {} if privacy is None else {"federation/clip": self.standing.privacy["clip"]}
-        is_due = rounds % self.parts.spec.federation.evaluate_every == 0
+        every = max(self.parts.spec.federation.evaluate_every, -(-self.parts.rounds // EPSILONS))
+        is_due = rounds % every == 0
         if accounting is not None and (is_due or rounds == self.parts.rounds):
             found["federation/epsilon"] = accounting.epsilon(rounds)
             self.progress.metrics["federation/epsilon"] = found["federation/epsilon"]
