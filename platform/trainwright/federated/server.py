@@ -27,7 +27,6 @@ from trainwright.tracking import JournalWriter
 from trainwright.training.keeping import Keeper
 from trainwright.training.progress import Progress
 
-
 EPSILONS = 10
 """How often in a run epsilon is told: each takes up to seconds."""
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from trainwright.federated.spec import PrivacySpec
 
 _RDP_ALONE = 400.0
-"""Where the bound by Renyi divergences is above this, it is told: the other, which may be a tenth of it,
-takes time and memory that grow with it, and nobody is protected by either."""
+"""Where the bound by Renyi divergences is above this, it is told: the other, which may be a tenth
+of it, takes time and memory that grow with it, and nobody is protected by either."""
 _ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512, 1024)
 
 
