@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import deepspeed
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from turns import Handover, Turns
+from turns import Handover, Turns, noting
 
 import trainwright
 from trainwright.data.loading import load_splits
@@ -120,7 +119,7 @@ class Ours:
         order = WorkOrder(job=job, base=str(folder), run_url=self._folder.url)
         monitor = LocalMonitor() if dist.get_rank() == 0 else None
         journals: list[JournalWriter] = []
-        restore = _noting(journals)
+        restore = noting(journals)
         Turns.settle = lambda: [journal.flush() for journal in journals]
         Turns.handover = self._handover = Handover()
         try:
@@ -140,21 +139,6 @@ class Ours:
         """The loss of every update, from the journal; on worker 0 after :meth:`close`."""
         rows = [row["values"] for row in read_all(self._folder) if row["kind"] == "metrics"]
         return [values["train/loss"] for values in rows if "train/loss" in values]
-
-
-def _noting(opened: list[JournalWriter]) -> Callable[[], None]:
-    """Put every journal that is opened from now on into a list; the answer ends that."""
-    original = JournalWriter.__init__
-
-    def noted(self: JournalWriter, *arguments: Any, **options: Any) -> None:
-        original(self, *arguments, **options)
-        opened.append(self)
-
-    def restore() -> None:
-        JournalWriter.__init__ = original  # type: ignore[method-assign]
-
-    JournalWriter.__init__ = noted  # type: ignore[method-assign]
-    return restore
 
 
 def bare_config(model: nn.Module, stage: int) -> dict[str, Any]:

@@ -40,6 +40,10 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
         if record["name"] == "launch":
             rows.append(("launch", results["ratio"], results["goal"]))
             continue
+        if record["name"] == "federated":
+            judged = [row for row in results["rows"] if row["goal"] is not None]
+            rows += [(row["name"], row["bare"], row["goal"]) for row in judged]
+            continue
         for row in results:
             if record["name"] == "memory":
                 label = f"memory, {row['samples']} samples"

@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from report_federated import federated_tables
+from report_words import ratio, side, table, verdict
+
 from trainwright.orchestration.machine import cpus_here
 
 LIBRARIES = ("torch", "deepspeed", "ray", "mlflow")
@@ -219,12 +222,6 @@ def streaming_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a Markdown table."""
-    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
-    return [lines[0], "|---" * len(columns) + "|", *lines[1:]]
-
-
 TABLES: dict[str, Callable[[Any], list[str]]] = {
     "loop": loop_table,
     "launch": launch_table,
@@ -232,22 +229,5 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "saving": saving_table,
     "recovery": recovery_table,
     "streaming": streaming_table,
+    "federated": federated_tables,
 }
-
-
-def ratio(value: Mapping[str, Any]) -> str:
-    """Median and interval."""
-    return f"{value['median']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def side(value: Mapping[str, Any], factor: float = 1.0) -> str:
-    """Median and quartiles."""
-    median, low, high = (value[key] * factor for key in ("median", "low", "high"))
-    return f"{median:.2f} ({low:.2f} to {high:.2f})"
-
-
-def verdict(value: Mapping[str, Any], goal: float) -> str:
-    """Whether the goal is met, and whether the interval leaves that open."""
-    met = value["median"] <= goal
-    sure = value["high"] <= goal if met else value["low"] > goal
-    return ("met" if met else "missed") + ("" if sure else ", not certain")

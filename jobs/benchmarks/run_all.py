@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import federated
+import federated_costs
 import launch
 import loop
 import memory
@@ -27,10 +29,26 @@ import streaming
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming")
+NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming", "federated")
 
-PAIRS = {"loop": 60, "launch": 7, "memory": 20, "saving": 14, "recovery": 5, "streaming": 40}
-QUICK_PAIRS = {"loop": 3, "launch": 1, "memory": 3, "saving": 2, "recovery": 1, "streaming": 5}
+PAIRS = {
+    "loop": 60,
+    "launch": 7,
+    "memory": 20,
+    "saving": 14,
+    "recovery": 5,
+    "streaming": 40,
+    "federated": 40,
+}
+QUICK_PAIRS = {
+    "loop": 3,
+    "launch": 1,
+    "memory": 3,
+    "saving": 2,
+    "recovery": 1,
+    "streaming": 5,
+    "federated": 4,
+}
 
 
 def run_loop(pairs: int, quick: bool) -> list[dict[str, Any]]:
@@ -70,6 +88,15 @@ def run_streaming(pairs: int, quick: bool) -> list[dict[str, Any]]:
     return [asdict(streaming.compare(table, pairs)) for table in streaming.TABLES]
 
 
+def run_federated(pairs: int, quick: bool) -> dict[str, Any]:
+    """The federated benchmark; of the quick form, with the cost of one size."""
+    sizes = federated_costs.SIZES[: 1 if quick else None]
+    return {
+        **asdict(federated.compare(pairs)),
+        "costs": [asdict(row) for row in federated_costs.costs(max(pairs // 4, 1), sizes)],
+    }
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
@@ -77,6 +104,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "saving": run_saving,
     "recovery": run_recovery,
     "streaming": run_streaming,
+    "federated": run_federated,
 }
 
 

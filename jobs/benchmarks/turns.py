@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainwright.strategy import Context, Declares, Step, Strategy
+from trainwright.tracking import JournalWriter
 
 
 class Handover:
@@ -81,3 +82,18 @@ class Turns(Strategy):
         if (step.index + 1) % self.block == 0:
             Turns.settle()
             Turns.handover.end_turn()
+
+
+def noting(opened: list[JournalWriter]) -> Callable[[], None]:
+    """Put every journal that is opened from now on into a list; the answer ends that."""
+    original = JournalWriter.__init__
+
+    def noted(self: JournalWriter, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        opened.append(self)
+
+    def restore() -> None:
+        JournalWriter.__init__ = original  # type: ignore[method-assign]
+
+    JournalWriter.__init__ = noted  # type: ignore[method-assign]
+    return restore

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import federated
+import federated_costs
 import launch
 import loop
 import memory
@@ -107,6 +109,41 @@ RECOVERY = [
         "stages": {"noticed": 14.0, **dict.fromkeys(STAGES[1:], 1.75), "total": 21.0},
     }
 ]
+SECONDS = {"median": 0.02, "low": 0.01, "high": 0.03}
+FEDERATED = {
+    "clients": 100,
+    "rounds": 12,
+    "rows": [
+        {
+            "name": "ours, 2 actors",
+            "round": SECONDS,
+            "bare": made_ratio(0.5, 0.4, 0.6),
+            "goal": federated.GOALS["ours, 2 actors, sequential"],
+            "flower": made_ratio(0.03, 0.02, 0.05),
+            "flower_goal": federated.FLOWER_GOAL,
+            "start_s": 9.87,
+            "accuracy": 0.9123,
+        },
+        {
+            "name": "bare loop",
+            "round": SECONDS,
+            "bare": made_ratio(1.0, 1.0, 1.0),
+            "goal": None,
+            "flower": None,
+            "flower_goal": None,
+            "start_s": 2.0,
+            "accuracy": 0.9,
+        },
+    ],
+    "costs": [
+        {
+            "population": 1_000_000,
+            "cohort": 100,
+            "rounds": {"sequential": SECONDS},
+            "start_s": {"sequential": 4.5},
+        }
+    ],
+}
 RESULTS = Path(__file__).resolve().parents[2] / "jobs" / "benchmarks" / "RESULTS.md"
 
 
@@ -173,6 +210,22 @@ def test_a_line_of_the_streaming_table() -> None:
     assert expected in document([record("streaming", STREAMING)]).splitlines()
 
 
+def test_the_federated_section() -> None:
+    lines = document([record("federated", FEDERATED)]).splitlines()
+    assert (
+        "| ours, 2 actors | 20.00 (10.00 to 30.00) | 5000 | 0.500 [0.400, 0.600] | 0.714 | met "
+        "| 0.030 [0.020, 0.050] | 0.040 | met, not certain | 9.9 | 0.912 |"
+    ) in lines
+    assert (
+        "| bare loop | 20.00 (10.00 to 30.00) | 5000 | 1.000 [1.000, 1.000] | - | - "
+        "| - | - | - | 2.0 | 0.900 |"
+    ) in lines
+    assert "| 1,000,000 | 100 | 20.00 (10.00 to 30.00) | 0.200 | 4.5 |" in lines
+    assert not [line for line in lines if "make flower" in line]
+    alone = {**FEDERATED, "rows": FEDERATED["rows"][1:]}
+    assert "`make flower` creates it" in document([record("federated", alone)])
+
+
 def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     """RESULTS.md is renewed by ``make bench``; an older form of it is noticed here."""
     text = RESULTS.read_text()
@@ -191,7 +244,11 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     for case in recovery.CASES:
         assert f"\n| {case.what} |" in sections[4]
     for table in streaming.TABLES:
-        assert f"\n| {table} |" in sections[-1]
+        assert f"\n| {table} |" in sections[5]
+    for name in (federated.BARE, *federated.OURS):
+        assert f"\n| {name} |" in sections[6]
+    for population, cohort in federated_costs.SIZES:
+        assert f"\n| {population:,} | {cohort:,} |" in sections[6]
 
 
 @pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
@@ -207,7 +264,7 @@ def test_the_machine_is_named() -> None:
 
 def test_the_figure(tmp_path: Path) -> None:
     found = {"loop": LOOP, "launch": LAUNCH, "memory": MEMORY, "saving": SAVING}
-    found = {**found, "recovery": RECOVERY, "streaming": STREAMING}
+    found = {**found, "recovery": RECOVERY, "streaming": STREAMING, "federated": FEDERATED}
     rows = rows_of([record(name, results) for name, results in found.items()])
     assert [(label, goal) for label, _, goal in rows] == [
         ("mlp, ZeRO 3, workers 2", 1.05),
@@ -215,6 +272,7 @@ def test_the_figure(tmp_path: Path) -> None:
         ("memory, 64 samples", 1.0),
         ("saving, local", 1.1),
         ("streaming, lists", streaming.GOAL),
+        ("ours, 2 actors", 1 / 1.4),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
