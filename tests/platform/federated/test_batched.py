@@ -47,7 +47,7 @@ def both(parts: Parts, tolerance: float = 2e-5, of_losses: float = 1e-4) -> None
         {"data__batch_size": 5},
         {"data__batch_size": 1000},
         {"training": {"steps": 3}},
-        {"training": {"epochs": 3, "max_grad_norm": 0.2}},
+        {"training": {"epochs": 3, "max_grad_norm": 2.0}},
         {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}},
         {"data__transforms": NOISE},
         {"data__transforms": NOISE, "training": {"steps": 7}, "data__batch_size": 8},
