@@ -174,6 +174,8 @@ class Residents:
         Raises:
             RunError: too many were lost since a round came to its end.
         """
+        import ray
+
         cause = str(error).strip().splitlines()[0]
         if lost > self._cluster.max_failures:
             raise RunError(
@@ -182,6 +184,7 @@ class Residents:
                 "goes on from the last checkpoint"
             ) from error
         self._tell(f"a process that trains clients was lost and is replaced: {cause}")
+        ray.kill(self._processes[place])  # where it was cut off and lives, it would keep its room
         self._processes[place] = self._start()
         self._present.discard(place)
 

@@ -152,7 +152,9 @@ class Trainer(ABC):
 
     def first_epoch(self, round: int) -> int:
         """The number of a client's first epoch in a round, for the random numbers of transforms."""
-        return round * (self.local.training.num_epochs or 1)
+        training = self.local.training
+        # Where updates are counted, no client begins more epochs than it makes updates.
+        return round * (training.num_epochs or training.steps or 1)
 
     def orders(self, member: Member, round: int) -> Iterator[tuple[int, Tensor]]:
         """(epoch, rows in its order) for one epoch of a client after the other, without end."""
