@@ -22,6 +22,9 @@ from trainwright.orchestration.processes import worker_environment
 HERE = Path(__file__).resolve().parent
 END_S = 120
 
+ALIKE = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+"""One thread in each process; and Ray's have no lower priority than those without Ray."""
+
 
 class Peer:
     """A process that does a block of rounds whenever it is told to, after the first one.
@@ -47,7 +50,7 @@ class Peer:
         self._log = log
         self._block = block
         command = [str(python), str(HERE / script), *map(str, (end.fileno(), *arguments))]
-        environment = {**os.environ, **worker_environment(1, False), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **worker_environment(1, False), **ALIKE}
         began = time.perf_counter()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
