@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from trainwright.federated.building import build_parts
+from trainwright.federated.clients.trainer import Chunk, Member, Trainer
 from trainwright.federated.parts import Parts
-from trainwright.federated.sent import Sent
-from trainwright.federated.trainer import Chunk, Member, Trainer
+from trainwright.federated.transport.sent import Sent
 from trainwright.job import Job
 
 SMALL: dict[str, Any] = {

@@ -71,7 +71,7 @@ def be_elsewhere(host: str) -> None:
 
 def kill_in_round(round: int, client: int = 0) -> None:
     """Kill this process in a federation's round, when it is this client's turn or a later one's."""
-    from trainwright.federated.messages import Postbox
+    from trainwright.federated.transport.messages import Postbox
 
     original = Postbox.__call__
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         Reduced,
         State,
     )
-    from trainwright.federated.drawn import Drawn
     from trainwright.federated.layout import Layout, Span
     from trainwright.federated.partition import Indexed, Partition, Partitioner, Population
+    from trainwright.federated.population.drawn import Drawn
     from trainwright.federated.update_transform import Encoded, UpdateTransform
 
 __all__ = [
@@ -59,7 +59,7 @@ __getattr__ = importer(
             "Reduced",
             "State",
         ),
-        "trainwright.federated.drawn": ("Drawn",),
+        "trainwright.federated.population.drawn": ("Drawn",),
         "trainwright.federated.layout": ("Layout", "Span"),
         "trainwright.federated.partition": (
             "Indexed",

@@ -16,14 +16,14 @@ from trainwright.federated.aggregator import (
     Federation,
 )
 from trainwright.federated.client_job import client_job
-from trainwright.federated.client_rows import ClientRows
-from trainwright.federated.cohorts import cohort_size
-from trainwright.federated.outgoing import Outgoing
-from trainwright.federated.partitioning import make_partition
+from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.parts import Parts
+from trainwright.federated.population.client_rows import ClientRows
+from trainwright.federated.population.cohorts import cohort_size
+from trainwright.federated.population.partitioning import make_partition
 from trainwright.federated.privacy.plan import plan_of
 from trainwright.federated.spec import FederatedCluster, FederatedJob
-from trainwright.federated.vectors import VectorModule
+from trainwright.federated.transport.outgoing import Outgoing
 from trainwright.strategy import Context
 from trainwright.training.assembly import assemble
 from trainwright.training.construction import Construction

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from trainwright.federated.at_clients import PLACE
-from trainwright.federated.measuring import GLOBAL, PERSONAL
+from trainwright.federated.clients.measuring import GLOBAL, PERSONAL
+from trainwright.federated.server.at_clients import PLACE
 from trainwright.storage import Folder
 from trainwright.tracking.canvas import TRAIN, VALIDATION, Canvas
 

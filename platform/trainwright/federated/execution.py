@@ -12,16 +12,16 @@ from functools import partial
 
 from trainwright.checkpoint import CheckpointStore, CheckpointWriter
 from trainwright.errors import InputError, RunError
-from trainwright.federated.at_clients import AtClients, spread_over
-from trainwright.federated.client_states import ClientStates
-from trainwright.federated.measures import Measures
+from trainwright.federated.clients.trainer import Execution
 from trainwright.federated.plan import Plan
-from trainwright.federated.pool import InProcess, Pool
-from trainwright.federated.sent import Sent
-from trainwright.federated.server import Server
-from trainwright.federated.site import Site
-from trainwright.federated.standing import Standing, Totals
-from trainwright.federated.trainer import Execution
+from trainwright.federated.processes.pool import InProcess, Pool
+from trainwright.federated.processes.site import Site
+from trainwright.federated.server.at_clients import AtClients, spread_over
+from trainwright.federated.server.client_states import ClientStates
+from trainwright.federated.server.measures import Measures
+from trainwright.federated.server.rounds import Server
+from trainwright.federated.server.standing import Standing, Totals
+from trainwright.federated.transport.sent import Sent
 from trainwright.metrics import higher_is_better, metric_label
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.processes import reuse_memory
@@ -139,7 +139,7 @@ def _pool(plan: Plan, folder: Folder, execution: Execution, tell: Teller) -> Ite
     cluster = plan.job.spec.cluster
     pool: Pool = InProcess(Site(plan.parts, execution))
     if cluster.workers:
-        from trainwright.federated.residents import Order, Residents
+        from trainwright.federated.processes.residents import Order, Residents
 
         values = plan.values()
         order = Order(

@@ -22,15 +22,15 @@ from trainwright.federated.aggregator import (
     State,
     overridden,
 )
-from trainwright.federated.client_rows import ClientRows
-from trainwright.federated.cohorts import Cohorts
-from trainwright.federated.outgoing import Outgoing
+from trainwright.federated.clients.staying import Staying
+from trainwright.federated.clients.trainer import Execution, Local, num_steps
+from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.partition import Ints
+from trainwright.federated.population.client_rows import ClientRows
+from trainwright.federated.population.cohorts import Cohorts
 from trainwright.federated.privacy.accountant import Accounting, accounting_of
 from trainwright.federated.spec import FederatedJob
-from trainwright.federated.staying import Staying
-from trainwright.federated.trainer import Execution, Local, num_steps
-from trainwright.federated.vectors import VectorModule
+from trainwright.federated.transport.outgoing import Outgoing
 from trainwright.optimizers import build_optimizer, without_compiler
 from trainwright.plugins import find
 from trainwright.training.assembly import Assembly

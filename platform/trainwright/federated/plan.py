@@ -9,14 +9,14 @@ from typing import Any
 from trainwright.data.loading import load_splits
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.federated.building import CPU, build_parts, device_of
-from trainwright.federated.choosing import choose_execution
 from trainwright.federated.client_job import as_client_job, client_job, in_federation
-from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
+from trainwright.federated.clients.choosing import choose_execution
+from trainwright.federated.clients.trainer import Execution
 from trainwright.federated.parts import Parts
 from trainwright.federated.privacy.accountant import remarks
 from trainwright.federated.refusals import broken_parts
+from trainwright.federated.server.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
 from trainwright.federated.spec import FederatedJob
-from trainwright.federated.trainer import Execution
 from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import found_plugins, plugin_problems, problems_of_uses

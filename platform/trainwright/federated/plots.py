@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainwright.federated.client_plots import draw_clients
-from trainwright.federated.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
+from trainwright.federated.server.decomposition import AGGREGATION, DISTRIBUTION_SHIFT, LOCAL_LOSS
 from trainwright.storage import Folder
 from trainwright.tracking.canvas import TRAIN, VALIDATION, Canvas, Panel, is_wide
 from trainwright.tracking.histograms import draw_histograms

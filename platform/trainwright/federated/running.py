@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from trainwright.errors import Interrupted
 from trainwright.federated.execution import execute
-from trainwright.federated.partition_file import keep_partition
-from trainwright.federated.partition_plots import NAME as PARTITION_PLOT
-from trainwright.federated.partition_plots import plot_partition
 from trainwright.federated.plan import Plan, make_plan
+from trainwright.federated.population.partition_file import keep_partition
+from trainwright.federated.population.partition_plots import NAME as PARTITION_PLOT
+from trainwright.federated.population.partition_plots import plot_partition
 from trainwright.federated.spec import FederatedJob
 from trainwright.job import Job
 from trainwright.orchestration.claiming import claim

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.federated.batch_plan import BatchPlan
+from trainwright.federated.clients.batch_plan import BatchPlan
 
 CLIENTS = st.lists(st.tuples(st.integers(1, 13), st.integers(1, 9)), min_size=1, max_size=6)
 """(samples, updates) of each."""

@@ -6,9 +6,9 @@ import pytest
 import torch
 from federations import members_of, parts_of, sent_of, trained
 
-from trainwright.federated.batched import Batched
+from trainwright.federated.clients.batched import Batched
+from trainwright.federated.clients.sequential import Sequential
 from trainwright.federated.parts import Parts
-from trainwright.federated.sequential import Sequential
 
 NOISE = [{"name": "gaussian_noise", "std": 0.3}]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainwright.errors import JobError
 from trainwright.federated.building import build_parts
-from trainwright.federated.choosing import choose_execution
+from trainwright.federated.clients.choosing import choose_execution
 from trainwright.federated.parts import Parts
 
 PLUGINS = '''

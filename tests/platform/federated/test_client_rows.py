@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainwright.federated import Drawn, Indexed
-from trainwright.federated.client_rows import ClientRows
+from trainwright.federated.population.client_rows import ClientRows
 
 POOL = Indexed.of(np.zeros(400, dtype=np.int64), 1)
 

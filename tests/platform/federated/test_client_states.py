@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainwright.errors import CheckpointError
-from trainwright.federated.client_states import ClientStates
-from trainwright.federated.state_shard import StateShard
+from trainwright.federated.server.client_states import ClientStates
+from trainwright.federated.server.state_shard import StateShard
 from trainwright.storage import Folder
 
 FIRST = {"control": torch.zeros(3), "seen": torch.zeros(())}

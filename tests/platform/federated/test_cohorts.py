@@ -8,7 +8,7 @@ from scipy import stats
 
 from trainwright.errors import JobError
 from trainwright.federated import Drawn, Indexed
-from trainwright.federated.cohorts import Cohorts, ask, cohort_size, latencies, reachable
+from trainwright.federated.population.cohorts import Cohorts, ask, cohort_size, latencies, reachable
 from trainwright.federated.spec import LatencySpec, SamplingSpec
 
 ALL = SamplingSpec()

@@ -16,7 +16,7 @@ from stories import Story, assert_same_run, record_of, the_run
 
 import trainwright
 from trainwright.errors import Interrupted
-from trainwright.federated.server import Server
+from trainwright.federated.server.rounds import Server
 
 ROUNDS = 7
 COMMON: dict[str, Any] = {

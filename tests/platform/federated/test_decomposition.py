@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.federated.decomposition import decomposition
+from trainwright.federated.server.decomposition import decomposition
 
 LOSSES = st.floats(0, 1e3)
 CLIENTS = st.lists(st.tuples(LOSSES, LOSSES, st.integers(0, 10**6)), min_size=1, max_size=50)

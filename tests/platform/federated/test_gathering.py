@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.federated.gathering import gathered
-from trainwright.federated.trainer import Chunk, Member
+from trainwright.federated.clients.trainer import Chunk, Member
+from trainwright.federated.transport.gathering import gathered
 
 SIZE = 5
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trainwright.errors import RunError
-from trainwright.federated.masking import Masks, decode, encode, largest
+from trainwright.federated.transport.masking import Masks, decode, encode, largest
 
 COHORTS = st.lists(st.integers(0, 10**6), min_size=2, max_size=9, unique=True).map(sorted)
 

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from trainwright.data import Table
 from trainwright.errors import JobError
 from trainwright.federated import Drawn, Indexed
-from trainwright.federated.partition_file import keep_partition, kept_digest
+from trainwright.federated.population.partition_file import keep_partition, kept_digest
 from trainwright.storage import Folder
 
 TABLE = Table.from_arrays(

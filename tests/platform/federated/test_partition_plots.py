@@ -10,7 +10,7 @@ from PIL import Image
 
 from trainwright.data import Table
 from trainwright.federated import Drawn, Indexed
-from trainwright.federated.partition_plots import (
+from trainwright.federated.population.partition_plots import (
     class_counts,
     partition_figure,
     plot_partition,

@@ -6,7 +6,7 @@ import torch
 from trainwright.data import Table
 from trainwright.errors import InputError, JobError, PluginError
 from trainwright.federated import Drawn, Indexed
-from trainwright.federated.partitioning import class_column, make_partition
+from trainwright.federated.population.partitioning import class_column, make_partition
 from trainwright.job.plugin_spec import PluginSpec
 
 TABLE = Table.from_arrays(

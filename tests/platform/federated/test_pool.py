@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.federated.pool import placed
+from trainwright.federated.processes.pool import placed
 
 COSTS = st.lists(st.integers(0, 20).map(float), max_size=20)
 

@@ -9,7 +9,7 @@ from trainwright.federated.privacy.clipping import norms
 from trainwright.federated.privacy.noise import central_noise, count_noise, local_noise
 from trainwright.federated.privacy.plan import PrivacyPlan, plan_of
 from trainwright.federated.spec import PrivacySpec
-from trainwright.federated.transform_chain import decode, encode
+from trainwright.federated.transport.transform_chain import decode, encode
 from trainwright.plugins import create
 
 CLIENTS = torch.tensor([3, 8, 11])

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainwright.federated import Aggregator, Client, Message, State
-from trainwright.federated.masking import Masks
-from trainwright.federated.messages import Postbox
-from trainwright.federated.outgoing import Outgoing
+from trainwright.federated.clients.staying import Staying
 from trainwright.federated.privacy.plan import PrivacyPlan
-from trainwright.federated.reduction import Total
-from trainwright.federated.sent import Sent
-from trainwright.federated.staying import Staying
-from trainwright.federated.work import groups_of
+from trainwright.federated.transport.masking import Masks
+from trainwright.federated.transport.messages import Postbox
+from trainwright.federated.transport.outgoing import Outgoing
+from trainwright.federated.transport.reduction import Total
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.work import groups_of
 from trainwright_strategies.update_transforms.quantize import Quantize
 
 PARTS = parts_of()

@@ -10,9 +10,9 @@ import torch
 from federations import job_of, parts_of, sent_of
 
 from trainwright.errors import RunError
-from trainwright.federated.residents import Order, _build
-from trainwright.federated.site import Site
-from trainwright.federated.work import Bin
+from trainwright.federated.processes.residents import Order, _build
+from trainwright.federated.processes.site import Site
+from trainwright.federated.transport.work import Bin
 
 PARTS = parts_of()
 ORDER = Order(

@@ -18,7 +18,7 @@ from torch import nn
 
 import trainwright
 from trainwright.errors import RunError
-from trainwright.federated.server import Server
+from trainwright.federated.server.rounds import Server
 from trainwright.plugins.catalogue import listing
 
 Make = Callable[..., dict[str, Any]]

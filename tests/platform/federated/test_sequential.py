@@ -11,9 +11,9 @@ import torch
 from federations import members_of, parts_of, sent_of, trained
 from torch import Tensor, nn
 
+from trainwright.federated.clients.sequential import Sequential
+from trainwright.federated.clients.trainer import Member, batch_sizes
 from trainwright.federated.parts import Parts
-from trainwright.federated.sequential import Sequential
-from trainwright.federated.trainer import Member, batch_sizes
 
 SGD = {"name": "sgd", "lr": 0.2}
 

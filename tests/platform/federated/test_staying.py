@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from federations import parts_of, sent_of
 
-from trainwright.federated.sequential import Sequential
-from trainwright.federated.site import Site
-from trainwright.federated.staying import Staying
-from trainwright.federated.work import Bin
+from trainwright.federated.clients.sequential import Sequential
+from trainwright.federated.clients.staying import Staying
+from trainwright.federated.processes.site import Site
+from trainwright.federated.transport.work import Bin
 
 NORM = {"name": "mlp", "hidden": [8], "batch_norm": True}
 NAMES = {

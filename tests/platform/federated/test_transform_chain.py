@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainwright.federated import Encoded, UpdateTransform
-from trainwright.federated.transform_chain import decode, encode
+from trainwright.federated.transport.transform_chain import decode, encode
 from trainwright.plugins import create
 
 NAMES = {

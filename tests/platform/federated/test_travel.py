@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from trainwright.federated.aggregator import State
-from trainwright.federated.sent import Sent
-from trainwright.federated.travel import packed, unpacked
-from trainwright.federated.work import Bin
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.travel import packed, unpacked
+from trainwright.federated.transport.work import Bin
 
 DTYPES = [
     torch.float64,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trainwright.engine.module import NamedModel, TrainModule
+from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.layout import Layout
-from trainwright.federated.vectors import VectorModule
 
 SHAPES = st.lists(st.lists(st.integers(0, 3), max_size=3).map(tuple), max_size=5)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trainwright.federated.aggregator import State
-from trainwright.federated.trainer import Execution
+from trainwright.federated.clients.trainer import Execution
 
 
 @dataclass

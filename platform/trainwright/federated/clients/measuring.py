@@ -9,10 +9,10 @@ from torch import Tensor
 
 from trainwright.data.rows import Rows
 from trainwright.federated.aggregator import State
+from trainwright.federated.clients.sequential import Sequential
+from trainwright.federated.clients.trainer import Member
 from trainwright.federated.parts import Parts
-from trainwright.federated.sent import Sent
-from trainwright.federated.sequential import Sequential
-from trainwright.federated.trainer import Member
+from trainwright.federated.transport.sent import Sent
 
 GLOBAL, PERSONAL = "client", "personalised"
 """First part of the names of what is measured."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.errors import RunError
-from trainwright.federated.pool import placed
-from trainwright.federated.sent import Sent
+from trainwright.federated.clients.trainer import Execution
+from trainwright.federated.processes.pool import placed
 from trainwright.federated.spec import FederatedCluster, FederatedJob
-from trainwright.federated.trainer import Execution
-from trainwright.federated.travel import packed, unpacked
-from trainwright.federated.work import Bin, BinResult
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.travel import packed, unpacked
+from trainwright.federated.transport.work import Bin, BinResult
 from trainwright.orchestration.failures import Failure, describe
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import output_to
@@ -91,12 +91,12 @@ class Residents:
         self._present = set[int]()
 
     def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
-        """See :class:`trainwright.federated.pool.Pool`."""
+        """See :class:`trainwright.federated.processes.pool.Pool`."""
         results: list[BinResult] = self._share("train", sent, bins, costs)
         return results
 
     def measure(self, sent: Sent, bins: Sequence[Bin]) -> list[dict[str, float]]:
-        """See :class:`trainwright.federated.pool.Pool`."""
+        """See :class:`trainwright.federated.processes.pool.Pool`."""
         found = self._share("measure", sent, bins, [float(len(bin.clients)) for bin in bins])
         return [one for part in found for one in part]
 
@@ -225,7 +225,7 @@ class Resident:
 def _build(order: Order) -> Any:
     """The site of this process."""
     from trainwright.federated.building import build_parts, device_of
-    from trainwright.federated.site import Site
+    from trainwright.federated.processes.site import Site
 
     conceal(*order.concealed)
     adopt(order.stores)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from trainwright.federated.aggregator import State
-from trainwright.federated.reduction import Total
+from trainwright.federated.transport.reduction import Total
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from trainwright.compare.plots import COLORS
 from trainwright.data.table import Table
 from trainwright.federated.partition import Ints, Partition
-from trainwright.federated.partitioning import class_column
+from trainwright.federated.population.partitioning import class_column
 from trainwright.storage import Folder
 from trainwright.tracking.settings import run_name
 

@@ -15,9 +15,9 @@ from trainwright.data.loading import Splits
 from trainwright.data.random import generator
 from trainwright.engine.base import PRECISIONS
 from trainwright.federated.aggregator import Aggregator, Client, State, overridden
-from trainwright.federated.sent import Sent
+from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.spec import LocalTraining
-from trainwright.federated.vectors import VectorModule
+from trainwright.federated.transport.sent import Sent
 from trainwright.objective import WeightedSum
 from trainwright.strategy import Batch, Context, Loss, Outputs, Strategy
 from trainwright.strategy.base import Compute

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from trainwright.federated.aggregator import State
+from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.layout import Layout
-from trainwright.federated.vectors import VectorModule
 
 _WEIGHTS, _BUFFERS = "staying/weights", "staying/buffers"
 

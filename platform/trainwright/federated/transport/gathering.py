@@ -8,7 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from trainwright.federated.trainer import Chunk
+from trainwright.federated.clients.trainer import Chunk
 
 MOST_NUMBERS = 1 << 22
 """Weights that wait until their messages are made: 16 MiB."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from trainwright.federated.sent import Sent
-from trainwright.federated.site import Site
-from trainwright.federated.work import Bin, BinResult
+from trainwright.federated.processes.site import Site
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.work import Bin, BinResult
 
 
 class Pool(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainwright.federated.sent import Sent
+from trainwright.federated.transport.sent import Sent
 from trainwright.storage import Folder
 from trainwright.tracking import JournalWriter
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from trainwright.federated.aggregator import UPDATE, Aggregator, Client, State, overridden
+from trainwright.federated.clients.staying import Staying
+from trainwright.federated.clients.trainer import Chunk
 from trainwright.federated.layout import Layout
-from trainwright.federated.outgoing import BUFFERS, Outgoing
-from trainwright.federated.sent import Sent
-from trainwright.federated.staying import Staying
-from trainwright.federated.trainer import Chunk
+from trainwright.federated.transport.outgoing import BUFFERS, Outgoing
+from trainwright.federated.transport.sent import Sent
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from trainwright.federated.batched import Batched
-from trainwright.federated.gathering import gathered
-from trainwright.federated.measuring import Measuring
-from trainwright.federated.messages import Postbox
+from trainwright.federated.clients.batched import Batched
+from trainwright.federated.clients.measuring import Measuring
+from trainwright.federated.clients.sequential import Sequential
+from trainwright.federated.clients.trainer import Chunk, Execution, Member, Trainer
 from trainwright.federated.parts import Parts
-from trainwright.federated.reduction import Total
-from trainwright.federated.sent import Sent, moved
-from trainwright.federated.sequential import Sequential
-from trainwright.federated.trainer import Chunk, Execution, Member, Trainer
-from trainwright.federated.work import Bin, BinResult
+from trainwright.federated.transport.gathering import gathered
+from trainwright.federated.transport.messages import Postbox
+from trainwright.federated.transport.reduction import Total
+from trainwright.federated.transport.sent import Sent, moved
+from trainwright.federated.transport.work import Bin, BinResult
 
 OWN_LOSS, GLOBAL_LOSS = "own_loss", "global_loss"
 """Loss of a client's model on the samples it has trained on, and on ``data.validation``."""

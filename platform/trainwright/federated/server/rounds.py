@@ -11,17 +11,17 @@ from torch import Tensor
 
 from trainwright.errors import RunError
 from trainwright.federated.aggregator import UPDATE, Reduced, State
-from trainwright.federated.client_states import ClientStates
-from trainwright.federated.cohorts import Cohort, Cohorts
-from trainwright.federated.masking import FEWEST_CLIENTS, Masks
-from trainwright.federated.measures import Measures
 from trainwright.federated.partition import Ints
 from trainwright.federated.parts import Parts
-from trainwright.federated.pool import Pool
-from trainwright.federated.reduction import Total
-from trainwright.federated.sent import Sent
-from trainwright.federated.standing import Standing
-from trainwright.federated.work import Bin, groups_of
+from trainwright.federated.population.cohorts import Cohort, Cohorts
+from trainwright.federated.processes.pool import Pool
+from trainwright.federated.server.client_states import ClientStates
+from trainwright.federated.server.measures import Measures
+from trainwright.federated.server.standing import Standing
+from trainwright.federated.transport.masking import FEWEST_CLIENTS, Masks
+from trainwright.federated.transport.reduction import Total
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.work import Bin, groups_of
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.tracking import JournalWriter
 from trainwright.training.keeping import Keeper

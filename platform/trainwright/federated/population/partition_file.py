@@ -11,7 +11,7 @@ import numpy as np
 from trainwright.data.table import SAMPLE_ID, Table
 from trainwright.errors import JobError, Problem
 from trainwright.federated.partition import Indexed, Partition
-from trainwright.federated.partitioning import PATH
+from trainwright.federated.population.partitioning import PATH
 from trainwright.storage import Folder
 
 LISTED = "partition.parquet"

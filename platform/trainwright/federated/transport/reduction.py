@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trainwright.federated.aggregator import Aggregator, Federation, Reduced, State
-from trainwright.federated.masking import Masks, decode
-from trainwright.federated.messages import Messages, weights_of
-from trainwright.federated.outgoing import BUFFERS
+from trainwright.federated.transport.masking import Masks, decode
+from trainwright.federated.transport.messages import Messages, weights_of
+from trainwright.federated.transport.outgoing import BUFFERS
 
 
 @dataclass

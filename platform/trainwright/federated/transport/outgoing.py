@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainwright.federated.masking import Masks, encode
 from trainwright.federated.privacy.plan import PrivacyPlan
-from trainwright.federated.sent import Sent
-from trainwright.federated.transform_chain import decode
-from trainwright.federated.transform_chain import encode as transformed
+from trainwright.federated.transport.masking import Masks, encode
+from trainwright.federated.transport.sent import Sent
+from trainwright.federated.transport.transform_chain import decode
+from trainwright.federated.transport.transform_chain import encode as transformed
 from trainwright.federated.update_transform import UpdateTransform
 
 BUFFERS = "buffers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from trainwright.federated.aggregator import State
-from trainwright.federated.state_shard import ENDING, StateShard
+from trainwright.federated.server.state_shard import ENDING, StateShard
 from trainwright.storage import Folder
 
 PLACE = "clients"

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainwright.federated.aggregator import Client, State
-from trainwright.federated.batch_plan import BatchPlan
+from trainwright.federated.clients.batch_plan import BatchPlan
+from trainwright.federated.clients.trainer import Chunk, Member, Trainer
 from trainwright.federated.layout import Layout
-from trainwright.federated.sent import Sent
-from trainwright.federated.trainer import Chunk, Member, Trainer
+from trainwright.federated.transport.sent import Sent
 from trainwright.strategy import Batch
 from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.training.randomness import seed_all

@@ -9,11 +9,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from trainwright.errors import JobError, Problem
 from trainwright.federated.aggregator import overridden
-from trainwright.federated.batched import Batched
+from trainwright.federated.clients.batched import Batched
+from trainwright.federated.clients.sequential import Sequential
+from trainwright.federated.clients.trainer import Execution, Member, Trainer
 from trainwright.federated.parts import Parts
-from trainwright.federated.sent import Sent, moved
-from trainwright.federated.sequential import Sequential
-from trainwright.federated.trainer import Execution, Member, Trainer
+from trainwright.federated.transport.sent import Sent, moved
 from trainwright.strategy.base import overrides
 
 CLIENTS, SAMPLES = 3, 64

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.federated.aggregator import Client
-from trainwright.federated.sent import Sent
-from trainwright.federated.trainer import Chunk, Local, Member, Trainer, batch_sizes
+from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer, batch_sizes
+from trainwright.federated.transport.sent import Sent
 from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.training.randomness import seed_all

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trainwright.federated.decomposition import decomposition
 from trainwright.federated.parts import Parts
-from trainwright.federated.reduction import Total
-from trainwright.federated.sent import Sent
-from trainwright.federated.site import GLOBAL_LOSS, OWN_LOSS
+from trainwright.federated.processes.site import GLOBAL_LOSS, OWN_LOSS
+from trainwright.federated.server.decomposition import decomposition
+from trainwright.federated.transport.reduction import Total
+from trainwright.federated.transport.sent import Sent
 from trainwright.tracking import JournalWriter
 from trainwright.training.progress import Progress
 

@@ -1,0 +1,1 @@
+"""Training clients: one after another, or side by side as one computation."""

@@ -1,0 +1,1 @@
+"""Who there is, with which samples, and who takes part in a round."""

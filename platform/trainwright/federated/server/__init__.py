@@ -1,0 +1,1 @@
+"""The rounds, and everything that is kept and measured from one to the next."""

@@ -1,0 +1,1 @@
+"""What travels between clients and server, and how it is changed and summed on its way."""
