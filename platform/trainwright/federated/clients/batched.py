@@ -13,9 +13,10 @@ from torch.func import functional_call
 
 from trainwright.federated.aggregator import Client, State
 from trainwright.federated.clients.batch_plan import BatchPlan
-from trainwright.federated.clients.trainer import Chunk, Member, Trainer
+from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer
 from trainwright.federated.layout import Layout
 from trainwright.federated.transport.sent import Sent
+from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.training.randomness import seed_all
@@ -29,6 +30,11 @@ class Batched(Trainer):
     Clients without further updates are left as they are.
     """
 
+    def __init__(self, local: Local) -> None:
+        super().__init__(local)
+        self._optimizer = local.optimizer([nn.Parameter(torch.zeros(1))])
+        self._step = plain_step(self._optimizer)
+
     def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
         """See :class:`Trainer`; one chunk of all members."""
         local = self.local
@@ -36,9 +42,9 @@ class Batched(Trainer):
         members, plan = self._plan(members, sent.round)
         matrix = nn.Parameter(_starts(members, sent))
         matrix.grad = torch.zeros_like(matrix)
-        optimizer = local.optimizer([matrix])
-        for group in optimizer.param_groups:
-            group["lr"] = sent.lr
+        self._optimizer.state.clear()
+        for group in self._optimizer.param_groups:
+            group.update(lr=sent.lr, params=[matrix])
         local.context.seed = seed_all(local.seed, "clients", sent.round, members[0].id)
         losses = torch.zeros(len(members), device=local.vectors.device)
         clients = _Clients(members, sent, plan, local.vectors.layout)
@@ -46,7 +52,7 @@ class Batched(Trainer):
             active = int((plan.steps > step).sum())
             local.context.update = step
             losses[:active] += self._gradients(matrix, clients, plan, step, active)
-            self._move(matrix, optimizer, clients, active)
+            self._move(matrix, clients, active)
         yield Chunk(
             members,
             matrix.detach(),
@@ -65,30 +71,34 @@ class Batched(Trainer):
         for leaf in leaves.values():
             leaf.requires_grad_()
         batch = self._batch(plan, clients.round, step, active)
+        # Who the client is goes along only where a hook may ask: each tensor takes its time.
+        told = (clients.told(active),) if self._has_loss else ()
         each = torch.vmap(partial(self._loss, clients), randomness="different")
         with self.precision():
-            losses: Tensor = each(leaves, batch, clients.told(active))
+            losses: Tensor = each(leaves, batch, *told)
         found = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        for slots, values in zip(
-            vectors.tensors(matrix.grad[:active]).values(), found, strict=True
-        ):
-            slots.copy_(values)
+        flat = [values.reshape(active, -1) for values in found]
+        torch.cat(flat, dim=1, out=matrix.grad[:active])
         return losses.detach()
 
     def _loss(
-        self, clients: _Clients, tensors: Mapping[str, Tensor], batch: Batch, told: _Told
+        self,
+        clients: _Clients,
+        tensors: Mapping[str, Tensor],
+        batch: Batch,
+        told: _Told | None = None,
     ) -> Tensor:
-        client = clients.client(told)
-        module = self.local.vectors.module
-        value: Tensor = functional_call(
-            module, dict(tensors), (lambda: self.loss(batch, client).value,)
-        )
+        def loss() -> Tensor:
+            if told is None:
+                return self._inner(batch).value
+            return self.loss(batch, clients.client(told)).value
+
+        value: Tensor = functional_call(self.local.vectors.module, dict(tensors), (loss,))
         return value
 
     def _move(
         self,
         matrix: nn.Parameter,
-        optimizer: torch.optim.Optimizer,
         clients: _Clients,
         active: int,
     ) -> None:
@@ -100,9 +110,10 @@ class Batched(Trainer):
         if local.training.max_grad_norm is not None:
             norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
             gradient.mul_((local.training.max_grad_norm / (norms + 1e-6)).clamp(max=1.0))
-        idle = matrix.detach()[active:].clone()
-        optimizer.step()
-        matrix.detach()[active:] = idle
+        idle = matrix.detach()[active:].clone() if active < len(matrix) else None
+        self._step()
+        if idle is not None:
+            matrix.detach()[active:] = idle
 
     def _batch(self, plan: BatchPlan, round: int, step: int, active: int) -> Batch:
         """The samples of an update, (active, batch, ...)."""

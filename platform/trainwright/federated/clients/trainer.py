@@ -113,9 +113,8 @@ class Trainer(ABC):
     def __init__(self, local: Local) -> None:
         self.local = local
         module = local.vectors.module
-        self._compute = _Compute(
-            wrap_loss(local.strategies, ObjectiveCompute(module, local.terms)), local.vectors
-        )
+        self._inner = wrap_loss(local.strategies, ObjectiveCompute(module, local.terms))
+        self._compute = _Compute(self._inner, local.vectors)
         self._has_loss = overridden(local.aggregator, "loss")
         self._has_gradients = overridden(local.aggregator, "gradients")
 
@@ -131,7 +130,7 @@ class Trainer(ABC):
         """The loss of a batch, aggregator and strategies included."""
         if self._has_loss:
             return self.local.aggregator.loss(batch, self._compute, client)
-        return self._compute(batch)
+        return self._inner(batch)
 
     def precision(self) -> AbstractContextManager[Any]:
         """Inside it, forward passes run in the job's number format."""
