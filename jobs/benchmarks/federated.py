@@ -27,7 +27,10 @@ BLOCK = 5
 """Rounds in a turn; Flower makes one."""
 
 WARM_UP = 2
-BARE, BY_HAND, FLOWER = "bare loop", "bare loop, SGD by hand", "Flower"
+BARE, FLOWER = "bare loop", "Flower"
+LOOPS = {BARE: "usual", "bare loop, tuned": "tuned", "bare loop, SGD by hand": "by hand"}
+"""Loops in plain PyTorch, the last two without what can be spared."""
+
 OURS = {
     "ours, 2 actors, sequential": (2, "sequential"),
     "ours, 2 actors, batched": (2, "batched"),
@@ -146,10 +149,10 @@ def compare(turns: int, clients: int = CLIENTS, flower: Path = FLOWER_PYTHON) ->
         file, options = Path(folder) / "work.npz", {"clients": clients}
         work = work_of(job_of((0, "sequential"), BLOCK, in_all, folder, **options))
         work.save(file)
-        for name, step in ((BARE, "torch.optim"), (BY_HAND, "by hand")):
-            sides.start(name, "federated_bare.py", rounds, file, step, block=BLOCK)
-        for name, way in OURS.items():
-            job = job_of(way, BLOCK, in_all, f"{folder}/{len(sides.peers)}", **options)
+        for name, way in LOOPS.items():
+            sides.start(name, "federated_bare.py", rounds, file, way, block=BLOCK)
+        for name, ours in OURS.items():
+            job = job_of(ours, BLOCK, in_all, f"{folder}/{len(sides.peers)}", **options)
             sides.start_ours(name, job, rounds)
         sides.timed(WARM_UP)
         alone, together = sides.timed(turns), None

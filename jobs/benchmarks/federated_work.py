@@ -7,7 +7,7 @@ samples, owners and starting weights, and train clients with the class below.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -92,12 +92,15 @@ class LocalTraining:
     def __call__(self, client: int, weights: list[Tensor]) -> int:
         """Train on a client's samples once, from these weights; how many samples there were."""
         self.put(weights)
+        for x, y in self.batches(client):
+            self._step(functional.cross_entropy(self.model(x), y))
+        return len(self._work.clients[client])
+
+    def batches(self, client: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """A client's samples once, in a new order."""
         rows = self._work.clients[client]
         rows = rows[torch.randperm(len(rows))]
-        batches = self._work.x[rows].split(BATCH), self._work.y[rows].split(BATCH)
-        for x, y in zip(*batches, strict=True):
-            self._step(functional.cross_entropy(self.model(x), y))
-        return len(rows)
+        return zip(self._work.x[rows].split(BATCH), self._work.y[rows].split(BATCH), strict=True)
 
     def _step(self, loss: Tensor) -> None:
         if self._by_hand:

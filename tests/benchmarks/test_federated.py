@@ -11,7 +11,7 @@ import federated_costs
 import numpy as np
 import pytest
 import torch
-from federated_bare import Bare
+from federated_bare import loop_of
 from federated_paced import Paced, serve
 from federated_work import BATCH, LEARNING_RATE, LocalTraining, Work
 from torch import nn
@@ -49,10 +49,10 @@ def test_work_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [rows.tolist() for rows in found.clients] == [rows.tolist() for rows in work.clients]
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
-def test_a_bare_round_is_federated_averaging(by_hand: bool) -> None:
+@pytest.mark.parametrize("way", federated.LOOPS.values())
+def test_a_bare_round_is_federated_averaging(way: str) -> None:
     work = made_work()
-    bare = Bare(work, by_hand)
+    bare = loop_of(work, way)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     torch.manual_seed(3)
     bare.round()
@@ -91,7 +91,7 @@ def test_our_side_does_the_work_in_turns(tmp_path: Path, monkeypatch: pytest.Mon
     begun, first, second, kept = line.answers
     assert begun is None
     assert min(first, second) > 0
-    bare = Bare(work, False)
+    bare = loop_of(work, "tuned")
     for _ in range(5):
         bare.round()
     ours, theirs = work.accuracy(torch.from_numpy(kept)), work.accuracy(bare.weights)
@@ -105,7 +105,7 @@ def test_our_side_does_the_work_in_turns(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_short_form() -> None:
     result = federated.compare(turns=2, clients=10)
     rows = {row.name: row for row in result.rows}
-    assert rows.keys() >= {federated.BARE, federated.BY_HAND, *federated.OURS}
+    assert rows.keys() >= {*federated.LOOPS, *federated.OURS}
     assert (federated.FLOWER in rows) == federated.FLOWER_PYTHON.exists()
     for row in result.rows:
         assert 0 < row.round.median < row.start_s
