@@ -40,6 +40,7 @@ def test_a_short_form_with_one_worker(one_worker: Any, tmp_path: Path) -> None:
     check(result, pairs=3)
 
 
+@pytest.mark.slow
 def test_a_short_form_with_two_workers(two_workers: Any, tmp_path: Path) -> None:
     case = ("convnet", 2, 2, 16, 2, 4)
     first, other = two_workers.run(measure_here, str(ROOT), str(tmp_path / "run"), case)

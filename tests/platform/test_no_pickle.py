@@ -42,6 +42,7 @@ READERS = {
 }
 ALLOWED = {
     # What the driver has sent to its own processes, not storage.
+    "platform/trainwright/federated/transport/travel.py": {"pickle.loads"},
     "platform/trainwright/procedure/tasks.py": {"cloudpickle.loads"},
     "platform/trainwright/testing/workers.py": {"cloudpickle.loads"},
 }
