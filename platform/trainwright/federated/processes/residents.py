@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,9 @@ class Resident:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._site: Any = None
+        self._log = ExitStack()
+        if order.logs is not None:  # for good: to open it takes as long as many a round
+            self._log.enter_context(output_to(order.logs / f"clients-{os.getpid()}.log"))
 
     def here(self) -> None:
         """Answer, which a process can that has found room and is not at work."""
@@ -208,18 +211,13 @@ class Resident:
         return self._guarded("measure", sent, bins)
 
     def _guarded(self, what: str, sent: bytes, bins: bytes) -> bytes | Failure:
-        with self._log():
-            try:
-                if self._site is None:
-                    self._site = _build(self._order)
-                work, received = getattr(self._site, what), unpacked(sent)
-                return packed([work(received, bin) for bin in unpacked(bins)])
-            except Exception as error:  # plugins are the user's code and may raise anything
-                return describe(error, 0)
-
-    def _log(self) -> AbstractContextManager[None]:
-        logs = self._order.logs
-        return nullcontext() if logs is None else output_to(logs / f"clients-{os.getpid()}.log")
+        try:
+            if self._site is None:
+                self._site = _build(self._order)
+            work, received = getattr(self._site, what), unpacked(sent)
+            return packed([work(received, bin) for bin in unpacked(bins)])
+        except Exception as error:  # plugins are the user's code and may raise anything
+            return describe(error, 0)
 
 
 def _build(order: Order) -> Any:
