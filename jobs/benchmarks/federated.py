@@ -23,7 +23,7 @@ FLOWER_PYTHON = HERE.parents[1] / "build" / "flower" / "bin" / "python"
 """Of Flower's environment, which ``make flower`` creates."""
 
 CLIENTS = 100
-BLOCK = 20
+BLOCK = 50
 """Rounds in a turn; Flower makes one."""
 
 WARM_UP = 2

@@ -41,7 +41,7 @@ class Batched(Trainer):
         local.vectors.module.train()
         members, plan = self._plan(members, sent.round)
         matrix = nn.Parameter(_starts(members, sent))
-        matrix.grad = torch.zeros_like(matrix)
+        matrix.grad = torch.empty_like(matrix)  # every client makes at least one update
         self._optimizer.state.clear()
         for group in self._optimizer.param_groups:
             group.update(lr=sent.lr, params=[matrix])

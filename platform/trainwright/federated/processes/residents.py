@@ -129,24 +129,31 @@ class Residents:
             for place, share in enumerate(shares):
                 indices = [left[index] for index in share]
                 share_of_bins = packed([bins[i] for i in indices])
-                reference = self._call(place, what, sent_once, share_of_bins)
-                calls.append((place, indices, reference))
-            for place, indices, reference in calls:
+                references = self._call(place, what, len(indices), sent_once, share_of_bins)
+                calls.append((place, indices, references))
+            for place, indices, references in calls:
                 try:
-                    found = ray.get(reference)
+                    found = ray.get(references)
                 except ray.exceptions.RayError as error:
                     lost += 1
                     self._replace(place, error, lost)
                     continue
-                if isinstance(found, Failure):
+                if isinstance(failure := found[0], Failure):
                     raise RunError(
-                        f"training of clients failed: {found.kind}: {found.message}\n{found.trace}"
+                        f"training of clients failed: {failure.kind}: {failure.message}\n"
+                        f"{failure.trace}"
                     )
-                results |= dict(zip(indices, unpacked(found), strict=True))
+                results |= dict(zip(indices, map(unpacked, found), strict=True))
         return [results[index] for index in range(len(bins))]
 
-    def _call(self, place: int, what: str, *arguments: Any) -> Any:
+    def _call(self, place: int, what: str, number: int, *arguments: Any) -> list[Any]:
         """Give a process work, once it has found room in the cluster.
+
+        Args:
+            place: of the process.
+            what: its method.
+            number: of results; each travels by itself, for small ones go with Ray's answer.
+            *arguments: of the method.
 
         Raises:
             RunError: there is none.
@@ -166,7 +173,8 @@ class Residents:
                 "fewer cluster.workers the results are the same"
             )
         self._present.add(place)
-        return getattr(process, what).remote(*arguments)
+        references = getattr(process, what).options(num_returns=number).remote(*arguments)
+        return [references] if number == 1 else references
 
     def _replace(self, place: int, error: Exception, lost: int) -> None:
         """Start another process in the place of one that was lost.
@@ -202,22 +210,25 @@ class Resident:
     def here(self) -> None:
         """Answer, which a process can that has found room and is not at work."""
 
-    def train(self, sent: bytes, bins: bytes) -> bytes | Failure:
+    def train(self, sent: bytes, bins: bytes) -> Any:
         """Train the clients of some bins: a packed :class:`BinResult` for each."""
         return self._guarded("train", sent, bins)
 
-    def measure(self, sent: bytes, bins: bytes) -> bytes | Failure:
-        """Measure at the clients of some bins: packed, a list for each."""
+    def measure(self, sent: bytes, bins: bytes) -> Any:
+        """Measure at the clients of some bins: a packed list for each."""
         return self._guarded("measure", sent, bins)
 
-    def _guarded(self, what: str, sent: bytes, bins: bytes) -> bytes | Failure:
+    def _guarded(self, what: str, sent: bytes, bins: bytes) -> Any:
+        """One result for each bin, as Ray takes several: of a single one itself, else in a list."""
+        received = unpacked(bins)
         try:
             if self._site is None:
                 self._site = _build(self._order)
-            work, received = getattr(self._site, what), unpacked(sent)
-            return packed([work(received, bin) for bin in unpacked(bins)])
+            work, weights = getattr(self._site, what), unpacked(sent)
+            results: list[Any] = [packed(work(weights, bin)) for bin in received]
         except Exception as error:  # plugins are the user's code and may raise anything
-            return describe(error, 0)
+            results = [describe(error, 0)] * len(received)
+        return results if len(results) > 1 else results[0]
 
 
 def _build(order: Order) -> Any:

@@ -91,7 +91,8 @@ class Postbox:
     def __call__(self, chunk: Chunk, sent: Sent) -> Messages:
         """The messages of clients that have trained."""
         updates, buffers = chunk.weights - sent.weights, chunk.buffers
-        finite = (torch.linalg.vector_norm(updates, dim=1) + chunk.losses).isfinite()
+        norms = torch.linalg.vector_norm(updates, dim=1)
+        finite = (norms + chunk.losses).isfinite()
         dropped = [m.id for m, good in zip(chunk.members, finite.tolist(), strict=True) if not good]
         chosen = list(range(len(chunk.members)))
         if dropped:
@@ -107,7 +108,8 @@ class Postbox:
         if self._has_end:
             parts, kept = self._ended(chunk, chosen, updates, kept, sent)
         clients = [chunk.members[i].id for i in chosen]
-        norms = torch.linalg.vector_norm(parts[UPDATE], dim=1)
+        if self._has_end or self._staying or dropped:
+            norms = torch.linalg.vector_norm(parts[UPDATE], dim=1)
         parts[UPDATE], within, num_bytes = self._outgoing.updates(parts[UPDATE], clients, sent)
         samples = torch.tensor([len(chunk.members[i].rows) for i in chosen], dtype=torch.float64)
         if self._outgoing.masks:
