@@ -137,8 +137,10 @@ def _keeper(
 def _pool(plan: Plan, folder: Folder, execution: Execution, tell: Teller) -> Iterator[Pool]:
     """Where clients train."""
     cluster = plan.job.spec.cluster
-    pool: Pool = InProcess(Site(plan.parts, execution))
-    if cluster.workers:
+    pool: Pool
+    if cluster.workers == 0:
+        pool = InProcess(Site(plan.parts, execution))
+    else:
         from trainwright.federated.processes.residents import Order, Residents
 
         values = plan.values()

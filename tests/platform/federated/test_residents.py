@@ -28,9 +28,9 @@ ORDER = Order(
 
 
 def test_it_comes_to_the_same_as_the_server_would() -> None:
-    bin, sent = Bin(0, [1, 4], [{}, {}]), sent_of(PARTS)
-    mine = _build(ORDER).train(sent, bin).total
-    theirs = Site(PARTS, "sequential").train(sent, bin).total
+    bin, sent = Bin([1, 4], [{}, {}]), sent_of(PARTS)
+    mine = _build(ORDER).train(sent, bin)
+    theirs = Site(PARTS, "sequential").train(sent, bin)
     assert mine.clients == theirs.clients
     assert torch.equal(mine.sums["update"], theirs.sums["update"])
 

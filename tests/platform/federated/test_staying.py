@@ -52,10 +52,10 @@ def test_over_two_rounds_in_a_site() -> None:
     parts = parts_of(model=NORM, federation__aggregator="fedbn")
     site, trainer = Site(parts, "sequential"), Sequential(parts.local())
     clients, start = [0, 3], sent_of(parts)
-    first = site.train(start, Bin(0, clients, [{}, {}])).total
+    first = site.train(start, Bin(clients, [{}, {}]))
     shifted = start.weights + 0.1
     second_sent = sent_of(parts, 1, weights=shifted, buffers=start.buffers)
-    second = site.train(second_sent, Bin(0, clients, first.states)).total
+    second = site.train(second_sent, Bin(clients, first.states))
     stay = torch.cat(
         [torch.full((s.stop - s.start,), s.name in NAMES) for s in parts.vectors.layout]
     )
@@ -64,7 +64,7 @@ def test_over_two_rounds_in_a_site() -> None:
         own = parts.staying.start(shifted, start.buffers, first.states[place])
         assert own[0][~stay].equal(shifted[~stay])
         assert not torch.equal(own[0][stay], shifted[stay])
-        member = next(iter(site._members(second_sent, Bin(0, [client], [first.states[place]]))))
+        member = next(iter(site._members(second_sent, Bin([client], [first.states[place]]))))
         (chunk,) = trainer([member], second_sent)
         kept = parts.staying.kept(chunk.weights[0], chunk.buffers[0])
         for name, value in kept.items():

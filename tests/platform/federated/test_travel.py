@@ -61,11 +61,11 @@ def test_a_view_takes_no_more_than_it_holds() -> None:
 def test_what_a_round_sends() -> None:
     state: State = {"control": torch.arange(3.0)}
     sent = Sent(4, 0.1, torch.arange(5.0), torch.zeros(0), {"n": torch.tensor(3)}, state)
-    bins = [Bin(1, [3, 9], [state, {}])]
+    bins = [Bin([3, 9], [state, {}])]
     found, others = unpacked(packed((sent, bins)))
     assert (found.round, found.lr) == (4, 0.1)
     assert found.weights.equal(sent.weights)
     assert found.counters["n"].equal(torch.tensor(3))
     assert found.shared["control"].equal(state["control"])
-    assert (others[0].index, others[0].clients) == (1, [3, 9])
+    assert others[0].clients == [3, 9]
     assert others[0].states[0]["control"].equal(state["control"])

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from trainwright.federated.processes.site import Site
+from trainwright.federated.transport.reduction import Total
 from trainwright.federated.transport.sent import Sent
-from trainwright.federated.transport.work import Bin, BinResult
+from trainwright.federated.transport.work import Bin
 
 
 class Pool(Protocol):
     """Works on bins, in one process or several, with the same results."""
 
-    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
+    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[Total]:
         """Train the clients of all bins.
 
         Args:
@@ -22,7 +23,7 @@ class Pool(Protocol):
             costs: how long each of them will take, relative to the others.
 
         Returns:
-            A result for each bin, in their order.
+            What the clients of each bin send, in the bins' order.
 
         Raises:
             RunError: a process failed, or was lost too often.
@@ -43,13 +44,12 @@ class InProcess:
 
     Args:
         site: where they train.
-        tell: told how many bins of a round are done, and of how many.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
+    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[Total]:
         """See :class:`Pool`."""
         return [self._site.train(sent, bin) for bin in bins]
 

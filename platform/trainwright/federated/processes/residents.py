@@ -13,9 +13,10 @@ from trainwright.errors import RunError
 from trainwright.federated.clients.trainer import Execution
 from trainwright.federated.processes.pool import placed
 from trainwright.federated.spec import FederatedCluster, FederatedJob
+from trainwright.federated.transport.reduction import Total
 from trainwright.federated.transport.sent import Sent
 from trainwright.federated.transport.travel import packed, unpacked
-from trainwright.federated.transport.work import Bin, BinResult
+from trainwright.federated.transport.work import Bin
 from trainwright.orchestration.failures import Failure, describe
 from trainwright.orchestration.processes import worker_environment
 from trainwright.orchestration.quiet import output_to
@@ -90,9 +91,9 @@ class Residents:
         self._processes = [self._start() for _ in range(cluster.workers)]
         self._present = set[int]()
 
-    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[BinResult]:
+    def train(self, sent: Sent, bins: Sequence[Bin], costs: Sequence[float]) -> list[Total]:
         """See :class:`trainwright.federated.processes.pool.Pool`."""
-        results: list[BinResult] = self._share("train", sent, bins, costs)
+        results: list[Total] = self._share("train", sent, bins, costs)
         return results
 
     def measure(self, sent: Sent, bins: Sequence[Bin]) -> list[dict[str, float]]:
@@ -211,7 +212,7 @@ class Resident:
         """Answer, which a process can that has found room and is not at work."""
 
     def train(self, sent: bytes, bins: bytes) -> Any:
-        """Train the clients of some bins: a packed :class:`BinResult` for each."""
+        """Train the clients of some bins: a packed :class:`Total` for each."""
         return self._guarded("train", sent, bins)
 
     def measure(self, sent: bytes, bins: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ from trainwright.federated.transport.gathering import gathered
 from trainwright.federated.transport.messages import Postbox
 from trainwright.federated.transport.reduction import Total
 from trainwright.federated.transport.sent import Sent, moved
-from trainwright.federated.transport.work import Bin, BinResult
+from trainwright.federated.transport.work import Bin
 
 OWN_LOSS, GLOBAL_LOSS = "own_loss", "global_loss"
 """Loss of a client's model on the samples it has trained on, and on ``data.validation``."""
@@ -37,19 +36,18 @@ class Site:
         self._measuring = Measuring(parts)
         self._post = Postbox(parts.aggregator, parts.vectors.layout, parts.staying, parts.outgoing)
 
-    def train(self, sent: Sent, bin: Bin) -> BinResult:
+    def train(self, sent: Sent, bin: Bin) -> Total:
         """Train the clients of a bin, and add up what they send."""
-        began = time.perf_counter()
         total = Total()
         placed = sent.on(self.parts.vectors.device)
         for trained in gathered(self._trainer(list(self._members(placed, bin)), placed)):
             chunk = trained.cpu()
             messages = self._post(chunk, sent)
             total.take(messages, self.parts.aggregator)
-            total.count(chunk.counters, sum(chunk.steps))
+            total.count(chunk.counters)
             if sent.decomposes:
                 self._decompose(chunk, messages.clients, total)
-        return BinResult(bin.index, total, time.perf_counter() - began)
+        return total
 
     def measure(self, sent: Sent, bin: Bin) -> list[dict[str, float]]:
         """What is measured at each client of a bin, see :meth:`Measuring.client`."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwright.federated.transport.sent import Sent
-from trainwright.storage import Folder
+from trainwright.storage import Folder, cause_of
 from trainwright.tracking import JournalWriter
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +68,11 @@ class AtClients:
         content = io.BytesIO()
         table = pa.table({"client": clients, **columns})
         parquet.write_table(table, content)
-        self.folder.write_bytes(f"{PLACE}/round-{rounds:08d}.parquet", content.getvalue())
+        try:
+            self.folder.write_bytes(f"{PLACE}/round-{rounds:08d}.parquet", content.getvalue())
+        except Exception as error:  # whatever the store's client raises; the summary counts
+            text = f"the table of single clients could not be written: {cause_of(error)}"
+            self.journal.event(text, rounds)
 
 
 def spread_over(population: int, number: int | None) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from trainwright.errors import RunError
+from trainwright.errors import CheckpointError, RunError
 from trainwright.federated.aggregator import UPDATE, Reduced, State
 from trainwright.federated.partition import Ints
 from trainwright.federated.parts import Parts
@@ -23,6 +23,7 @@ from trainwright.federated.transport.reduction import Total
 from trainwright.federated.transport.sent import Sent
 from trainwright.federated.transport.work import Bin, groups_of
 from trainwright.orchestration.monitor import LocalMonitor
+from trainwright.storage import cause_of
 from trainwright.tracking import JournalWriter
 from trainwright.training.keeping import Keeper
 from trainwright.training.progress import Progress
@@ -131,16 +132,15 @@ class Server:
         bins = self.binned(clients.tolist())
         steps = dict(zip(clients.tolist(), self.parts.steps(clients).tolist(), strict=True))
         costs = [float(sum(steps[client] for client in bin.clients)) for bin in bins]
-        for result in self.pool.train(sent, bins, costs):
-            total.join(result.total)
+        for part in self.pool.train(sent, bins, costs):
+            total.join(part)
         if self.states is not None:
             self.states.put(total.clients, total.states, sent.round + 1)
         return total
 
     def binned(self, clients: Sequence[int]) -> list[Bin]:
         """Clients in bins, with what they keep."""
-        groups = groups_of(clients, self.bins)
-        return [Bin(index, group, self._kept(group)) for index, group in enumerate(groups)]
+        return [Bin(group, self._kept(group)) for group in groups_of(clients, self.bins)]
 
     def _kept(self, clients: Sequence[int]) -> list[State]:
         return [{}] * len(clients) if self.states is None else self.states.get(clients)
@@ -192,8 +192,6 @@ class Server:
         totals = self.standing.totals
         totals.bytes_down += sent.num_bytes * len(cohort.asked)
         totals.bytes_up += total.num_bytes
-        totals.client_updates += len(total.clients)
-        totals.steps += total.steps
         totals.dropped += len(total.dropped)
         totals.missing += len(cohort.asked) - len(cohort.arrived)
         totals.empty_rounds += is_empty
@@ -250,7 +248,32 @@ class Server:
 
     def _checkpoint(self, improved: bool) -> None:
         self._put_in_place()
-        if self.states is not None:
-            self.states.flush(self.progress.finished)
+        if self.states is None or self._states_are_kept():
+            self.keeper(improved)
+
+    def _states_are_kept(self) -> bool:
+        """Write what clients keep; a checkpoint without it would be none.
+
+        Where the store refuses, it is told, and tried again at the next checkpoint.
+
+        Raises:
+            RunError: it refuses after the last round.
+        """
+        assert self.states is not None
+        rounds = self.progress.finished
+        try:
+            self.states.flush(rounds)
             self.states.forget(self.oldest_checkpoint() or 0)
-        self.keeper(improved)
+        except CheckpointError:
+            raise
+        except Exception as error:  # whatever the store's client raises
+            text = f"what clients keep could not be written: {cause_of(error)}"
+            if rounds == self.parts.rounds or self.monitor.stop_requested:
+                raise RunError(
+                    f"{text}. Make room there or mend the store; the same command then goes on "
+                    "from the newest checkpoint"
+                ) from error
+            self.progress.best.withdraw(rounds)
+            self.keeper.tell(f"{text}; round {rounds} has no checkpoint", rounds)
+            return False
+        return True

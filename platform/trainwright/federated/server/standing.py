@@ -17,8 +17,6 @@ class Totals:
     Attributes:
         bytes_down: what clients received.
         bytes_up: what they sent.
-        client_updates: clients that counted, each round anew.
-        steps: updates that clients made.
         dropped: updates that were not finite.
         missing: clients that were asked and did not answer in time.
         empty_rounds: rounds that changed nothing, for too few answered.
@@ -27,8 +25,6 @@ class Totals:
 
     bytes_down: int = 0
     bytes_up: int = 0
-    client_updates: int = 0
-    steps: int = 0
     dropped: int = 0
     missing: int = 0
     empty_rounds: int = 0

@@ -33,7 +33,6 @@ class Total:
         num_within: updates that were within the clip.
         num_bytes: what was sent.
         num_samples: samples of the clients that count.
-        steps: updates that were made.
         further: named numbers of each client.
     """
 
@@ -50,7 +49,6 @@ class Total:
     num_within: int = 0
     num_bytes: int = 0
     num_samples: int = 0
-    steps: int = 0
     further: dict[str, list[float]] = field(default_factory=dict)
 
     def take(self, messages: Messages, aggregator: Aggregator) -> None:
@@ -76,12 +74,11 @@ class Total:
         self.num_bytes += messages.num_bytes
         self.num_samples += int(messages.samples.sum())
 
-    def count(self, counters: Mapping[str, Tensor], steps: int) -> None:
-        """Take note of buffers that are no numbers to average, and of updates that were made."""
+    def count(self, counters: Mapping[str, Tensor]) -> None:
+        """Take note of buffers that are no numbers to average."""
         for name, value in counters.items():
             before = self.counters.get(name)
             self.counters[name] = value if before is None else torch.maximum(before, value)
-        self.steps += steps
 
     def join(self, other: Total) -> None:
         """Add the total of further clients."""
@@ -94,7 +91,7 @@ class Total:
         if other.buffers is not None:
             mine = self.buffers
             self.buffers = other.buffers if mine is None else mine + other.buffers
-        self.count(other.counters, other.steps)
+        self.count(other.counters)
         for name in ("clients", "weights", "losses", "norms", "states", "dropped"):
             getattr(self, name).extend(getattr(other, name))
         self.num_within += other.num_within

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from trainwright.federated.aggregator import State
-from trainwright.federated.transport.reduction import Total
 
 
 @dataclass(frozen=True)
@@ -15,29 +14,12 @@ class Bin:
     """A part of a cohort that is trained and summed up in one process.
 
     Attributes:
-        index: its number in the round.
         clients: in ascending order.
         states: what each of them kept from its last round.
     """
 
-    index: int
     clients: Sequence[int]
     states: Sequence[State]
-
-
-@dataclass(frozen=True)
-class BinResult:
-    """What became of a bin.
-
-    Attributes:
-        index: the bin's.
-        total: what its clients sent.
-        seconds: how long it took.
-    """
-
-    index: int
-    total: Total
-    seconds: float
 
 
 def groups_of(clients: Sequence[int], number: int) -> list[list[int]]:
