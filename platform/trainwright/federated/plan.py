@@ -20,6 +20,7 @@ from trainwright.federated.spec import FederatedJob
 from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import found_plugins, plugin_problems, problems_of_uses
+from trainwright.job.identity import SECTIONS as OF_TRAINING
 from trainwright.job.identity import run_name
 from trainwright.optimizers import without_compiler
 from trainwright.orchestration.anchoring import anchored
@@ -30,20 +31,11 @@ from trainwright.plugins import plugin_files
 from trainwright.storage import Folder
 from trainwright.training.monitored import Best
 
-SECTIONS: dict[str, str | None] = {
-    "data": None,
-    "model": "models",
-    "objective": "objectives",
-    "strategies": "strategies",
-    "optimizer": "optimizers",
-    "schedule": "schedules",
-    "training": None,
-    "federation": None,
-    "seed": None,
-    "metrics": "metrics",
+_OF_TRAINING_ALONE = ("engine", "deepspeed")
+SECTIONS = {"federation": None} | {
+    section: group for section, group in OF_TRAINING.items() if section not in _OF_TRAINING_ALONE
 }
 """Parts of the job that enter the run's name -> the group of their plugins."""
-
 
 RECORDED = (
     "clients",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from trainwright_strategies.aggregators.adaptive import Adaptive, Share, check_decay
+from trainwright_strategies.aggregators.fedadam import FedAdam
 
 
-class FedYogi(Adaptive):
+class FedYogi(FedAdam):
     """FedAdam whose steps grow again only slowly after large updates: Yogi at the server, FedYogi.
 
     Equation:
@@ -49,17 +46,6 @@ class FedYogi(Adaptive):
     Raises:
         ValueError: an option is out of range.
     """
-
-    def __init__(
-        self,
-        server_lr: Annotated[float, Field(gt=0)] = 0.03,
-        betas: tuple[Share, Share] = (0.9, 0.99),
-        tau: Annotated[float, Field(gt=0)] = 1e-3,
-        weighting: Literal["samples", "uniform"] = "samples",
-    ) -> None:
-        super().__init__(server_lr, betas[0], tau, weighting)
-        check_decay(betas[1])
-        self.beta_2 = betas[1]
 
     def square(self, kept: Tensor, new: Tensor) -> Tensor:
         """Moved towards the new square by a share of it."""
