@@ -56,6 +56,10 @@ class LocalEngine(Engine):
 
     @override
     def update(self) -> None:
+        for parameter in self._parameters.values():
+            if parameter.grad is None:
+                # As in DeepSpeed: momentum and weight decay move what the update does not use.
+                parameter.grad = torch.zeros_like(parameter)
         limit = self.settings.max_grad_norm
         if limit is not None:
             self._norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), limit)
