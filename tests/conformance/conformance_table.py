@@ -202,9 +202,11 @@ OBJECTIVES = [
 
 MODELS = [
     Case("models", "mlp", {"hidden": [17], "dropout": 0.1}),
+    Case("models", "cell_supernet", {"channels": 4, "cells": 1}, IMAGES),
     Case("models", "convnet", {"width": 4}, IMAGES),
     Case("models", "linear_sem", job=SEM),
     Case("models", "residual_mlp", {"width": 9}),
+    Case("models", "residual_supernet", {"edges": 2}),
     Case("models", "resnet", {"depth": 8, "width": 4}, IMAGES),
     Case("models", "bag_of_tokens", {"dim": 8}, DEGREES),
     Case("models", "embedding", job=DEGREES),

@@ -1,0 +1,1 @@
+"""Supernets: networks that hold many architectures, of which each forward pass runs one."""
