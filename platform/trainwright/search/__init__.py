@@ -1,0 +1,1 @@
+"""Jobs of kind ``sweep``: trials of one job over a space of its values."""
