@@ -11,7 +11,7 @@ from torch import Tensor
 from trainwright.errors import CheckpointError
 from trainwright.strategy.gathering import gather_rows, row_counts
 
-Fold = Literal["last", "sum", "mean", "max", "min"]
+Fold = Literal["last", "sum", "mean", "max", "min", "running"]
 
 _INTO_ROW: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "last": lambda row, value: value,
@@ -19,6 +19,7 @@ _INTO_ROW: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": torch.add,
     "max": torch.maximum,
     "min": torch.minimum,
+    "running": lambda row, value: (row + value) / 2,
 }
 
 
@@ -34,7 +35,9 @@ class SampleTable:
     - ``sum``: every value is added to the row;
     - ``max``, ``min``: the row becomes the largest or smallest of itself and the values (begin
       with ``init`` at minus or plus infinity);
-    - ``mean``: the row becomes the mean of the values of one update.
+    - ``mean``: the row becomes the mean of the values of one update;
+    - ``running``: the row becomes the mean of itself and the value, one value after the other, so
+      that the last ones count most; a row that still holds ``init`` becomes its first value.
 
     Args:
         num_ids: one more than the largest ``sample_id``.
@@ -95,6 +98,11 @@ class SampleTable:
         """Drop what this worker has put since the last update."""
         self._ids, self._put = [], []
 
+    def reset(self) -> None:
+        """Every row holds ``init`` again, at once; to be called on all workers."""
+        self.forget()
+        self.values.fill_(self.init)
+
     def settle(self) -> None:
         """Fold what all workers have put (a collective)."""
         ids = torch.cat([self.values.new_empty(0, dtype=torch.int64), *self._ids])
@@ -115,7 +123,11 @@ class SampleTable:
         into_row = _INTO_ROW[self.fold]
         for number in range(int(turn.max()) + 1):
             now = turn == number
-            folded[place[now]] = into_row(folded[place[now]], put[now])
+            before, value = folded[place[now]], put[now]
+            after = into_row(before, value)
+            if self.fold == "running":
+                after = torch.where(before == self.init, value, after)
+            folded[place[now]] = after
         if self.fold == "mean":
             folded /= counts.reshape(-1, *[1] * len(self.shape))
         self.values[rows] = folded

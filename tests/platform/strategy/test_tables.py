@@ -12,7 +12,7 @@ from trainwright.errors import CheckpointError
 from trainwright.strategy import Context
 from trainwright.strategy.tables import SampleTable, SampleTables
 
-FOLDS = ("last", "sum", "mean", "max", "min")
+FOLDS = ("last", "sum", "mean", "max", "min", "running")
 
 
 def _slow(fold: str, init: float, updates: list[tuple[list[int], list[float]]]) -> list[float]:
@@ -30,6 +30,7 @@ def _slow(fold: str, init: float, updates: list[tuple[list[int], list[float]]]) 
                     "mean": sum(several) / len(several),
                     "max": max(rows[i], value),
                     "min": min(rows[i], value),
+                    "running": value if rows[i] == init else (rows[i] + value) / 2,
                 }[fold]
     return rows
 
