@@ -67,6 +67,7 @@ STRATEGIES = [
     Case("strategies", "betti_matching_error", job=RINGS),
     Case("strategies", "bilevel_hyperparam", {"tune": "norm", "initial": 1.0}),
     Case("strategies", "dag_kkt_probe", job=SEM),
+    Case("strategies", "data_importance_sampling", {"tau_schedule": 0.8}),
     Case("strategies", "deep_linear_head", {"num_layers": 2, "weight_decay": 0.1}),
     Case("strategies", "done_at", ATTACK, IMAGES),
     Case(
@@ -151,6 +152,7 @@ STRATEGIES = [
         job={"objective": {"name": "z_loss"}, "optimizer": {"name": "sgd", "lr": 0.1}},
     ),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
+    Case("strategies", "supernet_gradient_variance", {"every": "2 steps", "batch_size": 8}),
     Case(
         "strategies",
         "swa",
