@@ -61,9 +61,9 @@ class DataImportanceSampling(Strategy):
         share of the samples that an epoch holds, and ``data_importance_sampling/tau``.
 
     Measured:
-        An update of a convnet of width 16 takes 1.05 times as long (64 images of 3 x 32 x 32, 8 ms),
-        one of an MLP 512-512 1.3 times (1 ms; both on one busy CPU core, medians of 7 runs).
-        600 digits, MLP 32, SGD with momentum, 30 epochs, 5 seeds, with 95 % intervals: the
+        An update of a convnet of width 16 takes 1.05 times as long (64 images of 3 x 32 x 32,
+        8 ms), one of an MLP 512-512 1.3 times (1 ms; both on one busy CPU core, medians of 7
+        runs). 600 digits, MLP 32, SGD with momentum, 30 epochs, 5 seeds, with 95 % intervals: the
         variance of the weighted gradient of one sample, drawn by its score, is 42 % (33 to 50)
         below that of uniform draws after 5 epochs and 83 % (81 to 86) after 30, at most 2 % above
         the least there is; before training it is the same. Accuracy on the other 1197 images:
