@@ -21,7 +21,7 @@ from trainwright.suggest import nearest, one_of
 _log = logging.getLogger(__name__)
 
 Status = Literal["running", "finished", "failed", "interrupted"]
-Unit = Literal["steps", "rounds"]
+Unit = Literal["steps", "rounds", "trials"]
 
 RECORD = "run.json"
 JOB = "job.yaml"
@@ -38,9 +38,10 @@ class RunRecord:
         started: seconds since 1970 of the first start.
         finished: seconds since 1970 of the end of the newest attempt.
         seconds: training time over all attempts.
-        steps: updates finished, or rounds.
-        total_steps: updates or rounds planned.
-        unit: which of the two they are.
+        steps: updates finished, rounds or trials.
+        total_steps: updates, rounds or trials planned.
+        unit: which of them they are.
+        weights: trainable weights of the model and the objective; 0 where that is not known.
         workers: worker processes of the newest attempt; 0 for training in the driver's process.
         metrics: newest value of each evaluated metric, and the last training loss.
         mlflow: ``uri``, ``experiment`` and ``run_id``, as far as known.
@@ -60,6 +61,7 @@ class RunRecord:
     steps: int = 0
     total_steps: int = 0
     unit: Unit = "steps"
+    weights: int = 0
     workers: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     mlflow: dict[str, str | None] = field(default_factory=dict)

@@ -43,6 +43,11 @@ class Folder:
         """Whether ordinary file calls (append, rename, memory maps) reach it."""
         return isinstance(self.fs, LocalFileSystem)
 
+    @property
+    def name(self) -> str:
+        """The last part of its URL; of a run's folder the name of the run."""
+        return self.url.rstrip("/").rsplit("/", 1)[-1]
+
     def local_path(self) -> Path:
         """The folder as a ``Path``.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainwright.compare.light import Ended
 from trainwright.compare.plan import Plan
+from trainwright.orchestration.light import Ended
 from trainwright.runs import RunRecord
 
 Show = Callable[[Mapping[str, Any]], None]

@@ -62,7 +62,8 @@ def _training(job: Job[Any]) -> Checked:
         total_steps=prepared.total_steps,
         summary=prepared.summary[1:],
         remarks=prepared.remarks,
-        shares_process=True,
+        # Starting weights are put where the run can read them by a run of its own.
+        shares_process=prepared.start is None,
         metrics=metrics,
         quantities=quantities,
         may_log=may_log,

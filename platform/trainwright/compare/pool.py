@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from trainwright.compare.light import Ended, Errand, train_light
-from trainwright.compare.spec import PoolSpec
+from trainwright.job.cluster_spec import PoolSpec
+from trainwright.orchestration.light import Ended, Errand, train_light
 from trainwright.orchestration.machine import cpus_here
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.orchestration.processes import reuse_memory, worker_environment

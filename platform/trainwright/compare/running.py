@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from trainwright.compare.board import Board
-from trainwright.compare.light import Ended, Errand
 from trainwright.compare.plan import Plan, PlannedRun, make_plan
 from trainwright.compare.pool import Pool, on_cluster, pool_size, train_here
 from trainwright.compare.publishing import completed, judged, publish, write_result
@@ -15,6 +14,7 @@ from trainwright.compare.results import Comparison
 from trainwright.compare.variants import CompareJobFile
 from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job.kinds import kind_of
+from trainwright.orchestration.light import Ended, Errand
 from trainwright.orchestration.live import LiveRecord, true_ending
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.prepare import located
@@ -133,7 +133,7 @@ def _run(
     result: Comparison | None = None
     with shipping(plan.job, plan.storage, folder, record), true_ending(record, folder):
         live = LiveRecord(record, folder, request.show or (lambda progress: None))
-        with live, catch_signals() as stop:
+        with live, catch_signals(request.stop) as stop:
             board = Board(plan, live, lambda: stop.requested)
             _train(plan, folder, todo, board, stop)
         record.status, record.error = _verdict(board, stop)
@@ -165,7 +165,7 @@ def _train(
 ) -> None:
     """Train what is left: single-process runs side by side, then the others one by one."""
     board.tell()
-    light = [Errand.of(run, plan.name) for run in todo if run.is_light]
+    light = [_errand(run, plan.name) for run in todo if run.is_light]
     here = [run for run in todo if run.is_here and not run.is_light]
     heavy = [run for run in todo if not run.is_here]
     pool = plan.job.spec.cluster
@@ -181,6 +181,11 @@ def _train(
         if light:
             Pool(pool, board, stop).train(light, pool_size(pool, len(light), cpus))
         _run_whole(heavy, plan.name, board, stop)
+
+
+def _errand(run: PlannedRun, parent: str) -> Errand:
+    checked = run.checked
+    return Errand.of(run.job, run.folder, parent, checked.plugin_files, checked.total_steps)
 
 
 def _run_whole(runs: Sequence[PlannedRun], parent: str, board: Board, stop: StopRequest) -> None:

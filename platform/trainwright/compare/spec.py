@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from trainwright.job.models import ClusterSpec, TrackingSpec
-from trainwright.job.plugin_spec import JobSection, Section
+from trainwright.job.cluster_spec import PoolSpec
+from trainwright.job.models import TrackingSpec
+from trainwright.job.plugin_spec import JobSection
 
 MOST_SEEDS = 10_000
 """Far more than anybody trains, and few enough to be listed."""
@@ -24,40 +25,6 @@ Seeds = Annotated[
     | Annotated[list[Seed], Field(min_length=1), Tag("many")],
     Discriminator(_one_or_many),
 ]
-
-
-class PoolSpec(Section):
-    """The processes that train the runs of a comparison, each one run after another."""
-
-    address: str = Field(
-        "local",
-        pattern=r"^(local|auto|(ray://)?[^:\s]+:\d+)$",
-        description="local: a Ray of this comparison's own; auto: the running one; or host:port",
-    )
-    workers: int | None = Field(
-        None,
-        ge=0,
-        description="processes that train side by side; 0: all in this process without Ray; "
-        "default: one for each CPU, as far as there are runs",
-    )
-    cpus_per_worker: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="CPU share reserved per process; fractions allowed"
-    )
-    gpus_per_worker: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="GPUs per process, fractions allowed; above 0 training runs on CUDA"
-    )
-    max_failures: int = Field(
-        2, ge=0, description="how many lost processes are replaced; their runs go on"
-    )
-
-    def as_cluster(self) -> ClusterSpec:
-        """The pool in the terms of a training job's cluster: at least one process."""
-        return ClusterSpec(
-            address=self.address,
-            workers=1 if self.workers is None else self.workers,
-            cpus_per_worker=self.cpus_per_worker,
-            gpus_per_worker=self.gpus_per_worker,
-        )
 
 
 class CompareJob(JobSection):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from trainwright.compare.spec import CompareJob
-from trainwright.errors import InputError, JobError, Location, Problem
+from trainwright.errors import JobError, Location, Problem
 from trainwright.job import Job
 from trainwright.job.document import Document
+from trainwright.job.inner import Inner
 from trainwright.job.kinds import DEFAULT
 from trainwright.job.load import checked
 from trainwright.job.merging import BASE, inside, merged
@@ -28,14 +29,12 @@ class Variant:
 
     Attributes:
         name: its name.
-        parsed: the base with the variant's changes made, each value with its place.
-        own: dotted paths that the variant itself wrote.
+        inner: the base with the variant's changes made.
         comparison: the comparison it belongs to.
     """
 
     name: str
-    parsed: Parsed
-    own: frozenset[str]
+    inner: Inner
     comparison: CompareJobFile
 
     def job(self, seed: int) -> Job:
@@ -47,48 +46,21 @@ class Variant:
         with self.told():
             return checked(self._document(seed), self.comparison.base)
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
+    def told(self) -> AbstractContextManager[None]:
         """Give every problem raised inside its path in the comparison's file."""
-        try:
-            yield
-        except InputError as error:
-            raise type(error)([self._told(problem) for problem in error.problems]) from error
-
-    def _told(self, problem: Problem) -> Problem:
-        path = problem.path
-        written = path in self.own or path in self.parsed.locations
-        section = path.partition(".")[0]
-        # These the comparison decides for all its runs; what it raised itself is told already.
-        if section in ("storage", "tracking", BASE, "variants") or path.startswith("-"):
-            return problem
-        if section == "cluster" and not written:
-            return problem
-        while path and path not in self.own and path not in self.parsed.locations:
-            path = path.rpartition(".")[0]
-        prefix = f"variants.{self.name}" if path in self.own else BASE
-        return replace(problem, path=f"{prefix}.{problem.path}" if problem.path else prefix)
+        return self.inner.told()
 
     def _document(self, seed: int) -> Document:
-        values = {**self.parsed.values, **self._fixed(seed)}
-        values["cluster"] = self._cluster(values.get("cluster"))
+        parsed = self.inner.parsed
+        values = {**parsed.values, **self._fixed(seed)}
+        values["cluster"] = self.comparison.spec.cluster.cluster_of(values.get("cluster"))
         if self.comparison.spec.split_by_seed:
             values = _with_data(_split_by, seed, values)
         if self.comparison.spec.draw_by_seed:
             values = _with_data(_drawn_by, seed, values)
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         file = self.comparison.document.file
-        return Document(values, self.parsed.locations, file, text)
-
-    def _cluster(self, own: Any) -> Any:
-        """Where a run trains: in one process of the pool, unless it asks for workers of its own."""
-        if own is not None and not isinstance(own, Mapping):
-            return own
-        pool = self.comparison.spec.cluster
-        cluster = {"workers": 0, **(own or {}), "address": pool.address}
-        if cluster["workers"] == 0:
-            cluster["gpus_per_worker"] = pool.gpus_per_worker
-        return cluster
+        return Document(values, parsed.locations, file, text)
 
     def _fixed(self, seed: int) -> dict[str, Any]:
         """What the comparison decides for all its runs."""
@@ -133,7 +105,7 @@ def variants_of(job: CompareJobFile) -> dict[str, Variant]:
 def _variant(name: str, base: Parsed, whole: Parsed, job: CompareJobFile) -> Variant:
     place = f"variants.{name}"
     if whole.values["variants"][name] is None:
-        return Variant(name, base, frozenset(), job)
+        return Variant(name, Inner(base, frozenset(), place), job)
     own = inside(whole, place)
     plain = {key: value for key, value in own.values.items() if "." not in key}
     parsed = merged(base, Parsed(plain, own.locations))
@@ -142,7 +114,7 @@ def _variant(name: str, base: Parsed, whole: Parsed, job: CompareJobFile) -> Var
             parsed = _changed(
                 parsed, path, value, own.locations.get(path, own.locations[""]), place
             )
-    return Variant(name, parsed, frozenset(_written(own, base)), job)
+    return Variant(name, Inner(parsed, frozenset(_written(own, base)), place), job)
 
 
 def _written(own: Parsed, base: Parsed) -> Iterator[str]:

@@ -27,7 +27,7 @@ from trainwright.job.models import ClusterSpec
 from trainwright.tracking import default_uri
 
 if TYPE_CHECKING:
-    from trainwright.compare.spec import PoolSpec
+    from trainwright.job.cluster_spec import PoolSpec
     from trainwright.job.models import TrainJob
     from trainwright.storage import Folder
 

@@ -104,7 +104,7 @@ def _run(plan: Plan, folder: Folder, record: RunRecord, request: Request) -> Run
         remarks = _draw_partition(plan, folder)
         live = LiveRecord(record, folder, request.show or (lambda progress: None))
         monitor = LocalMonitor()
-        with live, catch_signals() as stop, showing(monitor, live):
+        with live, catch_signals(request.stop) as stop, showing(monitor, live):
             stop.on_request(monitor.request_stop)
             live.when_lost(monitor.request_stop)
             with output_to(driver_log(folder)), located(plan.job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
@@ -94,3 +95,50 @@ class ClusterSpec(Processes):
         description="with a range of workers: training goes on with more of them once there has "
         "been room for so long, if it takes at least as long still; null: never with more",
     )
+
+
+class PoolSpec(Section):
+    """Processes that train runs of a comparison or a sweep, each one run after another."""
+
+    address: str = Field(
+        "local",
+        pattern=r"^(local|auto|(ray://)?[^:\s]+:\d+)$",
+        description="local: a Ray of this job's own; auto: the running one; or host:port",
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that train side by side; 0: all in this process without Ray; "
+        "default: one for each CPU, as far as there are runs",
+    )
+    cpus_per_worker: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="CPU share reserved per process; fractions allowed"
+    )
+    gpus_per_worker: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="GPUs per process, fractions allowed; above 0 training runs on CUDA"
+    )
+    max_failures: int = Field(
+        2, ge=0, description="how many lost processes are replaced; their runs go on"
+    )
+
+    def as_cluster(self) -> ClusterSpec:
+        """The pool in the terms of a training job's cluster: at least one process."""
+        return ClusterSpec(
+            address=self.address,
+            workers=1 if self.workers is None else self.workers,
+            cpus_per_worker=self.cpus_per_worker,
+            gpus_per_worker=self.gpus_per_worker,
+        )
+
+    def cluster_of(self, own: Any) -> Any:
+        """The ``cluster`` section of a run: in one process, unless it asks for workers of its own.
+
+        Args:
+            own: the section as the run's job has it; returned as it is where it is no section.
+        """
+        if own is not None and not isinstance(own, Mapping):
+            return own
+        cluster = {"workers": 0, **(own or {}), "address": self.address}
+        if cluster["workers"] == 0:
+            cluster["gpus_per_worker"] = self.gpus_per_worker
+        return cluster

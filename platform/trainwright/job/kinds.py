@@ -171,6 +171,16 @@ KINDS: dict[str, Kind] = {
             screen="trainwright.cli.federations:FederationScreen",
             plots="trainwright.federated.plots:plot_federation",
         ),
+        Kind(
+            name="sweep",
+            purpose="trials of one job over a space of its values",
+            form="trainwright.search.spec:SweepJob",
+            rules="trainwright.search.rules:broken_rules",
+            validation="trainwright.search.running:validate_sweep",
+            runner="trainwright.search.running:run_sweep",
+            screen="trainwright.cli.sweeps:SweepScreen",
+            plots="trainwright.search.publishing:plot_sweep",
+        ),
     )
 }
 """Every kind by its name, in the order in which messages list them."""

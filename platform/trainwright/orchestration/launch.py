@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainwright.errors import InputError, Interrupted, RunError
 from trainwright.job import Job
+from trainwright.job.identity import HASH_DIGITS
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.claiming import claim
 from trainwright.orchestration.failures import describe
@@ -51,33 +53,17 @@ class Started:
     resumed_from: str | None
 
 
+def run_job(job: Job, **options: Any) -> RunResult:
+    """Train a job; ``options`` are those of a :class:`Request`."""
+    return run_training(job, Request(**options))
+
+
 def run_training(job: Job, request: Request) -> RunResult:
-    """Run a job of kind ``train`` as ``request`` says; raises what ``run_job`` raises."""
-    return run_job(
-        job,
-        fresh=request.fresh,
-        resume=request.resume,
-        show=request.show,
-        started=request.started,
-    )
-
-
-def run_job(
-    job: Job,
-    *,
-    fresh: bool = False,
-    resume: str | None = None,
-    show: Show | None = None,
-    started: Callable[[Started], None] | None = None,
-) -> RunResult:
     """Train a job, or continue it where an earlier run of the same job was left.
 
     Args:
         job: what to train.
-        fresh: start anew beside an earlier run of the same name, which is kept.
-        resume: another run to continue from under this (changed) job.
-        show: called a few times a second with the newest progress.
-        started: called once the job has been found good, before anything starts.
+        request: how.
 
     Raises:
         InputError: the job cannot run; nothing was started.
@@ -87,26 +73,43 @@ def run_job(
     set_defaults(QUIET)
     prepared = prepare(job)
     storage = storage_of(job)
-    folder = run_folder(storage, prepared.name, fresh)
+    folder = run_folder(storage, _name(prepared, request), request.fresh)
     record = RunRecord.load(folder)
     if record is not None and record.status == "finished":
         return RunResult.of(folder, record, already_finished=True)
-    source = continued_from(prepared, storage, resume) if resume else None
+    source = _source(prepared, storage, request)
     with sole_driver(folder):
         record = RunRecord.load(folder)  # a driver that was waited for may have finished it
         if record is not None and record.status == "finished":
             return RunResult.of(folder, record, already_finished=True)
-        if started is not None:
+        if request.started is not None:
             resumed_from = source.label if source else None
-            started(Started(prepared, folder, record is not None, resumed_from))
-        record = record or RunRecord(name=prepared.name)
+            request.started(Started(prepared, folder, record is not None, resumed_from))
+        record = record or RunRecord(_name(prepared, request))
         record.total_steps = prepared.total_steps
         record.resumed_from = source.label if source else record.resumed_from
         claim(folder, job, record, prepared.plugin_files)
         order = _work_order(prepared, folder, source)
         RunCode.of(order.job, order.plugin_files).remember()
-        live = LiveRecord(record, folder, show or (lambda progress: None))
-        return _run(job, storage, folder, record, order, live)
+        live = LiveRecord(record, folder, request.show or (lambda progress: None))
+        return _run(job, storage, folder, record, order, live, request.stop)
+
+
+def _name(prepared: Prepared, request: Request) -> str:
+    """The run's name; one that begins inside another run is not the one that begins anew."""
+    if request.start_from is None:
+        return prepared.name
+    url, checkpoint = request.start_from
+    begun = f"{url.rstrip('/').rsplit('/', 1)[-1]} {checkpoint}"
+    return f"{prepared.name}-{hashlib.sha256(begun.encode()).hexdigest()[:HASH_DIGITS]}"
+
+
+def _source(prepared: Prepared, storage: Folder, request: Request) -> Source | None:
+    """The checkpoint of another run from which this one begins."""
+    if request.start_from is not None:
+        url, checkpoint = request.start_from
+        return Source(f"{url.rstrip('/').rsplit('/', 1)[-1]}, {checkpoint}", request.start_from)
+    return continued_from(prepared, storage, request.resume) if request.resume else None
 
 
 def _work_order(prepared: Prepared, folder: Folder, source: Source | None) -> WorkOrder:
@@ -129,14 +132,15 @@ def _run(
     record: RunRecord,
     order: WorkOrder,
     live: LiveRecord,
+    stop: StopRequest | None,
 ) -> RunResult:
     with shipping(job, storage, folder, record) as shipper, true_ending(record, folder):
-        with live, catch_signals() as stop:
-            live.when_lost(stop.request)
-            outcome = _train(job, folder, order, live, stop)
+        with live, catch_signals(stop) as asked:
+            live.when_lost(asked.request)
+            outcome = _train(job, folder, order, live, asked)
             live.check()
         record.metrics, record.steps = outcome.metrics, outcome.steps
-        record.total_steps = outcome.total_steps
+        record.total_steps, record.weights = outcome.total_steps, outcome.weights
         remarks = [*outcome.warnings, *finish(folder)]
         if outcome.complete and shipper is not None:
             remarks += _publish(job, folder, shipper)

@@ -15,6 +15,8 @@ SECONDS_BETWEEN_VITALS = 1.0
 class LocalMonitor:
     """Progress inside one process; also what the Ray actor holds."""
 
+    needs_checkpoints = False
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._progress: dict[str, Any] = {}
@@ -72,6 +74,8 @@ class RemoteMonitor:
         rank: this worker; 0 is the one with progress to tell.
         vitals: gives those of this worker.
     """
+
+    needs_checkpoints = False
 
     def __init__(self, actor: Any, rank: int, vitals: Callable[[], Vitals]) -> None:
         self._actor = actor

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainwright.orchestration.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,9 @@ class Request:
         show: called a few times a second with the newest progress.
         started: called once the job has been found good, before anything starts, with an object
             whose ``folder`` is the run's folder.
+        stop: the caller's own way to ask the run to stop, besides Ctrl-C.
+        start_from: URL of another run's folder, and the name of a checkpoint in it from which
+            a run without one of its own goes on; nobody checks that the two jobs go together.
     """
 
     fresh: bool = False
@@ -25,6 +31,8 @@ class Request:
     placebo: bool = False
     show: Callable[[Mapping[str, Any]], None] | None = None
     started: Callable[[Any], None] | None = None
+    stop: StopRequest | None = None
+    start_from: tuple[str, str] | None = None
 
     @property
     def options(self) -> list[str]:

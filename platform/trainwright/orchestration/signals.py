@@ -17,8 +17,10 @@ class StopRequest:
         self._listeners: list[Callable[[], None]] = []
 
     def on_request(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when a stop is requested."""
+        """Call ``listener`` when a stop is requested, at once if it was already."""
         self._listeners.append(listener)
+        if self.requested:
+            listener()
 
     def request(self) -> None:
         """Ask to stop."""
@@ -41,12 +43,15 @@ def keeping_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def catch_signals() -> Iterator[StopRequest]:
+def catch_signals(stop: StopRequest | None = None) -> Iterator[StopRequest]:
     """Inside, SIGINT and SIGTERM become a request; a second one raises ``KeyboardInterrupt``.
 
     In a thread other than the main one (a notebook's, say) signals are left as they are.
+
+    Args:
+        stop: becomes requested; default: a new one.
     """
-    stop = StopRequest()
+    stop = StopRequest() if stop is None else stop
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

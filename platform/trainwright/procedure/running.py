@@ -95,7 +95,7 @@ def _run(
     with shipping(plan.job, plan.storage, folder, record), true_ending(record, folder):
         live = LiveRecord(record, folder, request.show or (lambda progress: None))
         monitor = LocalMonitor()
-        with live, catch_signals() as stop, showing(monitor, live):
+        with live, catch_signals(request.stop) as stop, showing(monitor, live):
             stop.on_request(monitor.request_stop)
             found = _execute(plan, folder, steps, monitor)
         record.steps = len(steps)

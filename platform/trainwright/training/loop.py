@@ -89,6 +89,7 @@ class Loop:
                 self.checkpoint(improved)
             if stopping:
                 return False
+            self._tell_milestone()
         return True
 
     @property
@@ -193,6 +194,22 @@ class Loop:
         self.progress.stopped_early = any(asked)
         self.recorder.pause()
         return self.progress.best.improves(metrics, self.progress.finished)
+
+    def _tell_milestone(self) -> None:
+        """An evaluation is over, and the checkpoint that goes with it."""
+        due = self.timetable.evaluation_is_due(self._done)
+        if self.recorder.monitor is None or self.splits.validation is None or not due:
+            return
+        if self.recorder.monitor.needs_checkpoints and self.recorder.saves is not None:
+            self.recorder.saves.settle()
+        milestone = {
+            "step": self.progress.finished,
+            "epoch": self._done / self.timetable.steps_per_epoch,
+            "metrics": dict(self.progress.metrics),
+            "is_last": self._is_over,
+        }
+        self.recorder.monitor.show({"milestone": milestone})
+        self.recorder.pause()
 
     def evaluate_test(self) -> None:
         """Evaluate the test table, where there is one."""

@@ -109,16 +109,23 @@ def monitored(
 
 
 def _direction(job: TrainJob, base: Path, metric: str) -> bool:
-    """Whether more of ``metric`` is better: what the metric says; objectives are minimised."""
-    short = metric.split("/", 1)[1]
+    """Whether more of ``metric`` is better."""
+    better = direction_of(job, base, metric)
+    if better is None:
+        raise JobError(_unknown_direction(metric))
+    return better
+
+
+def direction_of(job: TrainJob, base: Path, metric: str) -> bool | None:
+    """Whether more of an evaluated metric is better; None where it does not say.
+
+    That is what the metric says; objectives are minimised.
+    """
+    short = metric.split("/", 1)[-1]
     for spec in job.metrics:
         label = metric_label(spec.name)
-        if short != label and not short.startswith(f"{label}/"):
-            continue
-        better = higher_is_better(spec.name, base)
-        if better is None:
-            raise JobError(_unknown_direction(spec.name))
-        return better
+        if short == label or short.startswith(f"{label}/"):
+            return higher_is_better(spec.name, base)
     return False
 
 

@@ -45,12 +45,21 @@ class Monitor(Protocol):
     """Worker 0's line to whoever watches: progress out, a request to stop in."""
 
     def show(self, progress: Mapping[str, Any]) -> None:
-        """Hand over the newest progress; must not wait."""
+        """Hand over the newest progress.
+
+        Waits for nothing; but one that decides whether training goes on may hold it at a
+        ``milestone``, and end it there by an exception.
+        """
         ...
 
     @property
     def stop_requested(self) -> bool:
         """Whether the user asked to stop."""
+        ...
+
+    @property
+    def needs_checkpoints(self) -> bool:
+        """Whether a checkpoint must be whole before its milestone is shown; one worker only."""
         ...
 
 

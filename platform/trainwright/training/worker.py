@@ -77,6 +77,7 @@ class Outcome:
         metrics: newest value of each evaluated metric and of the training loss.
         attempt: number of the attempt that came to the end.
         warnings: remarks for the user (a damaged checkpoint that was passed over).
+        weights: trainable weights of the model and the objective.
     """
 
     complete: bool
@@ -85,6 +86,7 @@ class Outcome:
     metrics: dict[str, float]
     attempt: int
     warnings: list[str]
+    weights: int = 0
 
 
 def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None = None) -> Outcome:
@@ -134,6 +136,8 @@ def _attempt(
     context.cut_for = start.cut_for or max(job.cluster.max_workers, context.world_size)
     assembly, deferred, remarks = assemble_in_parts(job, base, splits, context, order.weights)
     context.data = JobSamples(lambda: splits, assembly.module.model)
+    # Under ZeRO 3 the engine leaves each worker a part of every parameter.
+    weights = sum(p.numel() for p in assembly.module.parameters() if p.requires_grad)
     settings = EngineSettings(
         precision=job.training.precision,
         max_grad_norm=assembly.plan.max_grad_norm,
@@ -145,7 +149,8 @@ def _attempt(
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     start.remarks.extend([*remarks, *told[-1:]])
     with _journal(folder, start, context.rank, context.world_size) as journal:
-        return _train(order, assembly, engine, base, start, guard, journal, monitor)
+        outcome = _train(order, assembly, engine, base, start, guard, journal, monitor)
+        return replace(outcome, weights=weights)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """One run trained in this process, without what a single run does around its training.
 
-A comparison trains many small runs in processes that live on: checking the job, drawing plots,
-exporting weights and a sender to MLflow for each would take longer than the training.
+Comparisons and sweeps train many small runs in processes that live on: checking the job, drawing
+plots, exporting weights and a sender to MLflow for each would take longer than the training.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from trainwright.errors import InputError
+from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.kept_plugins import keep_plugin_files
 from trainwright.orchestration.monitor import LocalMonitor
@@ -23,14 +25,15 @@ from trainwright.orchestration.sole import sole_driver
 from trainwright.runs import JOB, RESOLVED, RunRecord
 from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
+from trainwright.training.guard import NumericsError
 from trainwright.training.worker import WorkOrder, work
-
-if TYPE_CHECKING:
-    from trainwright.compare.plan import PlannedRun
-
 
 SECONDS_FOR_ORPHANS = 20.0
 """Processes of a comparison that was killed notice it and end within a few seconds."""
+
+
+class Abandoned(BaseException):
+    """Training is given up where it is, without a checkpoint; raised by a monitor."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Errand:
 
     Attributes:
         name: the run's name.
-        parent: name of the comparison's own run.
+        parent: name of the run that this one is part of.
         order: what a worker needs.
         source: the job as YAML.
         resolved: the resolved job without passwords.
@@ -56,21 +59,39 @@ class Errand:
     stores: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: PlannedRun, parent: str) -> Errand:
-        """The errand of a planned run."""
+    def of(
+        cls,
+        job: Job,
+        folder: Folder,
+        parent: str,
+        plugin_files: Mapping[str, bytes],
+        total_steps: int = 0,
+        start_from: tuple[str, str] | None = None,
+    ) -> Errand:
+        """The errand of a job.
+
+        Args:
+            job: what to train.
+            folder: the run's folder.
+            parent: name of the run that this one is part of.
+            plugin_files: the user's plugin files, relative path -> content.
+            total_steps: updates planned, as far as known.
+            start_from: URL of another run's folder, and the checkpoint to begin from.
+        """
         order = WorkOrder(
-            job=anchored(run.job.spec, run.job.base).model_dump(mode="json", by_alias=True),
-            base=str(run.job.base),
-            run_url=run.folder.url,
-            plugin_files=run.checked.plugin_files,
+            job=anchored(job.spec, job.base).model_dump(mode="json", by_alias=True),
+            base=str(job.base),
+            run_url=folder.url,
+            plugin_files=dict(plugin_files),
+            start_from=start_from,
         )
         return cls(
-            name=run.folder.url.rstrip("/").rsplit("/", 1)[-1],
+            name=folder.url.rstrip("/").rsplit("/", 1)[-1],
             parent=parent,
             order=order,
-            source=run.job.source,
-            resolved=public_values(run.job.spec),
-            total_steps=run.checked.total_steps,
+            source=job.source,
+            resolved=public_values(job.spec),
+            total_steps=total_steps,
             stores=store_environment(),
         )
 
@@ -82,10 +103,13 @@ class Ended:
     Attributes:
         status: ``finished``, ``interrupted`` or ``failed``.
         error: why it failed, with the traceback; None otherwise.
+        cause: of a failure: ``refused`` for a job that cannot run, ``diverged`` for numbers that
+            are not finite, ``error`` for everything else.
     """
 
     status: str
     error: str | None = None
+    cause: Literal["refused", "diverged", "error"] | None = None
 
 
 def train_light(errand: Errand, monitor: LocalMonitor) -> Ended:
@@ -100,7 +124,7 @@ def train_light(errand: Errand, monitor: LocalMonitor) -> Ended:
         try:
             _become_sole_driver(folder, stack)
         except InputError as error:
-            return Ended("failed", error.problems[0].message)
+            return Ended("failed", error.problems[0].message, "error")
         record = RunRecord.load(folder)
         if record is not None and record.status == "finished":
             return Ended("finished")
@@ -124,17 +148,18 @@ def _become_sole_driver(folder: Folder, stack: contextlib.ExitStack) -> None:
 def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMonitor) -> Ended:
     _claim(errand, folder, record)
     before, began = record.seconds, time.monotonic()
+    cause: Literal["refused", "diverged", "error"] | None = None
     try:
         with output_to(driver_log(folder)):
             outcome = work(errand.order, monitor)
         record.metrics, record.steps = outcome.metrics, outcome.steps
-        record.total_steps = outcome.total_steps
+        record.total_steps, record.weights = outcome.total_steps, outcome.weights
         record.status = "finished" if outcome.complete else "interrupted"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abandoned):
         record.status = "interrupted"
         raise
     except Exception as error:  # one run's failure must not end the others
-        record.status = "failed"
+        record.status, cause = "failed", _cause(error)
         record.steps = int(monitor.progress().get("step", record.steps))
         record.error = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         with contextlib.suppress(OSError), driver_log(folder).open("a") as log:
@@ -143,7 +168,13 @@ def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMoni
         record.seconds = before + time.monotonic() - began
         record.finished = time.time()
         record.save(folder)
-    return Ended(record.status, record.error)
+    return Ended(record.status, record.error, cause)
+
+
+def _cause(error: Exception) -> Literal["refused", "diverged", "error"]:
+    if isinstance(error, InputError):
+        return "refused"
+    return "diverged" if isinstance(error, NumericsError) else "error"
 
 
 def _claim(errand: Errand, folder: Folder, record: RunRecord) -> None:

@@ -1,0 +1,101 @@
+"""The jobs of a sweep's trials: its base with the values of an assignment worked in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from trainwright.errors import JobError
+from trainwright.job import Job
+from trainwright.job.document import Document
+from trainwright.job.inner import Inner
+from trainwright.job.kinds import DEFAULT
+from trainwright.job.load import checked
+from trainwright.job.merging import BASE, inside, nearest_location
+from trainwright.job.overrides import changed
+from trainwright.job.yaml_reader import Parsed
+from trainwright.search.spec import SweepJob
+
+SweepJobFile = Job[SweepJob]
+
+PLACE = "space"
+"""Where in a sweep's job the changes of its trials stand."""
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """The job of one trial.
+
+    Attributes:
+        job: the job.
+        inner: gives what is wrong with it its place in the sweep's file.
+    """
+
+    job: Job[Any]
+    inner: Inner
+
+
+class TrialJobs:
+    """Makes the jobs of trials; travels to other processes.
+
+    Args:
+        sweep: the sweep.
+    """
+
+    def __init__(self, sweep: SweepJobFile) -> None:
+        self.sweep = sweep
+        whole = Parsed(sweep.document.values, sweep.document.locations)
+        self.base = inside(whole, BASE)
+
+    def make(self, changes: Mapping[str, Any]) -> TrialJob:
+        """The job with the values of one trial.
+
+        Args:
+            changes: dotted path in the base -> value.
+
+        Raises:
+            JobError: it is none; paths and places are those of the sweep's file.
+        """
+        inner = self._changed(changes)
+        with inner.told():
+            return TrialJob(checked(self._document(inner.parsed), self.sweep.base), inner)
+
+    def values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """What the job of one trial has written, without what the sweep decides."""
+        return self._changed(changes).parsed.values
+
+    def _changed(self, changes: Mapping[str, Any]) -> Inner:
+        parsed, own = self.base, set[str]()
+        for path, value in changes.items():
+            place = f"{PLACE}.{path}"
+            location = nearest_location(self.sweep.document.locations, place)
+            try:
+                after = changed(parsed, path, value, location)
+            except JobError as error:
+                told = [replace(p, path=f"{PLACE}.{p.path}") for p in error.problems]
+                raise JobError(told) from None
+            own |= {path, *(after.locations.keys() - parsed.locations.keys())}
+            parsed = after
+        return Inner(parsed, frozenset(own), PLACE)
+
+    def _document(self, parsed: Parsed) -> Document:
+        values = {**parsed.values, **self._fixed()}
+        values["cluster"] = self.sweep.spec.cluster.cluster_of(values.get("cluster"))
+        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        return Document(values, parsed.locations, self.sweep.document.file, text)
+
+    def _fixed(self) -> dict[str, Any]:
+        """What the sweep decides for all its trials."""
+        spec = self.sweep.spec
+        tracking = spec.tracking.model_dump(mode="json", exclude_unset=True)
+        tracking["experiment"] = spec.tracking.experiment or spec.name
+        return {
+            "kind": spec.base.get("kind", DEFAULT),
+            "name": f"{spec.name}-trial",
+            "storage": spec.storage,
+            # Sampling the machine from many runs at once would only disturb their timing.
+            "tracking": {**tracking, "system_metrics": False},
+        }

@@ -1,0 +1,137 @@
+"""What the form of a sweep cannot say: its space, its constraints, and what goes with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainwright.errors import JobError, Problem
+from trainwright.search.jobs import SweepJobFile
+from trainwright.search.space.constraints import Constraint, parse_constraints
+from trainwright.search.space.names import unknown_names
+from trainwright.search.space.space import Space
+from trainwright.search.spec import GridSpec, PbtSpec, RandomSpec, SweepJob, TpeSpec
+from trainwright.suggest import one_of
+
+TRIED = ("train", "procedure", "federated")
+"""Kinds of job that a sweep can try."""
+
+_VARIED = ("optimizer", "schedule", "objective", "strategies", "training.max_grad_norm")
+"""What a member of a population may change between two checkpoints of one model."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The space of a sweep, read."""
+
+    space: Space
+    constraints: tuple[Constraint, ...]
+
+
+def parsed(spec: SweepJob) -> Parsed:
+    """The space and the constraints of a sweep.
+
+    Raises:
+        JobError: they are none, with every problem.
+    """
+    problems: list[Problem] = []
+    space: Space | None = None
+    constraints: tuple[Constraint, ...] = ()
+    try:
+        space = Space.parse(spec.space)
+    except JobError as error:
+        problems += error.problems
+    try:
+        constraints = parse_constraints(spec.constraints)
+    except JobError as error:
+        problems += error.problems
+    if space is not None and not problems:
+        problems += unknown_names(constraints, space, spec.base)
+    if space is None or problems:
+        raise JobError(problems)
+    return Parsed(space, constraints)
+
+
+def broken_rules(job: SweepJobFile) -> list[Problem]:
+    """Every problem of a sweep whose form is right."""
+    kind = job.spec.base.get("kind", "train")
+    if kind not in TRIED:
+        message = "only single runs can be the trials of a sweep"
+        return [Problem("base.kind", message, kind, one_of(TRIED))]
+    try:
+        space = parsed(job.spec).space
+    except JobError as error:
+        return error.problems
+    return [problem for rule in _RULES for problem in rule(job.spec, space)]
+
+
+def _has_parameters(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if not space.parameters:
+        message = "every value is fixed, so that there is nothing to search"
+        yield Problem("space", message, allowed="at least one domain: {loguniform: [1e-4, 1]}")
+
+
+def _sets_nothing_of_its_own(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    for path in spec.space:
+        if path.partition(".")[0] in ("name", "kind", "version", "storage", "tracking", "extends"):
+            message = "the sweep decides this for all its trials"
+            yield Problem(f"space.{path}", message, mend="leave it out of the space")
+
+
+def _grid_is_discrete(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if not isinstance(spec.algorithm, GridSpec):
+        return
+    for parameter in space.parameters:
+        if parameter.domain.count is None:
+            yield Problem(
+                f"space.{parameter.name}",
+                "has no end of values, so that no grid has them all",
+                parameter.domain.describe(),
+                mend="list them by choice, or in steps by quantised; or set algorithm: random",
+            )
+
+
+def _tpe_has_no_grid(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if isinstance(spec.algorithm, TpeSpec):
+        for parameter in space.grid_parameters:
+            message = "tpe decides itself what is tried next, and crosses nothing with a grid"
+            yield Problem(f"space.{parameter.name}", message, "grid", mend="use choice")
+
+
+def _population(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if not isinstance(spec.scheduler, PbtSpec):
+        return
+    if not isinstance(spec.algorithm, RandomSpec):
+        message = "the members of a population are drawn at random, and vary from there"
+        yield Problem("algorithm", message, spec.algorithm.name, allowed="random")
+    for path in spec.space:
+        if not any(path == varied or path.startswith(f"{varied}.") for varied in _VARIED):
+            message = "cannot change between two checkpoints of one training, as a population does"
+            yield Problem(f"space.{path}", message, allowed=one_of(_VARIED))
+    if spec.base.get("kind", "train") != "train":
+        message = "a population trains models by steps"
+        yield Problem("scheduler", message, "pbt", mend="take asha or median")
+
+
+def _scheduler_knows_the_way(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if spec.scheduler is not None and spec.base.get("kind") == "procedure":
+        message = "a procedure has no evaluations on its way by which it could be judged"
+        yield Problem("scheduler", message, spec.scheduler.name, mend="leave it out")
+
+
+def _goals_differ(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    names = [goal.name for goal in spec.goals]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Problem(f"metric.{index}", "is named twice", name)
+
+
+_RULES = (
+    _has_parameters,
+    _sets_nothing_of_its_own,
+    _grid_is_discrete,
+    _tpe_has_no_grid,
+    _population,
+    _scheduler_knows_the_way,
+    _goals_differ,
+)

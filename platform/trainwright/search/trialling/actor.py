@@ -1,0 +1,156 @@
+"""What Ray Tune runs: an actor that does one trial after another."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.tune import Trainable
+from typing_extensions import override
+
+from trainwright.checkpoint import CheckpointStore
+from trainwright.durations import Duration
+from trainwright.orchestration.processes import reuse_memory, worker_environment
+from trainwright.search.goals import Goal
+from trainwright.search.schedulers import RESOURCE, VALUE
+from trainwright.search.trialling.course import Course, Report
+from trainwright.search.trialling.wall import Poster
+from trainwright.search.trialling.working import Kit, Task
+from trainwright.storage import Folder
+
+REPORT = "report"
+"""Name in Tune's results of what a trial has to say."""
+
+TRIAL = "trial"
+"""Name in Tune's configurations of what a trial shall do."""
+
+REFERENCE = "reference.json"
+"""File in what Tune takes for a checkpoint: where the platform's own one lies."""
+
+
+class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
+    """Does one trial at a time.
+
+    Under ``trial`` its configuration has the ``number`` of the trial, ``assignment`` and
+    ``changes`` of its values, and ``start_from``, URL of a run's folder and a checkpoint, with
+    which it begins.
+    """
+
+    @override
+    def setup(
+        self, config: dict[str, Any], kit: Kit, wall: Any, goal: Goal, unit: Duration | None
+    ) -> None:
+        """Take what all trials need."""
+        os.environ.update(worker_environment(kit.cpus, kit.uses_gpu))
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        reuse_memory()
+        self._kit, self._wall, self._goal, self._unit = kit, wall, goal, unit
+        self._course: Course | None = None
+        self._poster: Poster | None = None
+        self._run: str | None = None
+        self._step = 0
+        self._take(config)
+
+    @override
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Give up what is left of the trial before, and take the next one."""
+        ended = self._give_up()
+        self._take(new_config)
+        return ended
+
+    @override
+    def cleanup(self) -> None:
+        """Give up what is left of the trial."""
+        self._give_up()
+
+    @override
+    def step(self) -> dict[str, Any]:
+        """Go on to the next milestone, or to the end."""
+        if self._course is None:
+            self._begin()
+        assert self._course is not None
+        report = self._course.next()
+        self._run, self._step = report.run or self._run, report.step
+        if report.state is not None:
+            self._end()
+        value = report.metrics.get(self._goal.name)
+        return {
+            REPORT: {**asdict(report), "start_from": self._start_from},
+            RESOURCE: self._resource(report),
+            VALUE: float("nan") if value is None else value,
+            "done": report.state is not None,
+        }
+
+    @override
+    def save_checkpoint(self, checkpoint_dir: str) -> str:
+        """Say where the checkpoint of the last milestone lies."""
+        folder = self._kit.folder / (self._run or "")
+        reference = {
+            "number": self._trial["number"],
+            "assignment": self._trial["assignment"],
+            "start_from": self._start_from,
+            "run": folder.url,
+            "checkpoint": _checkpoint_at(folder, self._step),
+        }
+        Path(checkpoint_dir, REFERENCE).write_text(json.dumps(reference))
+        return checkpoint_dir
+
+    @override
+    def load_checkpoint(self, checkpoint: str) -> None:
+        """Go on with a trial that was paused, or begin inside another one."""
+        found = json.loads(Path(checkpoint, REFERENCE).read_text())
+        own = (self._trial["number"], self._trial["assignment"])
+        if (found["number"], found["assignment"]) == own or found["checkpoint"] is None:
+            self._start_from = _place(found["start_from"])
+        else:
+            self._start_from = (found["run"], found["checkpoint"])
+
+    def _take(self, config: dict[str, Any]) -> None:
+        self._trial = config[TRIAL]
+        self._start_from = _place(self._trial["start_from"])
+        self._run, self._step = None, 0
+
+    def _begin(self) -> None:
+        task = Task(self._kit, self._trial["changes"], self._start_from)
+        self._course = Course(
+            task.work, waits=self._kit.waits, needs_checkpoints=self._kit.needs_checkpoints
+        )
+        monitor = self._course.monitor
+        self._poster = Poster(
+            self._wall, self._trial["number"], monitor.progress, self._course.stop
+        )
+
+    def _end(self) -> None:
+        if self._poster is not None:
+            self._poster.close()
+        self._course = self._poster = None
+
+    def _give_up(self) -> bool:
+        ended = self._course is None or self._course.abandon()
+        self._end()
+        return ended
+
+    def _resource(self, report: Report) -> float:
+        """How far it is in the scheduler's unit; at the end in that of the last evaluation."""
+        last = report.curve[-1] if report.curve else None
+        if self._unit is None or self._unit.unit == "steps":
+            return float(report.step)
+        if report.milestone is not None:
+            return report.milestone.epoch
+        return last.epoch if last is not None else 0.0
+
+
+def _place(written: Sequence[str] | None) -> tuple[str, str] | None:
+    """URL and checkpoint, which travel as a list."""
+    return None if written is None else (written[0], written[1])
+
+
+def _checkpoint_at(folder: Folder, step: int) -> str | None:
+    """The newest checkpoint of a run that is not beyond a step."""
+    found = [ck for ck in CheckpointStore(folder).list() if ck.step <= step]
+    return max(found, key=lambda ck: ck.step).name if found else None
