@@ -59,6 +59,10 @@ class Sampler:
             failures.update(failed)
         raise JobError(_hopeless(failures))
 
+    def fulfils(self, assignment: Assignment) -> bool:
+        """Whether an assignment violates no constraint."""
+        return not self._violated(self.constraints, assignment)
+
     @cached_property
     def combinations(self) -> list[Assignment]:
         """The combinations of grid parameters that fulfil what is said about them alone.

@@ -44,8 +44,10 @@ def test_constraints_hold() -> None:
     sampler = Sampler(SPACE, 0, lines, {"a": {"b": 1}})
     for number in range(50):
         trial = sampler.draw(number)
+        assert sampler.fulfils(trial)
         assert trial["objective"] == "z"
         assert float(trial["width"] or 0) * float(trial["lr"] or 0) < 1  # type: ignore[arg-type]
+    assert not sampler.fulfils({**trial, "width": 64, "lr": 1.0})
 
 
 def test_every_combination_of_grids_is_tried_with_the_same_draws() -> None:
