@@ -179,7 +179,6 @@ KINDS: dict[str, Kind] = {
             validation="trainwright.search.running:validate_sweep",
             runner="trainwright.search.running:run_sweep",
             screen="trainwright.cli.sweeps:SweepScreen",
-            plots="trainwright.search.publishing:plot_sweep",
         ),
     )
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 
@@ -15,7 +14,7 @@ from trainwright.runs import RunRecord
 from trainwright.search.goals import Goal
 from trainwright.search.plan import Plan
 from trainwright.search.results import Sweep, best_of, rows_of
-from trainwright.search.trials import Trial, labelled, load_trials
+from trainwright.search.trials import Trial, labelled
 from trainwright.storage import Folder
 from trainwright.tracking import JournalWriter, next_attempt
 
@@ -135,9 +134,3 @@ def _better(goal: Goal, known: float | None, value: float) -> float:
 
 def _named(best: dict[str, float]) -> dict[str, float]:
     return {f"best/{name}": value for name, value in best.items()}
-
-
-def plot_sweep(folder: Folder) -> list[str]:
-    """Draw the trials of a sweep; the names of the pictures, relative to its folder."""
-    trials: list[Any] = load_trials(folder)
-    return [] if not trials else []
