@@ -1,4 +1,4 @@
-"""Figures as all pictures of runs are drawn: one pair of axes, or two side by side."""
+"""Figures as all pictures of runs are drawn: one pair of axes, or several beside one another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from trainwright.tracking.plots import Curve
 
 TRAIN, VALIDATION = "#1f6fb4", "#d1622b"
-_SIZES = {1: (7.2, 4.3), 2: (10.4, 4.4)}
+_SIZES = {1: (7.2, 4.3), 2: (10.4, 4.4), 3: (13.6, 4.2)}
+_FURTHER_ROW = 3.2
+"""Height of a row below the first one, in inches."""
 _MOST_POINTS = 200
 """Longer curves are drawn without a mark for each point."""
 
@@ -25,28 +27,38 @@ class Canvas:
 
     Args:
         title: stands above it.
-        columns: pairs of axes, 1 or 2.
+        columns: pairs of axes side by side, 1 to 3.
+        rows: rows of them.
+        size: width and height in inches; default: as fits the number of axes.
     """
 
-    def __init__(self, title: str, columns: int = 1) -> None:
+    def __init__(
+        self,
+        title: str,
+        columns: int = 1,
+        rows: int = 1,
+        size: tuple[float, float] | None = None,
+    ) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self._figure = Figure(figsize=_SIZES[columns], dpi=130, layout="constrained")
+        width, height = _SIZES[columns]
+        size = size or (width, height + _FURTHER_ROW * (rows - 1))
+        self._figure = Figure(figsize=size, dpi=130, layout="constrained")
         FigureCanvasAgg(self._figure)
-        self._columns = columns
+        self._columns, self._rows = columns, rows
         self._panels: list[Panel] = []
         self._title = title
 
     def panel(self, below: str, label: str, counts: bool = True) -> Panel:
-        """The next pair of axes, from the left.
+        """The next pair of axes, row by row from the left.
 
         Args:
             below: what goes across.
             label: what goes up.
             counts: whether what goes across are whole numbers.
         """
-        axes = self._figure.add_subplot(1, self._columns, len(self._panels) + 1)
+        axes = self._figure.add_subplot(self._rows, self._columns, len(self._panels) + 1)
         if not self._panels:
             axes.set_title(self._title, fontsize=10, color="#444444", loc="left")
         panel = Panel(axes, below, label, counts)
