@@ -71,18 +71,23 @@ class Judge:
     def front(self, trials: Sequence[Trial]) -> list[Trial]:
         """The finished trials that no other one equals or beats in all goals and beats in one."""
         signs = [-1 if goal.highest else 1 for goal in self.goals]
-        costs = {
-            trial.number: [s * v for s, v in zip(signs, values, strict=True)]
+        known = [
+            (trial, [sign * value for sign, value in zip(signs, values, strict=True)])
             for trial in trials
             if trial.state == "finished" and (values := self.values(trial)) is not None
-        }
-        kept = [
-            trial
-            for trial in trials
-            if (own := costs.get(trial.number)) is not None
-            and not any(_dominates(other, own) for other in costs.values())
         ]
-        return sorted(kept, key=lambda trial: costs[trial.number])
+        kept = non_dominated([costs for _, costs in known])
+        front = [one for one, keeps in zip(known, kept, strict=True) if keeps]
+        return [trial for trial, _ in sorted(front, key=lambda one: one[1])]
+
+
+def non_dominated(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Which points no other one equals or beats in all coordinates and beats in one.
+
+    Args:
+        points: the coordinates of each, less being better.
+    """
+    return [not any(_dominates(other, point) for other in points) for point in points]
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import yaml
 
@@ -13,6 +14,7 @@ from trainwright.plain import plain_json
 from trainwright.runs import RunRecord
 from trainwright.search.goals import Goal
 from trainwright.search.plan import Plan
+from trainwright.search.plots import plot_sweep
 from trainwright.search.results import Sweep, best_of, rows_of
 from trainwright.search.trials import Trial, labelled
 from trainwright.storage import Folder
@@ -40,6 +42,10 @@ def publish(plan: Plan, folder: Folder, record: RunRecord, trials: list[Trial]) 
         keep_plugin_files(folder, plan.checked.plugin_files)
         folder.write_bytes(BEST, best_job(plan, best[0], folder).encode())
     _write_journal(plan, trials, folder)
+    try:
+        plot_sweep(plan.space, plan.judge, trials, folder, plan.job.spec.name)
+    except Exception as error:  # a plot is never worth a sweep
+        return replace(result, remarks=[f"no plots: {type(error).__name__}: {error}"])
     return result
 
 

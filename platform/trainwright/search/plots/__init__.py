@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainwright.search.plots.drawing import Drawn, draw
-from trainwright.search.plots.rows import Metric, TrialRow, non_dominated
+from trainwright.search.plots.rows import Metric, TrialRow
+from trainwright.search.plots.sweep import plot_sweep
 
-__all__ = ["Drawn", "Metric", "TrialRow", "draw", "non_dominated"]
+__all__ = ["Drawn", "Metric", "TrialRow", "draw", "plot_sweep"]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
+from trainwright.search.goals import non_dominated
 from trainwright.search.plots.rows import (
     Metric,
     NothingToSeeError,
     TrialRow,
-    non_dominated,
 )
 from trainwright.search.plots.style import BEST, LOOKS
 from trainwright.tracking.canvas import Canvas, is_wide

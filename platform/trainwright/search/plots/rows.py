@@ -96,18 +96,3 @@ def best_of(rows: Sequence[TrialRow], metric: Metric) -> Valued | None:
         key=lambda one: (metric.cost(one.value), one.row.number),
         default=None,
     )
-
-
-def non_dominated(costs: Sequence[Sequence[float]]) -> list[bool]:
-    """Which points no other one equals or beats in all coordinates and beats in one.
-
-    Args:
-        costs: a sequence of coordinates for each point, less being better.
-    """
-    return [
-        not any(
-            all(a <= b for a, b in zip(other, own, strict=True)) and list(other) != list(own)
-            for other in costs
-        )
-        for own in costs
-    ]

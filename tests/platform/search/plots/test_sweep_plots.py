@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainwright.search.plots import Metric, TrialRow, draw
+from trainwright.search.goals import Goal, Judge
+from trainwright.search.plots import Metric, TrialRow, draw, plot_sweep
 from trainwright.search.plots.history import draw_curves, draw_history
 from trainwright.search.plots.parallel import draw_parallel
 from trainwright.search.plots.pareto import draw_pareto
@@ -17,6 +18,7 @@ from trainwright.search.plots.rows import NothingToSeeError
 from trainwright.search.plots.slices import draw_slices
 from trainwright.search.plots.style import BEST
 from trainwright.search.space import Space
+from trainwright.search.trials import Milestone, Trial
 from trainwright.storage import Folder
 
 SPACE = Space.parse(
@@ -217,6 +219,19 @@ class TestDraw:
         ]  # fmt: skip
         for name in drawn.names:
             assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+    def test_of_trials_as_they_are_kept(self, tmp_path: Path) -> None:
+        curve = [Milestone(4 * epoch, float(epoch), {"accuracy": epoch / 9}) for epoch in (1, 2)]
+        trials = [
+            Trial(number, {"lr": 0.1, "width": 9 + number}, state, curve=curve, weights=10 * number,
+                  metrics={"accuracy": 0.1 * number})
+            for number, state in enumerate(["interrupted", "finished", "finished", "stopped"])
+        ]  # fmt: skip
+        space = Space.parse({"lr": {"uniform": [0, 1]}, "width": {"int": [8, 64]}})
+        judge = Judge((Goal("accuracy", True), Goal("parameters", False)))
+        drawn = plot_sweep(space, judge, trials, Folder(str(tmp_path)), "t")
+        assert list(drawn.omitted) == ["importance"]
+        assert "plots/pareto.png" in drawn.names
 
     def test_what_is_left_out_has_a_reason(self, tmp_path: Path) -> None:
         waiting = [TrialRow(n, "", {"lr": 0.1}, "waiting") for n in range(3)]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.search.plots import Metric, TrialRow, non_dominated
+from trainwright.search.goals import non_dominated
+from trainwright.search.plots import Metric, TrialRow
 from trainwright.search.plots.rows import best_of
 from trainwright.search.plots.scales import Scale, wrapped
 from trainwright.search.space import Space
