@@ -81,8 +81,9 @@ def labels_of(options: Sequence[Any]) -> tuple[Value, ...]:
     """What options are called, no two alike.
 
     A single value is its own label. A section is called by its ``name``, a list of plugins by
-    their names with ``+`` between them (``none`` if it is empty), and whatever else by its number
-    with ``#`` before it, which is also added where two would be called alike.
+    their names with ``+`` between them (``none`` if it is empty), a list of numbers as it is
+    written, and whatever else by its number with ``#`` before it, which is also added where two
+    would be called alike.
     """
     wanted = [_label(option, index) for index, option in enumerate(options)]
     times = Counter(map(identity, wanted))
@@ -98,6 +99,8 @@ def _label(option: Any, index: int) -> Value:
         return plain
     if isinstance(option, Mapping):
         return _name(option) or f"#{index}"
+    if option and not any(_is_structure(item) or isinstance(item, str) for item in option):
+        return f"[{', '.join(map(shown, option))}]"
     names = [_name(item) if isinstance(item, Mapping) else item for item in option]
     if not all(isinstance(name, str) for name in names):
         return f"#{index}"
