@@ -89,7 +89,7 @@ def run_sweep(job: SweepJobFile, request: Request) -> Sweep:
     with sole_driver(folder):
         earlier = RunRecord.load(folder)
         algorithm = make_algorithm(job.spec, plan.sampler, plan.judge)
-        book = Book(plan, folder, algorithm, load_trials(folder))
+        book = Book(plan, folder, algorithm, load_trials(folder, plan.space))
         if request.started is not None:
             request.started(StartedSweep(plan, folder, earlier is not None, book.num_ended))
         if earlier is not None and earlier.status == "finished" and book.is_complete:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from trainwright.errors import RunError
+from trainwright.search.space.space import Space
 from trainwright.storage import Folder
 
 TRIALS = "trials"
@@ -139,11 +140,15 @@ DERIVED = ("parameters", "seconds", "seconds_per_step", "steps")
 _TRIAL = TypeAdapter(Trial)
 
 
-def load_trials(folder: Folder) -> list[Trial]:
+def load_trials(folder: Folder, space: Space) -> list[Trial]:
     """The trials of a sweep, in their order.
 
+    Args:
+        folder: of the sweep's own run.
+        space: what they were chosen from.
+
     Raises:
-        RunError: one is damaged.
+        RunError: one is damaged, or holds values that are not of the space.
     """
     found = []
     for name in (folder / TRIALS).names():
@@ -151,7 +156,10 @@ def load_trials(folder: Folder) -> list[Trial]:
             continue
         try:
             values = (folder / TRIALS).read_json(name)
-            found.append(_TRIAL.validate_python(values))
+            trial = _TRIAL.validate_python(values)
+            if (reason := space.check(trial.assignment)) is not None:
+                raise ValueError(reason)
+            found.append(trial)
         except (ValueError, ValidationError) as error:
             place = (folder / TRIALS).join(name)
             first = str(error).partition("\n")[0]

@@ -87,8 +87,9 @@ def draw_curves(
     if not found:
         raise NothingToSeeError("no trial was evaluated more than once")
     canvas = canvas_for(title, len(found))
+    whole = all(float(spent).is_integer() for row in rows for spent, _ in row.curve)
     for metric in found:
-        _draw_lines(canvas.panel(resource, metric.name, counts=False).axes, rows, metric)
+        _draw_lines(canvas.panel(resource, metric.name, counts=whole).axes, rows, metric)
     return canvas
 
 

@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from trainwright.search.space.constraints import Constraint, parse_constraints, violated
 from trainwright.search.space.domain import Domain, Value
-from trainwright.search.space.names import applied, named_values, unknown_names
+from trainwright.search.space.names import named_values, unknown_names
 from trainwright.search.space.numeric import LogIntegers, Normal, Steps, Uniform
 from trainwright.search.space.options import Options
-from trainwright.search.space.paths import told, unknown_paths
 from trainwright.search.space.reading import Parameter
-from trainwright.search.space.sampling import Sampler, draw
-from trainwright.search.space.space import Assignment, Space, is_active
+from trainwright.search.space.sampling import Sampler
+from trainwright.search.space.space import Assignment, Space
 
 __all__ = [
     "Assignment",
@@ -40,13 +39,8 @@ __all__ = [
     "Steps",
     "Uniform",
     "Value",
-    "applied",
-    "draw",
-    "is_active",
     "named_values",
     "parse_constraints",
-    "told",
     "unknown_names",
-    "unknown_paths",
     "violated",
 ]

@@ -20,7 +20,7 @@ from trainwright.suggest import nearest, one_of
 _NOWHERE = Location("<space>")
 
 
-def applied(space: Space, assignment: Assignment, base: Mapping[str, Any]) -> dict[str, Any]:
+def _applied(space: Space, assignment: Assignment, base: Mapping[str, Any]) -> dict[str, Any]:
     """The base with what was chosen put in.
 
     Raises:
@@ -51,7 +51,7 @@ def named_values(space: Space, assignment: Assignment, base: Mapping[str, Any]) 
         Dotted path in the changed job -> its value, and parameter name -> what was chosen: of a
         choice at ``objective`` that is the option's label.
     """
-    values = dict(_flat(applied(space, assignment, base), ""))
+    values = dict(_flat(_applied(space, assignment, base), ""))
     return {**values, **assignment}
 
 

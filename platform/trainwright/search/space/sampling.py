@@ -107,17 +107,6 @@ class Sampler:
         )
 
 
-def draw(
-    space: Space,
-    seed: int,
-    number: int,
-    constraints: Sequence[Constraint] = (),
-    base: Mapping[str, Any] | None = None,
-) -> Assignment:
-    """One trial at random; see :class:`Sampler`, which is quicker where there are many."""
-    return Sampler(space, seed, constraints, base).draw(number)
-
-
 def _touches(name: str, path: str) -> bool:
     """Whether the value of a name can depend on the parameter at a path, or the other way round."""
     name = name.replace("[", ".").replace("]", "")

@@ -58,7 +58,7 @@ class Space:
         """
         assignment: Assignment = {}
         for parameter in self.parameters:
-            if is_active(parameter, assignment):
+            if _is_active(parameter, assignment):
                 assignment[parameter.name] = ask(parameter)
         return assignment
 
@@ -73,7 +73,7 @@ class Space:
                 return f"{name} is no parameter of this space"
         for parameter in self.parameters:
             name = parameter.name
-            active = is_active(parameter, assignment)
+            active = _is_active(parameter, assignment)
             if active != (name in assignment):
                 return f"{name} has no value" if active else f"{name} has a value but is inactive"
             if active and (reason := parameter.domain.why_not(assignment[name])) is not None:
@@ -104,11 +104,6 @@ class Space:
     def grid_combinations(self) -> Iterator[Assignment]:
         """Every combination of the grid parameters; a single empty one where there are none."""
         return _crossed(self.grid_parameters, 0, {})
-
-    @property
-    def grid_size(self) -> int:
-        """How many combinations the grid parameters have, at least 1."""
-        return math.prod(p.domain.count or 1 for p in self.grid_parameters)
 
     @cached_property
     def _by_name(self) -> dict[str, Parameter]:
@@ -146,7 +141,7 @@ class Space:
         return content
 
 
-def is_active(parameter: Parameter, assignment: Mapping[str, Any]) -> bool:
+def _is_active(parameter: Parameter, assignment: Mapping[str, Any]) -> bool:
     """Whether a parameter has a value, with those before it assigned."""
     if parameter.condition is None:
         return True
@@ -159,7 +154,7 @@ def _crossed(
 ) -> Iterator[Assignment]:
     for index in range(start, len(parameters)):
         parameter = parameters[index]
-        if is_active(parameter, chosen):
+        if _is_active(parameter, chosen):
             for value in parameter.domain.values():
                 yield from _crossed(parameters, index + 1, {**chosen, parameter.name: value})
             return

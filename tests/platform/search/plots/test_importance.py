@@ -11,7 +11,7 @@ import pytest
 from trainwright.search.plots import Metric, TrialRow
 from trainwright.search.plots.importance import draw_importance, shares_of
 from trainwright.search.plots.rows import NothingToSeeError
-from trainwright.search.space import Assignment, Space, draw
+from trainwright.search.space import Sampler, Space
 from trainwright.tracking.canvas import Canvas
 
 LOSS = Metric("loss", "min")
@@ -26,7 +26,7 @@ SPACE = Space.parse(
 
 
 def rows(loss: Callable[[Any], float], count: int = 80, space: Space = SPACE) -> list[TrialRow]:
-    chosen: list[Assignment] = [draw(space, 0, number) for number in range(count)]
+    chosen = [Sampler(space, 0).draw(number) for number in range(count)]
     return [
         TrialRow(number, "", one, "finished", {"loss": loss(one)})
         for number, one in enumerate(chosen)

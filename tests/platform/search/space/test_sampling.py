@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from trainwright.errors import JobError
-from trainwright.search.space import Sampler, Space, draw, parse_constraints
+from trainwright.search.space import Sampler, Space, parse_constraints
 
 SPACE = Space.parse(
     {
@@ -24,15 +24,15 @@ CROSSED = Space.parse(
 def test_a_trial_depends_on_seed_and_number_alone() -> None:
     sampler = Sampler(SPACE, 3)
     forward = [sampler.draw(number) for number in range(20)]
-    assert [draw(SPACE, 3, number) for number in reversed(range(20))] == forward[::-1]
+    assert [Sampler(SPACE, 3).draw(number) for number in reversed(range(20))] == forward[::-1]
     assert len({repr(trial) for trial in forward}) == 20
-    assert draw(SPACE, 4, 0) != forward[0]
+    assert Sampler(SPACE, 4).draw(0) != forward[0]
     assert all(SPACE.check(trial) is None for trial in forward)
 
 
 def test_it_stays_what_it_was() -> None:
     """A sweep that was begun with another version goes on with the same trials."""
-    assert draw(SPACE, 0, 0) == {
+    assert Sampler(SPACE, 0).draw(0) == {
         "lr": pytest.approx(0.07669852466632228),
         "objective": "ce",
         "width": 26,
@@ -83,7 +83,7 @@ def test_a_grid_of_sections_with_draws_inside() -> None:
 def test_constraints_that_almost_nothing_fulfils() -> None:
     lines = parse_constraints(["lr > 2", "width < 33", "width > 0"])
     with pytest.raises(JobError) as caught:
-        draw(SPACE, 0, 0, lines)
+        Sampler(SPACE, 0, lines).draw(0)
     first, second = caught.value.problems
     assert (first.path, second.path) == ("constraints.0", "constraints.1")
     assert "this one fails 1000 times" in first.message
@@ -92,5 +92,5 @@ def test_constraints_that_almost_nothing_fulfils() -> None:
 
 def test_grids_of_which_no_combination_is_allowed() -> None:
     with pytest.raises(JobError, match="no combination of the grids of 6") as caught:
-        draw(CROSSED, 0, 0, parse_constraints(["depth > 4", "width < 16"]))
+        Sampler(CROSSED, 0, parse_constraints(["depth > 4", "width < 16"])).draw(0)
     assert [problem.path for problem in caught.value.problems] == ["constraints.0", "constraints.1"]

@@ -140,7 +140,7 @@ class TestGrid:
         space = Space.parse(values)
         assert [p.name for p in space.grid_parameters] == ["a", "c"]
         combinations = list(space.grid_combinations())
-        assert len(combinations) == space.grid_size == 6
+        assert len(combinations) == 6
         assert combinations[1] == {"a": 1, "c": "y"}
         assert list(Space.parse({"b": {"int": [0, 1]}}).grid_combinations()) == [{}]
 
