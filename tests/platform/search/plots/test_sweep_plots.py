@@ -220,18 +220,25 @@ class TestDraw:
         for name in drawn.names:
             assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
-    def test_of_trials_as_they_are_kept(self, tmp_path: Path) -> None:
-        curve = [Milestone(4 * epoch, float(epoch), {"accuracy": epoch / 9}) for epoch in (1, 2)]
+    def test_of_trials_as_they_are_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[Any] = []
+        monkeypatch.setattr("trainwright.search.plots.sweep.draw", lambda *args: given.append(args))
         trials = [
-            Trial(number, {"lr": 0.1, "width": 9 + number}, state, curve=curve, weights=10 * number,
-                  metrics={"accuracy": 0.1 * number})
-            for number, state in enumerate(["interrupted", "finished", "finished", "stopped"])
+            Trial(0, {"lr": 0.1}, "interrupted"),
+            Trial(1, {"lr": 0.2}, "finished", curve=[Milestone(4, 1.0, {"accuracy": 0.5})],
+                  weights=10, metrics={"accuracy": 0.7}),
         ]  # fmt: skip
-        space = Space.parse({"lr": {"uniform": [0, 1]}, "width": {"int": [8, 64]}})
         judge = Judge((Goal("accuracy", True), Goal("parameters", False)))
-        drawn = plot_sweep(space, judge, trials, Folder(str(tmp_path)), "t")
-        assert list(drawn.omitted) == ["importance"]
-        assert "plots/pareto.png" in drawn.names
+        folder = Folder(str(tmp_path))
+        plot_sweep(SPACE, judge, trials, folder, "t")
+        rows = [
+            TrialRow(0, "trial 0", {"lr": 0.1}, "running", {}, []),
+            TrialRow(1, "trial 1", {"lr": 0.2}, "finished", {"accuracy": 0.7, "parameters": 10.0},
+                     [(1.0, {"accuracy": 0.5})]),
+        ]  # fmt: skip
+        assert given == [(rows, SPACE, BOTH, folder, "t", "epoch")]
 
     def test_what_is_left_out_has_a_reason(self, tmp_path: Path) -> None:
         waiting = [TrialRow(n, "", {"lr": 0.1}, "waiting") for n in range(3)]
