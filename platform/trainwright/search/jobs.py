@@ -50,24 +50,26 @@ class TrialJobs:
         whole = Parsed(sweep.document.values, sweep.document.locations)
         self.base = inside(whole, BASE)
 
-    def make(self, changes: Mapping[str, Any]) -> TrialJob:
+    def make(self, changes: Mapping[str, Any], places: Mapping[str, str] | None = None) -> TrialJob:
         """The job with the values of one trial.
 
         Args:
             changes: dotted path in the base -> value.
+            places: dotted path of a value inside them -> where in the space it is written, where
+                mistakes are to be told as exactly as that.
 
         Raises:
             JobError: it is none; paths and places are those of the sweep's file.
         """
-        inner = self._changed(changes)
+        inner = self._changed(changes, places or {})
         with inner.told():
             return TrialJob(checked(self._document(inner.parsed), self.sweep.base), inner)
 
     def values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """What the job of one trial has written, without what the sweep decides."""
-        return self._changed(changes).parsed.values
+        return self._changed(changes, {}).parsed.values
 
-    def _changed(self, changes: Mapping[str, Any]) -> Inner:
+    def _changed(self, changes: Mapping[str, Any], places: Mapping[str, str]) -> Inner:
         parsed, own = self.base, set[str]()
         for path, value in changes.items():
             place = f"{PLACE}.{path}"
@@ -79,6 +81,11 @@ class TrialJobs:
                 raise JobError(told) from None
             own |= {path, *(after.locations.keys() - parsed.locations.keys())}
             parsed = after
+        exact = {
+            path: nearest_location(self.sweep.document.locations, f"{PLACE}.{place}")
+            for path, place in places.items()
+        }
+        parsed = Parsed(parsed.values, {**parsed.locations, **exact})
         return Inner(parsed, frozenset(own), PLACE)
 
     def _document(self, parsed: Parsed) -> Document:

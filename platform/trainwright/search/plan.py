@@ -166,7 +166,8 @@ def _check_examples(
     problems: dict[str, Problem] = {}
     for assignment in examples:
         try:
-            made.append((jobs.make(space.changes(assignment)), assignment))
+            trial = jobs.make(space.changes(assignment), space.places(assignment))
+            made.append((trial, assignment))
         except JobError as error:
             for problem in error.problems:
                 problems.setdefault(f"{problem.path} {problem.message}", problem)
@@ -174,13 +175,19 @@ def _check_examples(
         raise JobError(jobs.sweep.document.sorted(problems.values()))
     whole = {tuple(_structure(space, one)): (trial, one) for trial, one in reversed(made)}
     found: list[tuple[TrialJob, Checked]] = []
+    failed: list[InputError] = []
     for trial, assignment in islice(reversed(whole.values()), MOST_EXAMPLES):
         try:
             with trial.inner.told():
                 found.append((trial, check(trial.job)))
         except InputError as error:
-            told = [_of(problem, assignment) for problem in error.problems]
-            raise type(error)([jobs.sweep.locate(problem) for problem in told]) from error
+            failed.append(error)
+            for problem in error.problems:
+                # Of the trials that have it, the first one is named.
+                key = f"{problem.path} {problem.message}"
+                problems.setdefault(key, _of(jobs.sweep.locate(problem), assignment))
+    if failed:
+        raise type(failed[0])(jobs.sweep.document.sorted(problems.values())) from failed[0]
     return found[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -65,6 +65,18 @@ class Space:
     def changes(self, assignment: Mapping[str, Value]) -> dict[str, Any]:
         """Dotted path in the base -> its value, everything chosen worked in."""
         return {path: self._filled(content, assignment) for path, content in self.entries}
+
+    def places(self, assignment: Mapping[str, Value]) -> dict[str, str]:
+        """Dotted path of each value that is put into the base -> where it is written in the space.
+
+        What comes of an option is written inside the choice: ``objective.a`` stands at
+        ``objective.choice.1.a``.
+        """
+        return {
+            path: place
+            for entry, content in self.entries
+            for path, place in self._placed(content, entry, entry, assignment)
+        }
 
     def check(self, assignment: Mapping[str, Any]) -> str | None:
         """Why an assignment, as read from a file, is none of this space, or None if it is."""
@@ -128,6 +140,20 @@ class Space:
             for label in parameter.domain.labels
         )
 
+    def _placed(
+        self, content: Any, path: str, place: str, assignment: Mapping[str, Value]
+    ) -> Iterator[tuple[str, str]]:
+        if isinstance(content, Slot):
+            domain = self._by_name[content.name].domain
+            if isinstance(domain, Options):
+                index = domain.index(assignment[content.name])
+                option, inside = domain.contents[index], f"{place}.{domain.kind}.{index}"
+                yield from self._placed(option, path, inside, assignment)
+                return
+        yield path, place
+        for key, item in _items(content):
+            yield from self._placed(item, f"{path}.{key}", f"{place}.{key}", assignment)
+
     def _filled(self, content: Any, assignment: Mapping[str, Value]) -> Any:
         if isinstance(content, Slot):
             value, domain = assignment[content.name], self._by_name[content.name].domain
@@ -139,6 +165,12 @@ class Space:
         if isinstance(content, list):
             return [self._filled(item, assignment) for item in content]
         return content
+
+
+def _items(content: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(content, dict):
+        return content.items()
+    return enumerate(content) if isinstance(content, list) else ()
 
 
 def _is_active(parameter: Parameter, assignment: Mapping[str, Any]) -> bool:

@@ -86,6 +86,31 @@ class TestChanges:
             "training.epochs": 4,
         }
 
+    def test_where_they_are_written(self) -> None:
+        space = Space.parse(
+            {**BRANCHES, "strategies": ["ema", {"name": "swa", "every": {"int": [1, 2]}}]}
+        )
+        chosen = {
+            "optimizer.lr": 0.5,
+            "objective": "mix",
+            "objective[mix].inner": "y",
+            "objective[mix].inner[y].b": 8,
+            "strategies.1.every": 1,
+        }
+        assert space.places(chosen) == {
+            "optimizer.lr": "optimizer.lr.choice.1",
+            "objective": "objective.choice.2",
+            "objective.name": "objective.choice.2.name",
+            "objective.inner": "objective.choice.2.inner.choice.1",
+            "objective.inner.name": "objective.choice.2.inner.choice.1.name",
+            "objective.inner.b": "objective.choice.2.inner.choice.1.b",
+            "strategies": "strategies",
+            "strategies.0": "strategies.0",
+            "strategies.1": "strategies.1",
+            "strategies.1.name": "strategies.1.name",
+            "strategies.1.every": "strategies.1.every",
+        }
+
     def test_trials_share_nothing_that_can_be_changed(self) -> None:
         space = Space.parse({"a": {"choice": [{"name": "z", "list": [1]}]}})
         first = space.changes({"a": "z"})
