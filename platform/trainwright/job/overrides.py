@@ -73,7 +73,7 @@ def changed(parsed: Parsed, path: str, value: Any, location: Location) -> Parsed
     Raises:
         JobError: the path leads through a single value or past the end of a list.
     """
-    keys = path.split(".")
+    keys = _keys(parsed.values, path)
     try:
         values = _set(parsed.values, keys, 0, value)
     except _RefusedError as error:
@@ -81,6 +81,18 @@ def changed(parsed: Parsed, path: str, value: Any, location: Location) -> Parsed
         raise JobError(problem) from None
     kept = {p: at for p, at in parsed.locations.items() if p != path and not _inside(p, path)}
     return Parsed(values, {**kept, **_new_places(parsed, keys, value, location)})
+
+
+def _keys(values: Any, path: str) -> list[str]:
+    """The keys of a path; a key with dots, as variants and spaces have them, stays whole."""
+    parts, keys = path.split("."), list[str]()
+    while parts:
+        joined = (".".join(parts[:stop]) for stop in range(len(parts), 1, -1))
+        whole = next((k for k in joined if isinstance(values, dict) and k in values), parts[0])
+        keys.append(whole)
+        parts = parts[whole.count(".") + 1 :]
+        values = values.get(whole) if isinstance(values, dict) else None
+    return keys
 
 
 def _inside(path: str, outer: str) -> bool:

@@ -163,6 +163,14 @@ class TestOverrides:
         }
         assert found.values["training"]["monitor"] == {"metric": "validation/loss", "mode": "max"}
 
+    def test_a_key_with_dots_stays_whole(self):
+        text = "space:\n  optimizer.lr: {uniform: [0, 1]}\nvariants: {a: {optimizer.lr: 1}}\n"
+        found = document(
+            text, "space.optimizer.lr.uniform=[2, 3]", "variants.a.optimizer.lr=2", "space.b.c=1"
+        )
+        assert found.values["space"] == {"optimizer.lr": {"uniform": [2, 3]}, "b": {"c": 1}}
+        assert found.values["variants"] == {"a": {"optimizer.lr": 2}}
+
     def test_an_empty_section_is_filled(self):
         assert document("training:\n", "training.epochs=1").values == {"training": {"epochs": 1}}
 
