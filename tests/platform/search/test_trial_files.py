@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from trainwright.errors import RunError
-from trainwright.search.space import Space
+from trainwright.search.algorithms.listed import Listed, draws
+from trainwright.search.space import Sampler, Space
+from trainwright.search.trialling.book import Book
 from trainwright.search.trials import Milestone, Trial, load_trials
 from trainwright.storage import Folder
 
@@ -25,6 +28,24 @@ def test_they_come_back_in_order(tmp_path: Path) -> None:
     for trial in reversed(trials):
         trial.save(folder)
     assert load_trials(folder, SPACE) == trials
+
+
+def test_one_that_was_removed_is_done_again(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    sampler = Sampler(SPACE, 0)
+    plan: Any = SimpleNamespace(most_trials=4, sampler=sampler)
+    book = Book(plan, folder, Listed(draws(sampler)), [])
+    begun = [book.next() for _ in range(4)]
+    assert book.next() is None
+    for trial in begun:
+        assert trial is not None
+        trial.state = "finished"
+        trial.save(folder)
+    (tmp_path / "trials" / "00001.json").unlink()
+    again = Book(plan, folder, Listed(draws(sampler)), load_trials(folder, SPACE))
+    assert [trial.number for trial in again.trials] == [0, 1, 2, 3]
+    assert again.next() == Trial(1, sampler.draw(1))
+    assert again.next() is None
 
 
 @pytest.mark.parametrize(

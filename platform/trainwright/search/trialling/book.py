@@ -34,9 +34,19 @@ class Book:
         self._lock = threading.RLock()
         for trial in trials:
             algorithm.told(trial)
+        self._fill_gaps()
         self._waiting = [trial for trial in trials if not trial.has_ended]
         for trial in self._waiting:
             trial.state = "waiting"
+
+    def _fill_gaps(self) -> None:
+        """A trial whose file was removed, as damaged ones are to be, is done again."""
+        known = {trial.number for trial in self.trials}
+        for number in sorted(set(range(max(known, default=0))) - known):
+            assignment = self._algorithm.propose(number) or self._plan.sampler.draw(number)
+            trial = Trial(number, assignment)
+            self.trials.insert(number, trial)
+            self._keep(trial)
 
     @property
     def num_ended(self) -> int:
