@@ -16,8 +16,9 @@ from typing_extensions import override
 from trainwright.cli.picture import Picture
 from trainwright.cli.screens import tell_places
 from trainwright.cli.views import SilentView, View
-from trainwright.cli.words import clock, duration, number
+from trainwright.cli.words import clock, command, duration, number
 from trainwright.search.trials import Trial, labelled
+from trainwright.storage import Folder
 
 if TYPE_CHECKING:
     from trainwright.cli.reporting import Report
@@ -64,6 +65,18 @@ class SweepScreen:
         title = verdict(found)
         (report.err if report.as_json else report.out).print(title, soft_wrap=True)
         tell_places(report, found)
+        for label, text in next_commands(Folder(found.storage)):
+            report.out.print(Text.assemble((f"  {label:<12}", "dim"), text), soft_wrap=True)
+
+
+def next_commands(folder: Folder) -> Iterator[tuple[str, str]]:
+    """Label and command of the jobs that a sweep left to be run."""
+    from trainwright.overview import shown
+    from trainwright.search.publishing import BEST, TRANSFERRED
+
+    for label, name in (("best job", BEST), ("transferred", TRANSFERRED)):
+        if folder.exists(name):
+            yield label, command("trainwright", "run", f"{shown(folder.url)}/{name}")
 
 
 def verdict(result: Sweep) -> Text:

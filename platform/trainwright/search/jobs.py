@@ -24,6 +24,9 @@ SweepJobFile = Job[SweepJob]
 PLACE = "space"
 """Where in a sweep's job the changes of its trials stand."""
 
+TRANSFER = "transfer"
+"""Where those stand that make of the best trial the job to run in the end."""
+
 
 @dataclass(frozen=True)
 class TrialJob:
@@ -61,36 +64,63 @@ class TrialJobs:
         Raises:
             JobError: it is none; paths and places are those of the sweep's file.
         """
-        inner = self._changed(changes, places or {})
-        with inner.told():
-            return TrialJob(checked(self._document(inner.parsed), self.sweep.base), inner)
+        inner = self._trial(changes, places or {})
+        own = inner.parsed.values.get("cluster")
+        return self._made(inner, self.sweep.spec.cluster.cluster_of(own))
+
+    def make_transferred(
+        self, changes: Mapping[str, Any], places: Mapping[str, str] | None = None
+    ) -> TrialJob:
+        """As ``make``, with what ``transfer`` changes on top, and on a cluster of its own.
+
+        Raises:
+            JobError: it is none; paths and places are those of the sweep's file.
+        """
+        inner = self._transferred(changes, places or {})
+        return self._made(inner, inner.parsed.values.get("cluster", {}))
 
     def values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """What the job of one trial has written, without what the sweep decides."""
-        return self._changed(changes, {}).parsed.values
+        return self._trial(changes, {}).parsed.values
 
-    def _changed(self, changes: Mapping[str, Any], places: Mapping[str, str]) -> Inner:
-        parsed, own = self.base, set[str]()
-        for path, value in changes.items():
-            place = f"{PLACE}.{path}"
-            location = nearest_location(self.sweep.document.locations, place)
-            try:
-                after = changed(parsed, path, value, location)
-            except JobError as error:
-                told = [replace(p, path=f"{PLACE}.{p.path}") for p in error.problems]
-                raise JobError(told) from None
-            own |= {path, *(after.locations.keys() - parsed.locations.keys())}
-            parsed = after
+    def transferred_values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``values``, with what ``transfer`` changes on top."""
+        return self._transferred(changes, {}).parsed.values
+
+    def _trial(self, changes: Mapping[str, Any], places: Mapping[str, str]) -> Inner:
+        inner = self._changed(self.base, changes, PLACE)
         exact = {
             path: nearest_location(self.sweep.document.locations, f"{PLACE}.{place}")
             for path, place in places.items()
         }
-        parsed = Parsed(parsed.values, {**parsed.locations, **exact})
-        return Inner(parsed, frozenset(own), PLACE)
+        parsed = Parsed(inner.parsed.values, {**inner.parsed.locations, **exact})
+        return replace(inner, parsed=parsed)
 
-    def _document(self, parsed: Parsed) -> Document:
-        values = {**parsed.values, **self._fixed()}
-        values["cluster"] = self.sweep.spec.cluster.cluster_of(values.get("cluster"))
+    def _transferred(self, changes: Mapping[str, Any], places: Mapping[str, str]) -> Inner:
+        trial = self._trial(changes, places).parsed
+        return self._changed(trial, self.sweep.spec.transfers, TRANSFER)
+
+    def _changed(self, parsed: Parsed, changes: Mapping[str, Any], section: str) -> Inner:
+        own = set[str]()
+        for path, value in changes.items():
+            place = f"{section}.{path}"
+            location = nearest_location(self.sweep.document.locations, place)
+            try:
+                after = changed(parsed, path, value, location)
+            except JobError as error:
+                told = [replace(p, path=f"{section}.{p.path}") for p in error.problems]
+                raise JobError(told) from None
+            own |= {path, *(after.locations.keys() - parsed.locations.keys())}
+            parsed = after
+        return Inner(parsed, frozenset(own), section)
+
+    def _made(self, inner: Inner, cluster: Any) -> TrialJob:
+        with inner.told():
+            document = self._document(inner.parsed, cluster)
+            return TrialJob(checked(document, self.sweep.base), inner)
+
+    def _document(self, parsed: Parsed, cluster: Any) -> Document:
+        values = {**parsed.values, **self._fixed(), "cluster": cluster}
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         return Document(values, parsed.locations, self.sweep.document.file, text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -31,6 +31,9 @@ MOST_EXAMPLES = 12
 """Jobs that are checked whole beforehand; further ones are checked by their form."""
 
 DEFAULT_TRIALS = 20
+
+MakeJob = Callable[[Mapping[str, Any], Mapping[str, str]], TrialJob]
+"""Values of a trial and their places, to its job, or to what that is transferred to."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def make_plan(job: SweepJobFile) -> Plan:
     sampler = Sampler(read.space, spec.seed, read.constraints, spec.base)
     examples = [one for one in _examples(read.space) if sampler.fulfils(one)]
     examples = examples or [sampler.draw(0)]
-    example, checked = _check_examples(jobs, read.space, examples)
+    example, checked = _check_examples(jobs, jobs.make, read.space, examples)
+    if spec.transfer:
+        _check_examples(jobs, jobs.make_transferred, read.space, examples)
     judge = Judge(tuple(_goals(job, example, checked)))
     trials = spec.trials if isinstance(spec.algorithm, GridSpec) else spec.trials or DEFAULT_TRIALS
     if trials is not None and not isinstance(spec.algorithm, GridSpec):
@@ -155,9 +160,9 @@ def _with(space: Space, wanted: Assignment) -> Assignment:
 
 
 def _check_examples(
-    jobs: TrialJobs, space: Space, examples: Sequence[Assignment]
+    jobs: TrialJobs, make: MakeJob, space: Space, examples: Sequence[Assignment]
 ) -> tuple[TrialJob, Checked]:
-    """Check trials before any runs: all by their form, the ones that differ most whole.
+    """Check jobs before any runs: all by their form, the ones that differ most whole.
 
     Raises:
         InputError: with every problem, each once.
@@ -166,7 +171,7 @@ def _check_examples(
     problems: dict[str, Problem] = {}
     for assignment in examples:
         try:
-            trial = jobs.make(space.changes(assignment), space.places(assignment))
+            trial = make(space.changes(assignment), space.places(assignment))
             made.append((trial, assignment))
         except JobError as error:
             for problem in error.problems:

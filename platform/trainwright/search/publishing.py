@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import yaml
 
@@ -23,10 +24,11 @@ from trainwright.tracking import JournalWriter, next_attempt
 RESULT = "sweep.json"
 TABLE = "trials.csv"
 BEST = "best.yaml"
+TRANSFERRED = "transferred.yaml"
 
 
 def publish(plan: Plan, folder: Folder, record: RunRecord, trials: list[Trial]) -> Sweep:
-    """Write ``sweep.json``, ``trials.csv``, ``best.yaml``, the journal and the pictures.
+    """Write ``sweep.json``, ``trials.csv``, the jobs that can be run now, journal and pictures.
 
     Args:
         plan: the sweep.
@@ -41,6 +43,8 @@ def publish(plan: Plan, folder: Folder, record: RunRecord, trials: list[Trial]) 
     if best:
         keep_plugin_files(folder, plan.checked.plugin_files)
         folder.write_bytes(BEST, best_job(plan, best[0], folder).encode())
+        if plan.job.spec.transfer:
+            folder.write_bytes(TRANSFERRED, transferred_job(plan, best[0], folder).encode())
     _write_journal(plan, trials, folder)
     try:
         plot_sweep(plan.space, plan.judge, trials, folder, plan.job.spec.name)
@@ -79,17 +83,37 @@ def best_job(plan: Plan, trial: Trial, folder: Folder) -> str:
         trial: the trial.
         folder: the folder of the sweep's run, where the file will lie.
     """
-    spec = plan.job.spec
     values = plan.jobs.values(plan.space.changes(trial.assignment))
-    values = {**values, "name": f"{spec.name}-best"}
-    told = [f"{goal.name} {value:.6g}" for goal in plan.judge.goals if (value := goal.of(trial))]
-    head = (
+    return _head(plan, trial, folder) + _job(values, f"{plan.job.spec.name}-best")
+
+
+def transferred_job(plan: Plan, trial: Trial, folder: Folder) -> str:
+    """The best trial with what ``transfer`` changes, as a job file of its own.
+
+    Args:
+        plan: the sweep.
+        trial: the trial.
+        folder: the folder of the sweep's run, where the file will lie.
+    """
+    spec = plan.job.spec
+    values = plan.jobs.transferred_values(plan.space.changes(trial.assignment))
+    head = f"{_head(plan, trial, folder)}# Transferred to {labelled(spec.transfers, most=20)}\n"
+    return head + _job(values, f"{spec.name}-transferred")
+
+
+def _head(plan: Plan, trial: Trial, folder: Folder) -> str:
+    values = [(goal.name, goal.of(trial)) for goal in plan.judge.goals]
+    told = [f"{name} {value:.6g}" for name, value in values if value is not None]
+    return (
         f"# The best of the trials of {folder.url.rstrip('/').rsplit('/', 1)[-1]}: "
         f"number {trial.number}, {', '.join(told)}.\n"
         f"# {labelled(trial.assignment, most=20)}\n"
     )
-    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return head + text
+
+
+def _job(values: dict[str, Any], name: str) -> str:
+    text: str = yaml.safe_dump({**values, "name": name}, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _table(plan: Plan, result: Sweep) -> str:

@@ -78,6 +78,17 @@ def _sets_nothing_of_its_own(spec: SweepJob, space: Space) -> Iterator[Problem]:
             yield Problem(f"space.{path}", message, mend="leave it out of the space")
 
 
+def _transfer_keeps_what_was_found(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    for path, value in spec.transfers.items():
+        place = f"transfer.{path}"
+        if path.partition(".")[0] in ("name", "kind", "version", "extends"):
+            message = "the transferred job is named by the sweep, and is of the kind of its base"
+            yield Problem(place, message, mend="leave it out")
+        for found in (p for p in spec.space if f"{p}.".startswith(f"{path}.")):
+            message = f"would undo what the sweep finds for {found}"
+            yield Problem(place, message, value, mend="leave one of the two out")
+
+
 def _grid_is_discrete(spec: SweepJob, space: Space) -> Iterator[Problem]:
     if not isinstance(spec.algorithm, GridSpec):
         return
@@ -129,6 +140,7 @@ def _goals_differ(spec: SweepJob, space: Space) -> Iterator[Problem]:
 _RULES = (
     _has_parameters,
     _sets_nothing_of_its_own,
+    _transfer_keeps_what_was_found,
     _grid_is_discrete,
     _tpe_has_no_grid,
     _population,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -137,6 +138,15 @@ class TrialPool(PoolSpec):
     )
 
 
+def _leaves(section: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of all single values, lists, and plugins with their options."""
+    for key, value in section.items():
+        if isinstance(value, Mapping) and value and "name" not in value:
+            yield from _leaves(value, f"{outer}{key}.")
+        else:
+            yield f"{outer}{key}", value
+
+
 class SweepJob(JobSection):
     """A job of kind ``sweep``: trials of one job over a space of its values."""
 
@@ -153,6 +163,13 @@ class SweepJob(JobSection):
     constraints: list[str] = Field(
         default_factory=list,
         description="what must hold of the values of a trial: model.width * model.depth <= 512",
+    )
+    transfer: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what makes of the best trial the job to run in the end: model.hidden: "
+        "[512, 512], where its learning rate does as well under the strategy mup; dotted paths or "
+        "sections; a plugin with its name replaces the base's. That job is checked before the "
+        "sweep starts, and written as transferred.yaml beside best.yaml",
     )
     metric: Goals | list[Goals] | None = Field(
         None,
@@ -184,6 +201,11 @@ class SweepJob(JobSection):
         if isinstance(value, list) and not value:
             raise ValueError("names no metric; leave it out for the one that the base monitors")
         return value
+
+    @property
+    def transfers(self) -> dict[str, Any]:
+        """Dotted path in the base -> value, of what ``transfer`` changes."""
+        return dict(_leaves(self.transfer))
 
     @property
     def goals(self) -> list[Goals]:
