@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainwright.procedure.data import JobData
     from trainwright.procedure.inputs import Inputs
     from trainwright.procedure.trained import TrainedRun
+    from trainwright.procedure.variation import Variation
     from trainwright.storage import Folder
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Procedure",
     "ProcedureContext",
     "TrainedRun",
+    "Variation",
     "generator",
 ]
 
@@ -38,6 +40,7 @@ __getattr__ = importer(
         "trainwright.procedure.data": ("JobData",),
         "trainwright.procedure.inputs": ("Inputs",),
         "trainwright.procedure.trained": ("TrainedRun",),
+        "trainwright.procedure.variation": ("Variation",),
         "trainwright.storage": ("Folder",),
     },
 )

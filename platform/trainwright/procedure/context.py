@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from trainwright.errors import Interrupted
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.procedure.inputs import Inputs
 from trainwright.procedure.results import Packed, numbers, pack
 from trainwright.procedure.steps import Steps
 from trainwright.procedure.tasks import Tasks, Work
+from trainwright.procedure.trained import TrainedRun
+from trainwright.procedure.variation import Variation, train
 from trainwright.storage import Folder
 from trainwright.strategy.attachments import png_of
 from trainwright.tracking import JournalWriter
@@ -50,7 +53,8 @@ class ProcedureContext(Inputs):
     """
 
     def __init__(self, inputs: Inputs, workshop: Workshop) -> None:
-        super().__init__(inputs.seed, inputs.runs, inputs.data if inputs.has_data else None)
+        data = inputs.data if inputs.has_data else None
+        super().__init__(inputs.seed, inputs.runs, data, inputs.shared)
         self._workshop = workshop
         self._next_step: dict[str, int] = {}
 
@@ -125,6 +129,27 @@ class ProcedureContext(Inputs):
         if len(found) < len(listed):
             raise Stopped
         return [found[index] for index in range(len(listed))]
+
+    def train(self, variation: Variation) -> TrainedRun:
+        """Train what :meth:`Inputs.variation` gave; a run of its own, found by its name.
+
+        It is trained where its job says, in this process as a rule. One that is finished is not
+        trained again, and one that was interrupted goes on, as any run does.
+
+        Raises:
+            InputError: it cannot run.
+            RunError: it failed.
+        """
+        self._stop_if_asked()
+        name = variation.job.spec.name
+
+        def show(progress: Mapping[str, Any]) -> None:
+            self.progress(progress.get("step", 0), progress.get("total_steps", 0), name)
+
+        try:
+            return train(variation, show)
+        except Interrupted:
+            raise Stopped from None
 
     def log(self, scalars: Mapping[str, Any], step: int | None = None) -> None:
         """Record named numbers in the run's journal and in MLflow.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from trainwright.data.table import Table
 from trainwright.errors import InputError, Problem
 from trainwright.procedure.data import JobData
 from trainwright.procedure.trained import TrainedRun
+from trainwright.procedure.variation import Variation, variation
 from trainwright.suggest import nearest, one_of
 
 
@@ -22,11 +24,19 @@ class Inputs:
     Attributes:
         seed: the job's seed.
         runs: the earlier runs that the job names.
+        shared: sections of the job that trainings of the procedure have as well.
     """
 
-    def __init__(self, seed: int, runs: Mapping[str, TrainedRun], data: JobData | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        runs: Mapping[str, TrainedRun],
+        data: JobData | None,
+        shared: Mapping[str, Any],
+    ) -> None:
         self.seed = seed
         self.runs = runs
+        self.shared = shared
         self._data = data
 
     @property
@@ -83,6 +93,26 @@ class Inputs:
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of an earlier run."""
         return self.run(name).checkpoint
+
+    def variation(
+        self, run: str, name: str, changes: Mapping[str, Any], place: str = "procedure"
+    ) -> Variation:
+        """A training like that of an earlier run, with changes; ``context.train`` runs it.
+
+        Seed, data, cluster and all else are the earlier run's; storage and tracking the
+        procedure's.
+
+        Args:
+            run: name, in the section runs, of the earlier run.
+            name: label of the new one.
+            changes: sections, which are merged into those of the earlier run's job, or values at
+                dotted paths (``training.epochs``).
+            place: dotted path of the changes in the procedure's job, for messages.
+
+        Raises:
+            InputError: the changed job is none, or its plugins refuse their options.
+        """
+        return variation(self.run(run), name, changes, place, self.shared)
 
     def rng(self, *names: int | str) -> torch.Generator:
         """Random numbers that depend on the seed and ``names`` alone, see :func:`generator`.

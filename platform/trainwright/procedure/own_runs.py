@@ -41,18 +41,17 @@ def _training(job: Job[ProcedureJob], name: str, values: Mapping[str, Any]) -> J
         raise JobError(Problem("kind", "a procedure starts from trained runs", kind, "train"))
     if EXTENDS in values:
         raise JobError(Problem(EXTENDS, "only a file can extend a file", values[EXTENDS]))
-    spec = job.spec
-    shared = {
-        "name": name,
-        "seed": spec.seed,
-        "storage": spec.storage,
-        "tracking": spec.tracking.model_dump(mode="json", exclude_unset=True),
-        "cluster": {"workers": 0},
-    }
-    whole = {**shared, **values}
+    here = {"name": name, "seed": job.spec.seed, "cluster": {"workers": 0}}
+    whole = {**here, **shared_with(job.spec), **values}
     text: str = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
     places = places_inside(job.document.locations, f"runs.{name}")
     return checked(Document(whole, places, job.document.file, text), job.base)
+
+
+def shared_with(spec: ProcedureJob) -> dict[str, Any]:
+    """The sections of a procedure's job that its trainings have as well."""
+    tracking = spec.tracking.model_dump(mode="json", exclude_unset=True)
+    return {"storage": spec.storage, "tracking": tracking}
 
 
 def train(trainings: Iterable[Job[Any]]) -> None:

@@ -17,7 +17,7 @@ from trainwright.orchestration.prepare import Prepared, located, storage_of
 from trainwright.plugins import plugin_files
 from trainwright.procedure.data import SPLITS, JobData
 from trainwright.procedure.inputs import Inputs
-from trainwright.procedure.own_runs import own_runs
+from trainwright.procedure.own_runs import own_runs, shared_with
 from trainwright.procedure.spec import ProcedureJob
 from trainwright.procedure.trained import TrainedRun
 from trainwright.runs import RunRecord, run_folder
@@ -76,7 +76,7 @@ def make_plan(job: Job[ProcedureJob]) -> Plan:
             data = JobData(anchored_data(spec.data, job.base), job.base, spec.seed)
         fingerprint = data.splits.fingerprint if data is not None else ""
         procedure = build_plugin("procedures", spec.procedure, job.base, "procedure")
-        inputs = Inputs(spec.seed, runs, data)
+        inputs = Inputs(spec.seed, runs, data, shared_with(spec))
         if not untrained:  # it may look at the runs
             _check(procedure, spec, inputs)
     files = plugin_files(job.base, found_plugins(named, job.base))

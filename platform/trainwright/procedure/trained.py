@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from trainwright.checkpoint import Checkpoint, CheckpointStore
+from trainwright.data.facts import data_facts
 from trainwright.data.table import Table
-from trainwright.job.models import TrainJob
+from trainwright.job.models import ModelSpec, TrainJob
 from trainwright.orchestration.evaluating import batch_size_of, evaluator_of
 from trainwright.orchestration.exporting import exported_model
 from trainwright.orchestration.rebuilding import Rebuilt, rebuild
@@ -19,6 +22,7 @@ from trainwright.orchestration.run_code import base_of
 from trainwright.procedure.data import batches_of, in_memory, table_of
 from trainwright.storage import Folder
 from trainwright.strategy import Batch, Loss, Outputs
+from trainwright.training.construction import WHOLE, build_model
 from trainwright.training.evaluate import Evaluator
 
 
@@ -60,6 +64,29 @@ class TrainedRun:
     def job(self) -> TrainJob:
         """What was trained."""
         return self._rebuilt.job
+
+    @property
+    def base(self) -> Path:
+        """A folder with the run's plugin files, from which its job can be built again."""
+        return self._rebuilt.base
+
+    def untrained(self, options: Mapping[str, Any]) -> nn.Module:
+        """The model as its plugin makes it, before strategies and training; weights by the seed.
+
+        Args:
+            options: of the plugin, in place of those that the run's job has.
+
+        Raises:
+            InputError: the plugin refuses them.
+        """
+        job, splits = self.job, self._rebuilt.assembly.splits
+        spec = job.model.model_dump(by_alias=True, include={"name", "inputs", "outputs"})
+        changed = {**spec, "options": {**job.model.options, **options}}
+        job = job.model_copy(update={"model": ModelSpec.model_validate(changed)})
+        with torch.random.fork_rng():
+            torch.manual_seed(job.seed)
+            facts = data_facts(splits.columns, job.model.inputs)
+            return build_model(job, self.base, splits, facts, WHOLE).model.eval()
 
     def model(self) -> nn.Module:
         """A copy of the trained model in evaluation mode, as it is exported; free to be changed.
