@@ -10,7 +10,6 @@ from typing import Any
 
 import path_samplers
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file
 from stories import Story
@@ -23,7 +22,7 @@ from trainwright.storage import Folder
 from trainwright_strategies.residual_supernet import ResidualSupernet
 from trainwright_strategies.supernet_search import SupernetSearch
 from trainwright_strategies.supernets.protocol import find_supernet
-from trainwright_strategies.supernets.scoring import Bench, Scorer, bench_of
+from trainwright_strategies.supernets.scoring import Scorer
 
 TRAINING: dict[str, Any] = {
     "data": {"source": "digits", "batch_size": 64, "validation": 0.3, "test": 0.3},
@@ -33,13 +32,6 @@ TRAINING: dict[str, Any] = {
     "optimizer": {"name": "adam", "lr": 0.01},
     "training": {"epochs": 6, "evaluate_every": "6 epochs", "checkpoint_every": "6 epochs"},
     "metrics": ["accuracy"],
-}
-CELLS: dict[str, Any] = {
-    **TRAINING,
-    "tracking": {"enabled": False},
-    "cluster": {"workers": 0},
-    "model": {"name": "cell_supernet", "channels": 2, "cells": 1, "track_running_stats": True},
-    "training": {"epochs": 1, "evaluate_every": "1 epoch"},
 }
 SMALL = {"evaluations": 20, "population": 8, "tournament": 3, "offspring": 4}
 
@@ -208,21 +200,6 @@ def test_a_bound_on_latency_holds_for_what_was_measured(
     assert caught.value.problems[0].path == "procedure.max_latency_ms"
 
 
-def test_latency_is_that_of_the_path(storage: Path) -> None:
-    trainwright.run(job(storage, algorithm="all"))
-    run = trained(storage)
-    bench = bench_of(Scorer(run, "accuracy", 1, "validation", 8))
-    used: list[tuple[Any, int]] = []
-    forward = bench.supernet.forward
-    batch = next(run.batches("validation", 5))
-    bench.supernet.forward = lambda x: (used.append((bench.supernet.path, len(x))), forward(x))[1]
-    try:
-        assert bench.latency_ms((1, 2, 3), batch, repeats=4) > 0
-    finally:
-        del bench.supernet.forward
-    assert used == [((1, 2, 3), 5)] * 7, "three to warm up"
-
-
 def test_what_failed_goes_on_to_the_same_result(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,26 +225,6 @@ def test_what_failed_goes_on_to_the_same_result(
     assert paths_of(resumed) == paths_of(whole)
     ours, theirs = (load_file(artifacts(r) / "inherited.safetensors") for r in (whole, resumed))
     assert all(ours[name].equal(theirs[name]) for name in ours)
-
-
-def test_running_statistics_are_taken_anew_for_each_path(storage: Path) -> None:
-    name = trainwright.run({**CELLS, "name": "cells", "storage": str(storage)}).run
-    run = trained(storage, name.rpartition("-")[0])
-    path, other = (3, 1, 2, 1, 3, 1), (3, 3, 3, 3, 3, 3)
-    bench = Bench(Scorer(run, "accuracy", 1, "validation", recalibrate=1))
-    bench.set(other)
-    alone = bench.inherited(path)
-    twin = bench.inherited(path)
-    twin.train()
-    batch = next(run.batches("train"))
-    with torch.no_grad():
-        wanted = twin(batch["image"])["logits"]
-        found = alone(batch["image"])["logits"]
-    # With one batch the statistics are that batch's, but for the unbiased variance.
-    torch.testing.assert_close(found, wanted, atol=0.05, rtol=0.05)
-    kept = Bench(Scorer(run, "accuracy", 1, "validation", recalibrate=0)).inherited(path)
-    assert not torch.allclose(kept(batch["image"])["logits"], wanted, atol=0.05, rtol=0.05)
-    assert bench.score(path) == run.evaluate("validation", alone)["accuracy"]
 
 
 @pytest.mark.slow
