@@ -10,23 +10,30 @@ metrics Y. Ozaki et al., Multiobjective tree-structured Parzen estimator, JAIR 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trainwright.search.algorithms.listed import draws
 from trainwright.search.goals import Judge
 from trainwright.search.space.options import Options, identity
 from trainwright.search.space.reading import Parameter
-from trainwright.search.space.sampling import MOST_DRAWS, Sampler
+from trainwright.search.space.sampling import Sampler
 from trainwright.search.space.space import Assignment
 from trainwright.search.spec import TpeSpec
 from trainwright.search.trials import JUDGED, Trial
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
 
 MOST_POINTS = 64
 """Domains of at most so many values are told to Optuna as whole numbers, larger ones as a line."""
+
+
+MOST_ASKS = 30
+"""Proposals in a row that were known or violate a constraint, after which chance decides."""
 
 
 class Tpe:
@@ -42,28 +49,25 @@ class Tpe:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._sampler, self._judge = sampler, judge
+        self._spec, self._sampler, self._judge = spec, sampler, judge
         self._study = optuna.create_study(
-            directions=["maximize" if goal.highest else "minimize" for goal in judge.goals],
-            sampler=optuna.samplers.TPESampler(
-                seed=sampler.seed % 2**32,
-                n_startup_trials=spec.startup_trials,
-                n_ei_candidates=spec.candidates,
-                multivariate=spec.multivariate,
-                group=spec.multivariate,
-                # Trials under way count as poor, so that those beside them lie elsewhere.
-                constant_liar=True,
-                warn_independent_sampling=False,
-            ),
+            directions=["maximize" if goal.highest else "minimize" for goal in judge.goals]
         )
         self._asked: dict[int, Any] = {}
         self._seen: set[str] = set()
+        self._by_chance: Iterator[Assignment] | None = None
+        self._has_begun = False
 
     def propose(self, number: int) -> Assignment | None:
         """See :class:`trainwright.search.algorithms.protocol.Algorithm`."""
         from optuna.trial import TrialState
 
-        for _ in range(MOST_DRAWS):
+        if self._sampler.space.size == len(self._seen):
+            return None
+        if not self._has_begun:
+            self._has_begun = True
+            self._study.sampler = _sampler(self._spec, self._sampler.seed, number)
+        for _ in range(MOST_ASKS):
             asked = self._study.ask()
             assignment = self._sampler.space.assign(partial(_value_of, asked))
             if identity(assignment) not in self._seen and self._sampler.fulfils(assignment):
@@ -71,11 +75,11 @@ class Tpe:
                 self._asked[number] = asked
                 return assignment
             self._study.tell(asked, state=TrialState.FAIL)
-        # It insists on what is known already: chance finds what else there is.
-        drawn = self._sampler.draw(number)
-        if identity(drawn) in self._seen:
-            return None
-        self._seen.add(identity(drawn))
+        # It insists on what is known already, or what cannot be: chance finds what else there is.
+        self._by_chance = self._by_chance or draws(self._sampler)
+        drawn = next((one for one in self._by_chance if identity(one) not in self._seen), None)
+        if drawn is not None:
+            self._seen.add(identity(drawn))
         return drawn
 
     def told(self, trial: Trial) -> None:
@@ -104,15 +108,32 @@ class Tpe:
 
     def _values(self, trial: Trial) -> Sequence[float] | None:
         """What the model learns: a trial whose numbers were not finite is as bad as the worst."""
-        if trial.state in JUDGED:
-            return self._judge.values(trial)
-        if trial.state != "failed":
-            return None
+        values = self._judge.values(trial) if trial.state in JUDGED else None
+        if values is not None or trial.state == "refused":
+            return values
         known = [t.values for t in self._study.get_trials(deepcopy=False) if t.values]
         if not known:
             return None
         columns = zip(self._judge.goals, zip(*known, strict=True), strict=True)
         return [min(column) if goal.highest else max(column) for goal, column in columns]
+
+
+def _sampler(spec: TpeSpec, seed: int, number: int) -> BaseSampler:
+    """Optuna's sampler; one that goes on at a later trial does not draw the first ones again."""
+    import numpy as np
+    import optuna
+
+    with warnings.catch_warnings():  # groups, that is conditional parameters, are experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]),
+            n_startup_trials=spec.startup_trials,
+            n_ei_candidates=spec.candidates,
+            multivariate=spec.multivariate,
+            group=spec.multivariate,
+            # Trials under way count as poor, so that those beside them lie elsewhere.
+            constant_liar=True,
+        )
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
