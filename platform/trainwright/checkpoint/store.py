@@ -112,12 +112,16 @@ class CheckpointStore:
             name = max((c.name for c in candidates if c.condition == "valid"), default=None)
         if name is None:
             return ()
-        removed = removable(candidates, name, last, best)
+        removed = tuple(str(old) for old in removable(candidates, name, last, best))
+        self.remove(removed)
+        return removed
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete checkpoints by their folder names, the manifest of each first."""
         self.folder.fs.invalidate_cache()
-        for old in removed:
-            self.folder.remove(f"{FOLDER}/{old}/{MANIFEST}")
-            self.folder.remove(f"{FOLDER}/{old}")
-        return tuple(str(old) for old in removed)
+        for name in names:
+            self.folder.remove(f"{FOLDER}/{name}/{MANIFEST}")
+            self.folder.remove(f"{FOLDER}/{name}")
 
     def _names(self) -> tuple[CheckpointName, ...]:
         parsed = (CheckpointName.parse(text) for text in self.folder.names(FOLDER))

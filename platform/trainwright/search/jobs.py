@@ -17,7 +17,7 @@ from trainwright.job.load import checked
 from trainwright.job.merging import BASE, inside, nearest_location
 from trainwright.job.overrides import changed
 from trainwright.job.yaml_reader import Parsed
-from trainwright.search.spec import SweepJob
+from trainwright.search.spec import PbtSpec, SweepJob
 
 SweepJobFile = Job[SweepJob]
 
@@ -26,6 +26,10 @@ PLACE = "space"
 
 TRANSFER = "transfer"
 """Where those stand that make of the best trial the job to run in the end."""
+
+
+RHYTHM = ("evaluate_every", "checkpoint_every")
+"""Options of training by which the members of a population can be compared and copied."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,21 @@ class TrialJob:
 
     job: Job[Any]
     inner: Inner
+
+
+MEMBERS_KEEP = 10**6
+"""Checkpoints that the run of a population's member keeps: the sweep removes them itself."""
+
+
+def paced(training: Mapping[str, Any], scheduler: PbtSpec) -> dict[str, Any]:
+    """How the members of a population train, who can be compared and copied.
+
+    Args:
+        training: how the base trains; evaluations and checkpoints stay as often as written there.
+        scheduler: of the sweep.
+    """
+    rhythm = {name: training.get(name, str(scheduler.every)) for name in RHYTHM}
+    return {**training, **rhythm, "keep": {"last": MEMBERS_KEEP, "best": 0}}
 
 
 class TrialJobs:
@@ -65,8 +84,11 @@ class TrialJobs:
             JobError: it is none; paths and places are those of the sweep's file.
         """
         inner = self._trial(changes, places or {})
-        own = inner.parsed.values.get("cluster")
-        return self._made(inner, self.sweep.spec.cluster.cluster_of(own))
+        written, sweep = inner.parsed.values, self.sweep.spec
+        further = {"cluster": sweep.cluster.cluster_of(written.get("cluster"))}
+        if isinstance(sweep.scheduler, PbtSpec):
+            further["training"] = paced(written.get("training") or {}, sweep.scheduler)
+        return self._made(inner, further)
 
     def make_transferred(
         self, changes: Mapping[str, Any], places: Mapping[str, str] | None = None
@@ -77,7 +99,7 @@ class TrialJobs:
             JobError: it is none; paths and places are those of the sweep's file.
         """
         inner = self._transferred(changes, places or {})
-        return self._made(inner, inner.parsed.values.get("cluster", {}))
+        return self._made(inner, {"cluster": inner.parsed.values.get("cluster", {})})
 
     def values(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """What the job of one trial has written, without what the sweep decides."""
@@ -114,13 +136,13 @@ class TrialJobs:
             parsed = after
         return Inner(parsed, frozenset(own), section)
 
-    def _made(self, inner: Inner, cluster: Any) -> TrialJob:
+    def _made(self, inner: Inner, further: Mapping[str, Any]) -> TrialJob:
         with inner.told():
-            document = self._document(inner.parsed, cluster)
+            document = self._document(inner.parsed, further)
             return TrialJob(checked(document, self.sweep.base), inner)
 
-    def _document(self, parsed: Parsed, cluster: Any) -> Document:
-        values = {**parsed.values, **self._fixed(), "cluster": cluster}
+    def _document(self, parsed: Parsed, further: Mapping[str, Any]) -> Document:
+        values = {**parsed.values, **self._fixed(), **further}
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         return Document(values, parsed.locations, self.sweep.document.file, text)
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from trainwright.durations import Duration
 from trainwright.errors import JobError, Problem
-from trainwright.search.jobs import SweepJobFile
+from trainwright.search.jobs import RHYTHM, SweepJobFile
 from trainwright.search.space.constraints import Constraint, parse_constraints
 from trainwright.search.space.names import unknown_names
+from trainwright.search.space.options import Options
 from trainwright.search.space.space import Space
 from trainwright.search.spec import GridSpec, PbtSpec, RandomSpec, SweepJob, TpeSpec
+from trainwright.search.trials import DERIVED
 from trainwright.suggest import one_of
 
 TRIED = ("train", "procedure", "federated")
 """Kinds of job that a sweep can try."""
+
+_WITH_STATE = ("optimizer", "optimizer.name", "strategies")
 
 _VARIED = ("optimizer", "schedule", "objective", "strategies", "training.max_grad_norm")
 """What a member of a population may change between two checkpoints of one model."""
@@ -122,9 +128,35 @@ def _population(spec: SweepJob, space: Space) -> Iterator[Problem]:
     if spec.base.get("kind", "train") != "train":
         message = "a population trains models by steps"
         yield Problem("scheduler", message, "pbt", mend="take asha or median")
+    yield from _out_of_step(spec.base.get("training"), spec.scheduler.every)
+    for parameter in space.parameters:
+        if isinstance(parameter.domain, Options) and parameter.name in _WITH_STATE:
+            message = "members copy its state from one another, so that all have the same one"
+            mend = f"search its options: {parameter.name}.OPTION"
+            yield Problem(f"space.{parameter.name}", message, mend=mend)
+
+
+def _out_of_step(training: Any, every: Duration) -> Iterator[Problem]:
+    """Written rhythms of the base at which members cannot be compared or copied."""
+    for name in RHYTHM if isinstance(training, dict) else ():
+        try:
+            written = Duration.parse(str(training[name]))
+        except (KeyError, ValueError):  # not written, or told by the check of the job
+            continue
+        times = every.amount / written.amount
+        if written.unit != every.unit or round(times) < 1 or abs(times - round(times)) > 1e-9:
+            message = f"members are compared every {every}, which is no multiple of it"
+            mend = f"leave it out, and it is {every}"
+            yield Problem(f"base.training.{name}", message, str(written), mend=mend)
 
 
 def _scheduler_knows_the_way(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    first = spec.goals[0].name if spec.goals else None
+    if spec.scheduler is not None and first in DERIVED:
+        message = "says nothing of how good a trial is on its way, which the scheduler goes by"
+        place = "metric.0" if isinstance(spec.metric, list) else "metric"
+        mend = "name a metric of the evaluations first, or leave out the scheduler"
+        yield Problem(place, message, first, mend=mend)
     if spec.scheduler is not None and spec.base.get("kind") == "procedure":
         message = "a procedure has no evaluations on its way by which it could be judged"
         yield Problem("scheduler", message, spec.scheduler.name, mend="leave it out")

@@ -91,7 +91,11 @@ class PbtSpec(_Named):
 
     name: Literal["pbt"] = "pbt"
     every: Duration = Field(
-        Duration(1, "epochs"), description="how often members are compared; they evaluate then"
+        Duration(1, "epochs"),
+        description="how often members are compared; they evaluate then and write checkpoints, "
+        "and so often alone unless the base says training.evaluate_every or checkpoint_every. "
+        "Which checkpoints stay, training.keep, does not count: those that a member may go on "
+        "from",
     )
     quantile: float = Field(
         0.25, gt=0, le=0.5, description="share of the members that copy, and that are copied"

@@ -47,13 +47,13 @@ class Segment:
     """A part of a trial that was trained with the same values; only a population has several.
 
     Attributes:
-        run: the run's folder under the sweep's storage.
+        run: the run's folder under the sweep's storage; None before it has reported anything.
         assignment: the values.
-        start_from: URL of a run's folder and a checkpoint, with which it began.
+        start_from: URL of a run's folder and a checkpoint, with which it begins.
         step: updates that had been finished at its beginning.
     """
 
-    run: str
+    run: str | None
     assignment: dict[str, Any]
     start_from: tuple[str, str] | None = None
     step: int = 0

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray.tune import Trainable
 from typing_extensions import override
 
-from trainwright.checkpoint import CheckpointStore
 from trainwright.durations import Duration
 from trainwright.orchestration.processes import reuse_memory, worker_environment
 from trainwright.search.goals import Goal
-from trainwright.search.schedulers import RESOURCE, VALUE
+from trainwright.search.marks import REPORT, RESOURCE, TRIAL, VALUE
 from trainwright.search.trialling.course import Course, Report
 from trainwright.search.trialling.wall import Poster
 from trainwright.search.trialling.working import Kit, Task
-from trainwright.storage import Folder
-
-REPORT = "report"
-"""Name in Tune's results of what a trial has to say."""
-
-TRIAL = "trial"
-"""Name in Tune's configurations of what a trial shall do."""
-
-REFERENCE = "reference.json"
-"""File in what Tune takes for a checkpoint: where the platform's own one lies."""
 
 
 class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
-    """Does one trial at a time.
+    """Does one trial at a time; its checkpoints are the platform's, and Tune has none.
 
     Under ``trial`` its configuration has the ``number`` of the trial, ``assignment`` and
     ``changes`` of its values, and ``start_from``, URL of a run's folder and a checkpoint, with
@@ -52,8 +39,6 @@ class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
         self._kit, self._wall, self._goal, self._unit = kit, wall, goal, unit
         self._course: Course | None = None
         self._poster: Poster | None = None
-        self._run: str | None = None
-        self._step = 0
         self._take(config)
 
     @override
@@ -75,45 +60,19 @@ class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
             self._begin()
         assert self._course is not None
         report = self._course.next()
-        self._run, self._step = report.run or self._run, report.step
         if report.state is not None:
             self._end()
         value = report.metrics.get(self._goal.name)
         return {
-            REPORT: {**asdict(report), "start_from": self._start_from},
+            REPORT: asdict(report),
             RESOURCE: self._resource(report),
-            VALUE: float("nan") if value is None else value,
             "done": report.state is not None,
+            **({} if value is None else {VALUE: value}),
         }
-
-    @override
-    def save_checkpoint(self, checkpoint_dir: str) -> str:
-        """Say where the checkpoint of the last milestone lies."""
-        folder = self._kit.folder / (self._run or "")
-        reference = {
-            "number": self._trial["number"],
-            "assignment": self._trial["assignment"],
-            "start_from": self._start_from,
-            "run": folder.url,
-            "checkpoint": _checkpoint_at(folder, self._step),
-        }
-        Path(checkpoint_dir, REFERENCE).write_text(json.dumps(reference))
-        return checkpoint_dir
-
-    @override
-    def load_checkpoint(self, checkpoint: str) -> None:
-        """Go on with a trial that was paused, or begin inside another one."""
-        found = json.loads(Path(checkpoint, REFERENCE).read_text())
-        own = (self._trial["number"], self._trial["assignment"])
-        if (found["number"], found["assignment"]) == own or found["checkpoint"] is None:
-            self._start_from = _place(found["start_from"])
-        else:
-            self._start_from = (found["run"], found["checkpoint"])
 
     def _take(self, config: dict[str, Any]) -> None:
         self._trial = config[TRIAL]
         self._start_from = _place(self._trial["start_from"])
-        self._run, self._step = None, 0
 
     def _begin(self) -> None:
         task = Task(self._kit, self._trial["changes"], self._start_from)
@@ -148,9 +107,3 @@ class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
 def _place(written: Sequence[str] | None) -> tuple[str, str] | None:
     """URL and checkpoint, which travel as a list."""
     return None if written is None else (written[0], written[1])
-
-
-def _checkpoint_at(folder: Folder, step: int) -> str | None:
-    """The newest checkpoint of a run that is not beyond a step."""
-    found = [ck for ck in CheckpointStore(folder).list() if ck.step <= step]
-    return max(found, key=lambda ck: ck.step).name if found else None

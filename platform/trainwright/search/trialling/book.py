@@ -104,35 +104,53 @@ class Book:
         with self._lock:
             trial = self.trials[number]
             known = dict(told)
-            start_from = known.pop("start_from", None)
             report = Report(**{**known, "curve": [], "milestone": None})
+            self._note_run(trial, report.run)
             trial.curve += [Milestone(**milestone) for milestone in told["curve"]]
             trial.curve = _in_order(trial.curve)
             trial.step, trial.metrics = report.step, {**trial.metrics, **report.metrics}
             trial.epoch = trial.curve[-1].epoch if trial.curve else trial.epoch
-            self._note_run(trial, report, start_from)
             if report.state is not None:
                 trial.seconds, trial.weights = report.seconds, report.weights or trial.weights
                 trial.failures += report.failures
                 trial.error = report.error
             self._set(trial, report.state or "running")
 
-    def _note_run(self, trial: Trial, report: Report, start_from: Any) -> None:
-        if trial.run == report.run or report.run is None:
+    def _note_run(self, trial: Trial, run: str | None) -> None:
+        if run is None or run == trial.run:
             return
-        trial.run = report.run
-        if start_from or trial.segments:
-            begun = tuple(start_from) if start_from else None
-            trial.segments.append(Segment(report.run, dict(trial.assignment), begun, report.step))
+        trial.run = run
+        last = trial.segments[-1] if trial.segments else None
+        if last is not None and last.run is None:
+            last.run = run
+            # What it had trained beyond this step, it has given up.
+            trial.curve = [m for m in trial.curve if m.step <= last.step]
         self._folder.write_json(CHILDREN, runs_of(self.trials))
 
-    def varied(self, number: int, assignment: dict[str, Any]) -> None:
-        """A member of a population goes on with other values, from another one's checkpoint."""
+    def varied(
+        self,
+        number: int,
+        left: str,
+        assignment: dict[str, Any],
+        start_from: tuple[str, str],
+        step: int,
+    ) -> None:
+        """A member of a population goes on with other values, from another one's checkpoint.
+
+        Args:
+            number: of the member.
+            left: its run until now.
+            assignment: its new values.
+            start_from: URL of the other one's run and the checkpoint in it.
+            step: updates that had been finished there.
+        """
         with self._lock:
             trial = self.trials[number]
-            if not trial.segments and trial.run is not None:
+            self._note_run(trial, left)
+            if not trial.segments:
                 trial.segments.append(Segment(trial.run, dict(trial.assignment)))
             trial.assignment = assignment
+            trial.segments.append(Segment(None, dict(assignment), start_from, step))
             self._keep(trial)
 
     def stopped(self, number: int) -> None:

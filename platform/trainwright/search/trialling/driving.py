@@ -14,12 +14,14 @@ from typing import Any
 from ray import tune
 
 from trainwright.job.cluster_spec import ClusterSpec
+from trainwright.search.marks import TRIAL, unit_of
 from trainwright.search.plan import Plan
-from trainwright.search.schedulers import make_scheduler, unit_of
+from trainwright.search.schedulers import make_scheduler
 from trainwright.search.spec import PbtSpec
-from trainwright.search.trialling.actor import TRIAL, TrialActor
+from trainwright.search.trialling.actor import TrialActor
 from trainwright.search.trialling.book import Book
-from trainwright.search.trialling.tuning import Follower, Population, Proposals
+from trainwright.search.trialling.breeding import Population
+from trainwright.search.trialling.tuning import Follower, Proposals
 from trainwright.search.trialling.working import Kit
 from trainwright.storage import Folder
 
@@ -118,7 +120,7 @@ class Driving(threading.Thread):
         spec, judge = self._plan.job.spec, self._plan.judge
         scheduler: Any = None
         if isinstance(spec.scheduler, PbtSpec):
-            scheduler = Population(spec.scheduler, self._plan.sampler, judge.first, self._book)
+            scheduler = Population(spec.scheduler, self._plan, self._book)
         elif spec.scheduler is not None:
             scheduler = make_scheduler(spec.scheduler, judge.first, self._book.trials)
         trainable = tune.with_parameters(
