@@ -15,6 +15,7 @@ from trainwright.checkpoint import Checkpoint, Piece
 from trainwright.engine import editing
 from trainwright.engine.fragments import Fragment
 from trainwright.engine.module import TrainModule, public_name
+from trainwright.engine.norms import norms_of
 
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,
@@ -177,6 +178,30 @@ class Engine(ABC):
     def parameters(self) -> Mapping[str, torch.nn.Parameter]:
         """Trainable parameters by public name; at stage 3 they may be empty between passes."""
         return self._parameters
+
+    def gradient_norms(self, names: Sequence[str]) -> Tensor:
+        """L2 norms of reduced gradients before clipping, without a wait for the device.
+
+        A collective where workers hold parts; they must name the same parameters.
+
+        Args:
+            names: which trainable parameters.
+
+        Returns:
+            float32 of shape (len(names),); 0 for parameters without a gradient.
+        """
+        return norms_of(self._gradient_parts(names), self.settings.device, self.sharded)
+
+    @abstractmethod
+    def _gradient_parts(self, names: Sequence[str]) -> list[Tensor | None]:
+        """What this worker holds of the reduced gradients of some parameters, as it holds them."""
+
+    def clip_factor(self) -> Tensor | float:
+        """By what clipping multiplied the gradient of the last update; 1 without clipping."""
+        limit, norm = self.settings.max_grad_norm, self.gradient_norm()
+        if limit is None or norm is None:
+            return 1.0
+        return (limit / (torch.as_tensor(norm) + 1e-6)).clamp(max=1.0)
 
     def gradient_norm(self) -> Tensor | float | None:
         """L2 norm of the last update's global gradient before clipping; None where not computed."""

@@ -7,7 +7,7 @@ are never read or written: weights and state go through :mod:`trainwright.engine
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from trainwright.engine.sharding import shard
 from trainwright.engine.zero_layout import (
     fragments_of,
     frozen_fragments,
+    gradient_part,
     is_sharded,
     local_gradients,
     refresh_module_copies,
@@ -152,6 +153,14 @@ class DeepSpeedEngine(Engine):
             return torch.zeros(shape, dtype=torch.float32, device=self.settings.device)
         full: Tensor = value.detach().float().reshape(self.shape_of(name))
         return full.clone() / self.loss_scale
+
+    @override
+    def gradient_norms(self, names: Sequence[str]) -> Tensor:
+        return super().gradient_norms(names) / self.loss_scale
+
+    @override
+    def _gradient_parts(self, names: Sequence[str]) -> list[Tensor | None]:
+        return [gradient_part(self._parameters[name]) for name in names]
 
     @override
     def set_gradient(self, name: str, value: Tensor) -> None:

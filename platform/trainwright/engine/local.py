@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -91,6 +91,10 @@ class LocalEngine(Engine):
         if parameter.grad is None:
             return torch.zeros_like(parameter, dtype=torch.float32)
         return parameter.grad.detach().float().clone()
+
+    @override
+    def _gradient_parts(self, names: Sequence[str]) -> list[Tensor | None]:
+        return [self._parameters[name].grad for name in names]
 
     @override
     def set_gradient(self, name: str, value: Tensor) -> None:

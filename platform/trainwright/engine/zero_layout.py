@@ -88,6 +88,27 @@ def local_gradients(engine: Any, parameters: Parameters) -> Iterator[Tensor]:
                 yield found
 
 
+def gradient_part(parameter: Any) -> Tensor | None:
+    """This worker's part of a parameter's reduced gradient, between backward and step.
+
+    None where it holds no part, or at stage 0 where the gradient is zero.
+    """
+    if hasattr(parameter, "ds_id"):
+        part: Tensor = parameter._z3_optimizer.get_local_fp32_grad_for_param(parameter)
+        return part
+    if not hasattr(parameter, "_hp_mapping"):
+        gradient: Tensor | None = parameter.grad
+        return gradient
+    mapping = parameter._hp_mapping
+    if mapping is None:
+        return None
+    held: Tensor = mapping.get_lp_grad_fragment(parameter._index_in_param_group).view(-1)
+    address = mapping.lp_fragment_address
+    # DeepSpeed's bf16 optimizer keeps whole gradients, of which the worker answers for a part.
+    is_whole = held.numel() == parameter.numel()
+    return held.narrow(0, address.start, address.numel) if is_whole else held
+
+
 def is_sharded(parameters: Iterable[nn.Parameter]) -> bool:
     """Whether a worker's fragments are only a part of the parameters."""
     return any(hasattr(p, "ds_id") or hasattr(p, "_hp_mapping") for p in parameters)

@@ -108,3 +108,11 @@ class Gradients(Protocol):
     def items(self) -> Iterator[tuple[str, Tensor]]:
         """Name and full gradient of each trainable parameter in turn."""
         ...
+
+    def norms(self, names: Sequence[str]) -> Tensor:
+        """L2 norms of the gradients of some parameters, float32 of shape (len(names),).
+
+        The gradients stay where they are, and nothing waits for the device. All workers must name
+        the same.
+        """
+        ...

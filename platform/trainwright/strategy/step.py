@@ -136,6 +136,13 @@ class Step:
         """
         raise _no_training()
 
+    def clip_factor(self) -> Tensor | float:
+        """By what clipping multiplied the gradient of this update; in the ``updated`` hook.
+
+        In (0, 1], and 1 without ``training.max_grad_norm``; a tensor stays on its device.
+        """
+        raise _no_training()
+
     def skip(self, reason: str) -> None:
         """Leave this update out: weights, optimizer, averages and per-sample tables stay.
 

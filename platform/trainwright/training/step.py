@@ -199,6 +199,10 @@ class EngineStep(Step):
         return float(sum_over_workers(part, self._updater.engine.settings.device))
 
     @override
+    def clip_factor(self) -> Tensor | float:
+        return self._updater.engine.clip_factor()
+
+    @override
     def skip(self, reason: str) -> None:
         self.skipped = reason
 

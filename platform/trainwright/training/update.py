@@ -45,6 +45,10 @@ class EngineGradients:
         for name in self.names():
             yield name, self[name]
 
+    def norms(self, names: Sequence[str]) -> Tensor:
+        """L2 norms of some gradients."""
+        return self._engine.gradient_norms(names)
+
 
 class Updater:
     """Runs updates: the innermost part of the loop.

@@ -210,10 +210,11 @@ def _gradients(stage: int) -> dict[str, torch.Tensor]:
     outputs = engine.module(engine.module.model, {"x": x[rows], "target": y[rows]})
     engine.backward(nn.functional.cross_entropy(outputs["logits"], y[rows]), last=True)
     found = {name: engine.gradient(name) for name in engine.trainable()}
+    norms = dict(zip(found, engine.gradient_norms(list(found)), strict=True))
     for name, value in found.items():
         engine.set_gradient(name, 2 * value)
     doubled = {f"2x {name}": engine.gradient(name) for name in engine.trainable()}
-    return {**found, **doubled}
+    return {**found, **doubled, **{f"norm {name}": norm for name, norm in norms.items()}}
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
@@ -224,6 +225,8 @@ def test_gradients_are_those_of_the_whole_batch(stage: int, two_workers: Any) ->
         for name, parameter in model.named_parameters():
             assert torch.allclose(found[f"model.{name}"], parameter.grad, atol=1e-6), name
             assert torch.allclose(found[f"2x model.{name}"], 2 * parameter.grad, atol=1e-6), name
+            norm = found[f"norm model.{name}"]
+            torch.testing.assert_close(norm, parameter.grad.norm(), rtol=1e-5, atol=1e-7)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Any) -> None:
