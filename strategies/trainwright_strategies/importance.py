@@ -90,7 +90,9 @@ def residuals(
     # In bfloat16 small scores would be rounded to a few equal values.
     logits = logits.detach()
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    found = torch.softmax(logits, dim=1) - label_smoothing / logits.shape[1]
+    found = torch.softmax(logits, dim=1)
+    if label_smoothing:
+        found -= label_smoothing / logits.shape[1]
     if target.dim() == 2:
         return found - (1 - label_smoothing) * target
     ignored = target == ignore_index

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwright.durations import Duration
 from trainwright.strategy import Batch, Context, Declares, Step, Strategy
@@ -22,6 +22,8 @@ from trainwright_strategies.importance import (
     trace_variance,
 )
 from trainwright_strategies.outputs import column_of, output_of
+from trainwright_strategies.supernets.protocol import Supernet, find_supernet, on_path
+from trainwright_strategies.supernets.space import Path
 
 
 def gradient_moments(
@@ -107,6 +109,8 @@ class SupernetGradientVariance(Strategy):
         tau: in [0, 1]; how far draws follow the scores.
         num_samples: n, the first training samples; null: all of them.
         batch_size: samples in a pass, at least 1. A pass holds so many times the weights.
+        num_paths: of a supernet, at least 1: so many paths are drawn uniformly once, and what is
+            recorded is the mean over them. Other models have one.
         output: name of the model's output, logits of shape (B, C).
         target: column of classes, or of probabilities of shape (B, C).
         label_smoothing: that of the objective, in [0, 1).
@@ -139,11 +143,13 @@ class SupernetGradientVariance(Strategy):
         tau: Annotated[float, Field(ge=0, le=1)] = 1.0,
         num_samples: Annotated[int, Field(ge=2)] | None = None,
         batch_size: Annotated[int, Field(ge=1)] = 50,
+        num_paths: Annotated[int, Field(ge=1)] = 1,
         output: str = "logits",
         target: str = "target",
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         check_whole("batch_size", batch_size)
+        check_whole("num_paths", num_paths)
         check_whole("num_samples", num_samples or 2, 2)
         check_tau("tau", tau)
         check_label_smoothing(label_smoothing)
@@ -151,9 +157,25 @@ class SupernetGradientVariance(Strategy):
         self.tau = tau
         self.num_samples = num_samples
         self.batch_size = batch_size
+        self.num_paths = num_paths
         self.output = output
         self.target = target
         self.label_smoothing = label_smoothing
+        self._supernet: Supernet | None = None
+        self._paths: list[Path] = []
+
+    def model(self, model: nn.Module, context: Context) -> nn.Module:
+        """Find out whether it is a supernet, and draw its paths.
+
+        Raises:
+            ValueError: there are several paths to measure and no supernet.
+        """
+        if self.num_paths > 1 or any(isinstance(part, Supernet) for part in model.modules()):
+            self._supernet = find_supernet(model)
+            generator = context.rng("supernet_gradient_variance")
+            drawn = (self._supernet.space.random(generator) for _ in range(self.num_paths))
+            self._paths = list(drawn)
+        return model
 
     def begin(self, context: Context) -> None:
         """Note the run."""
@@ -162,10 +184,21 @@ class SupernetGradientVariance(Strategy):
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Measure before the update when it is time."""
         if step.index % self.every.in_steps(self._context.steps_per_epoch) == 0:
-            self._measure(step)
+            found = self._measured(step)
+            self._context.log({f"gradient_variance/{name}": v for name, v in found.items()})
         take()
 
-    def _measure(self, step: Step) -> None:
+    def _measured(self, step: Step) -> dict[str, Tensor]:
+        """The mean over the paths."""
+        if self._supernet is None:
+            return self._of_path(step)
+        every = []
+        for path in self._paths:
+            with on_path(self._supernet, path):
+                every.append(self._of_path(step))
+        return {name: torch.stack([one[name] for one in every]).mean() for name in every[0]}
+
+    def _of_path(self, step: Step) -> dict[str, Tensor]:
         parameters = [p for p in step.model.parameters() if p.requires_grad]
         size = sum(p.numel() for p in parameters)
         device = self._context.device
@@ -181,8 +214,7 @@ class SupernetGradientVariance(Strategy):
         everyone = self._context.gather(torch.cat(rows))
         mean = self._context.gather(total).sum(0) / len(everyone)
         squares, scores = everyone.unbind(1)
-        found = variances(squares, scores, mean.square().sum(), self.tau)
-        self._context.log({f"gradient_variance/{name}": value for name, value in found.items()})
+        return variances(squares, scores, mean.square().sum(), self.tau)
 
     def _own_batches(self) -> Iterator[Batch]:
         """This worker's batches of the training samples that count; none while a job is checked."""

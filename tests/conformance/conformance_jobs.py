@@ -44,6 +44,10 @@ CHOICES = {
     "objective": {"name": "bpr"},
 }
 
+SUPERNET = {"model": {"name": "residual_supernet", "options": {"edges": 2}}}
+
+TRUTH = str(Path(__file__).with_name("truth.csv"))
+
 ALDR = {"objective": {"name": "aldr_kl", "options": {"temperature": 1.0}}}
 
 TEXT = {

@@ -23,8 +23,10 @@ from conformance_jobs import (
     RINGS,
     SEM,
     SHAPES,
+    SUPERNET,
     TEXT,
     TOWERS,
+    TRUTH,
     VIEWS,
     attacked_scores,
     bags_of_three,
@@ -91,6 +93,7 @@ STRATEGIES = [
         {"decay": 0.9},
         IMAGES,
     ),
+    Case("strategies", "fair_path_sampling", job=SUPERNET),
     Case("strategies", "ghost_batch_norm", {"ghost_batch_size": 5}, IMAGES),
     Case("strategies", "knn_probe", {"num_neighbors": 5}),
     Case("strategies", "label_dp_aggregates", job=BAGS),
@@ -117,6 +120,8 @@ STRATEGIES = [
     Case("strategies", "normalized_lr_gd", job=FULL_BATCH),
     Case("strategies", "ntk_spectrum", {"every": 2, "num_samples": 4}),
     Case("strategies", "output_scale"),
+    Case("strategies", "pada", {"tau_schedule": 0.8}, SUPERNET),
+    Case("strategies", "path_importance_sampling", {"tau_schedule": 0.8}, SUPERNET),
     Case("strategies", "perp_grad"),
     Case("strategies", "personal_loss_overlap", job=CHOICES),
     Case("strategies", "pld_resampling", {"pool_size": 3, "warmup_epochs": 1}, CHOICES),
@@ -153,6 +158,7 @@ STRATEGIES = [
     ),
     Case("strategies", "sqrt_lr_scaling", {"base_batch_size": 6}),
     Case("strategies", "supernet_gradient_variance", {"every": "2 steps", "batch_size": 8}),
+    Case("strategies", "supernet_rank_correlation", {"truth": TRUTH, "num_paths": 3}, SUPERNET),
     Case(
         "strategies",
         "swa",
@@ -164,6 +170,7 @@ STRATEGIES = [
         "uniformity_tolerance",
         job={**VIEWS, "objective": {"name": "contrastive"}},
     ),
+    Case("strategies", "uniform_path_sampling", job=SUPERNET),
     Case("strategies", "weight_distance"),
 ]
 

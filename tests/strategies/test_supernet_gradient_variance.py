@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from trainwright.strategy import Context
 from trainwright_strategies.importance import residuals
+from trainwright_strategies.residual_supernet import ResidualSupernet
 from trainwright_strategies.supernet_gradient_variance import (
     SupernetGradientVariance,
     gradient_moments,
@@ -101,12 +102,45 @@ def test_it_records_when_it_is_time(num_samples: int | None) -> None:
     assert len(taken) == 2
 
 
+def test_a_supernet_is_measured_over_paths() -> None:
+    torch.manual_seed(0)
+    model, x = ResidualSupernet(4, 3, edges=2), torch.randn(8, 4)
+    target = torch.randint(3, (8,))
+    context = Context(seed=0, data=Data(x, target), steps_per_epoch=1)
+    probe, usual = SupernetGradientVariance(num_paths=3, batch_size=4), model.path
+    probe.model(model, context)
+    probe.begin(context)
+    step = SimpleNamespace(index=0, model=model, forward=lambda batch: model(batch["x"]))
+    probe.step(step, lambda: None)
+    logged = context.take_logged()
+    assert model.path == usual
+    expected, seen = [], set(probe._paths)
+    for path in probe._paths:
+        model.path = path
+        found = [p for p in model.parameters() if p.requires_grad]
+        rows = []
+        for one, label in zip(x, target, strict=True):
+            loss = functional.cross_entropy(model(one[None])["logits"], label[None])
+            parts = torch.autograd.grad(loss, found, allow_unused=True)
+            rows.append(torch.cat([part.flatten() for part in parts if part is not None]))
+        rows = torch.stack(rows).double()
+        expected.append(float(rows.square().sum(1).mean() - rows.mean(0).square().sum()))
+    assert len(seen) > 1
+    assert float(logged["gradient_variance/uniform"]) == pytest.approx(sum(expected) / 3, rel=1e-5)
+
+
+def test_several_paths_need_a_supernet() -> None:
+    with pytest.raises(ValueError, match="the model is no supernet"):
+        SupernetGradientVariance(num_paths=2).model(network(), Context(seed=0))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"tau": 1.1}, r"tau must be a number in \[0, 1\]"),
         ({"label_smoothing": -0.1}, r"label_smoothing must be in \[0, 1\)"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"num_paths": 0}, "num_paths must be a whole number of at least 1"),
         ({"num_samples": 1}, "num_samples must be a whole number of at least 2"),
     ],
 )

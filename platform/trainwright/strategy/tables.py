@@ -19,7 +19,6 @@ _INTO_ROW: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": torch.add,
     "max": torch.maximum,
     "min": torch.minimum,
-    "running": lambda row, value: (row + value) / 2,
 }
 
 
@@ -115,35 +114,33 @@ class SampleTable:
 
     def _fold_rows(self, ids: Tensor, put: Tensor) -> None:
         """In rounds: the first value of each sample, then the second... so that order is kept."""
-        turn = _occurrence(ids)
-        rows, place, counts = torch.unique(ids, return_inverse=True, return_counts=True)
-        folded = self.values[rows]
+        ids, order = torch.sort(ids, stable=True)
+        put, turn = put[order], _turns(ids)
+        rounds = int(turn.max()) + 1
+        for number in range(rounds):
+            now = slice(None) if rounds == 1 else turn == number
+            rows, value = ids[now], put[now]
+            self.values[rows] = self._folded(self.values[rows], value, number)
         if self.fold == "mean":
-            folded.zero_()
-        into_row = _INTO_ROW[self.fold]
-        for number in range(int(turn.max()) + 1):
-            now = turn == number
-            before, value = folded[place[now]], put[now]
-            after = into_row(before, value)
-            if self.fold == "running":
-                after = torch.where(before == self.init, value, after)
-            folded[place[now]] = after
-        if self.fold == "mean":
-            folded /= counts.reshape(-1, *[1] * len(self.shape))
-        self.values[rows] = folded
+            ends = torch.ones_like(ids, dtype=torch.bool)
+            ends[:-1] = ids[1:] != ids[:-1]
+            self.values[ids[ends]] /= (turn[ends] + 1).reshape(-1, *[1] * len(self.shape))
+
+    def _folded(self, row: Tensor, value: Tensor, number: int) -> Tensor:
+        """Rows with one more value each, the ``number``-th of this update."""
+        if self.fold == "mean" and number == 0:
+            return value
+        if self.fold == "running":
+            return torch.where(row == self.init, value, (row + value) / 2)
+        return _INTO_ROW[self.fold](row, value)
 
 
-def _occurrence(ids: Tensor) -> Tensor:
-    """For each entry, how many entries before it have the same id; [7, 3, 7, 7] -> [0, 0, 1, 2]."""
-    order = torch.argsort(ids, stable=True)
-    ordered = ids[order]
+def _turns(ids: Tensor) -> Tensor:
+    """How many equal ids stand before each of some sorted ones; [3, 7, 7, 7] -> [0, 0, 1, 2]."""
     place = torch.arange(len(ids), device=ids.device)
-    begins = torch.ones_like(ordered, dtype=torch.bool)
-    begins[1:] = ordered[1:] != ordered[:-1]
-    start = torch.where(begins, place, torch.zeros_like(place)).cummax(0).values
-    result = torch.empty_like(place)
-    result[order] = place - start
-    return result
+    start = place.clone()
+    start[1:] *= ids[1:] != ids[:-1]
+    return place - start.cummax(0).values
 
 
 class SampleTables:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
@@ -47,6 +48,16 @@ class Supernet(Protocol):
     def parameters_of(self, path: Sequence[int]) -> int:
         """How many weights the architecture of a path has alone, shared parts included."""
         ...
+
+
+@contextmanager
+def on_path(supernet: Supernet, path: Path) -> Iterator[None]:
+    """Inside, the supernet runs ``path``; afterwards the one that it ran before."""
+    usual, supernet.path = supernet.path, path
+    try:
+        yield
+    finally:
+        supernet.path = usual
 
 
 def find_supernet(module: nn.Module) -> Supernet:
