@@ -11,18 +11,14 @@ import deepspeed
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from turns import Handover, Turns, noting
+from turns import Worker
 
 import trainwright
 from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
-from trainwright.orchestration.monitor import LocalMonitor
-from trainwright.storage import Folder
 from trainwright.strategy import Context
-from trainwright.tracking import JournalWriter, read_all
 from trainwright.training.assembly import assemble
-from trainwright.training.worker import WorkOrder, work
 
 LEARNING_RATE = 1e-3
 MAX_GRAD_NORM = 1.0
@@ -103,42 +99,20 @@ def untrained(case: Case, folder: Path) -> nn.Module:
     return assemble(job, folder, splits, context).module.model.model
 
 
-class Ours:
-    """A worker as the driver starts it, with its journal, system metrics and progress.
+class Ours(Worker):
+    """Our side of a case.
 
     Args:
         case: what to train.
-        folder: where the run goes. It should lie in memory: a run writes its journal in the
-            background, but here a turn ends only when all is written, lest that work falls into
-            the other side's time, and waiting for a disk is no part of it.
+        folder: where the run goes.
     """
 
     def __init__(self, case: Case, folder: Path) -> None:
-        self._folder = Folder(str(folder))
-        job = case.job().model_dump(mode="json", by_alias=True)
-        order = WorkOrder(job=job, base=str(folder), run_url=self._folder.url)
-        monitor = LocalMonitor() if dist.get_rank() == 0 else None
-        journals: list[JournalWriter] = []
-        restore = noting(journals)
-        Turns.settle = lambda: [journal.flush() for journal in journals]
-        Turns.handover = self._handover = Handover()
-        try:
-            self._handover.start(lambda: work(order, monitor))
-        finally:
-            restore()
+        super().__init__(case.job(), folder, dist.get_rank())
 
     def run(self, first: int, last: int) -> None:
         """Train for one turn, from update ``first`` up to ``last``."""
-        self._handover.turn()
-
-    def close(self) -> None:
-        """Let the worker come to its end."""
-        self._handover.last_turn()
-
-    def losses(self) -> list[float]:
-        """The loss of every update, from the journal; on worker 0 after :meth:`close`."""
-        rows = [row["values"] for row in read_all(self._folder) if row["kind"] == "metrics"]
-        return [values["train/loss"] for values in rows if "train/loss" in values]
+        self.turn()
 
 
 def bare_config(model: nn.Module, stage: int) -> dict[str, Any]:

@@ -52,6 +52,10 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
             if record["name"] == "saving":
                 rows.append((f"saving, {row['place']}", row["ratio"], row["goal"]))
                 continue
+            if record["name"] == "paths":
+                if row["goal"] is not None:
+                    rows.append((f"paths, {row['name']}", row["ratio"], row["goal"]))
+                continue
             if record["name"] == "streaming":
                 rows.append((f"streaming, {row['table']}", row["scan"], row["goal"]))
                 continue

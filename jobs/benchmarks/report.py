@@ -222,6 +222,27 @@ def streaming_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def paths_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each supernet."""
+    columns = "supernet", "pairs", "PA&DA, ms per update", "uniform, ms"
+    return table(
+        (*columns, "ratio", "ratio of CPU time", "goal", "verdict"),
+        [
+            (
+                row["name"],
+                row["ratio"]["pairs"],
+                side(row["ours"], 1e3),
+                side(row["bare"], 1e3),
+                ratio(row["ratio"]),
+                ratio(row["cpu"]),
+                row["goal"] or "-",
+                verdict(row["ratio"], row["goal"]) if row["goal"] else "-",
+            )
+            for row in results
+        ],
+    )
+
+
 TABLES: dict[str, Callable[[Any], list[str]]] = {
     "loop": loop_table,
     "launch": launch_table,
@@ -230,4 +251,5 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "recovery": recovery_table,
     "streaming": streaming_table,
     "federated": federated_tables,
+    "paths": paths_table,
 }

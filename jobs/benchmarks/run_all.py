@@ -21,6 +21,7 @@ import federated_costs
 import launch
 import loop
 import memory
+import paths
 import plots
 import recovery
 import report
@@ -29,7 +30,7 @@ import streaming
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming", "federated")
+NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming", "federated", "paths")
 
 PAIRS = {
     "loop": 60,
@@ -39,6 +40,7 @@ PAIRS = {
     "recovery": 5,
     "streaming": 40,
     "federated": 40,
+    "paths": 30,
 }
 QUICK_PAIRS = {
     "loop": 3,
@@ -48,6 +50,7 @@ QUICK_PAIRS = {
     "recovery": 1,
     "streaming": 5,
     "federated": 4,
+    "paths": 2,
 }
 
 
@@ -97,6 +100,11 @@ def run_federated(pairs: int, quick: bool) -> dict[str, Any]:
     }
 
 
+def run_paths(pairs: int, quick: bool) -> list[dict[str, Any]]:
+    """The benchmark of path samplers; of the quick form, the smallest supernet."""
+    return [asdict(paths.compare(net, pairs)) for net in paths.SUPERNETS[-1 if quick else 0 :]]
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
@@ -105,6 +113,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "recovery": run_recovery,
     "streaming": run_streaming,
     "federated": run_federated,
+    "paths": run_paths,
 }
 
 

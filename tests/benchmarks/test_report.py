@@ -10,6 +10,7 @@ import federated_costs
 import launch
 import loop
 import memory
+import paths
 import pytest
 import recovery
 import run_all
@@ -144,6 +145,17 @@ FEDERATED = {
         }
     ],
 }
+PATHS = [
+    {
+        "name": net.name,
+        "ratio": made_ratio(1.02, 1.0, 1.04),
+        "cpu": made_ratio(1.01, 1.0, 1.02),
+        "ours": {"median": 0.102, "low": 0.1, "high": 0.11},
+        "bare": {"median": 0.1, "low": 0.09, "high": 0.11},
+        "goal": net.goal,
+    }
+    for net in paths.SUPERNETS[-2:]
+]
 RESULTS = Path(__file__).resolve().parents[2] / "jobs" / "benchmarks" / "RESULTS.md"
 
 
@@ -184,6 +196,14 @@ def test_a_line_of_the_memory_table() -> None:
         "| 0.700 [0.650, 0.750] | 300 | 310 |"
     )
     assert expected in document([record("memory", MEMORY)]).splitlines()
+
+
+def test_lines_of_the_paths_table() -> None:
+    first, last = document([record("paths", PATHS)]).splitlines()[-2:]
+    numbers = "| 20 | 102.00 (100.00 to 110.00) | 100.00 (90.00 to 110.00) "
+    ratios = "| 1.020 [1.000, 1.040] | 1.010 [1.000, 1.020] "
+    assert first == f"| {PATHS[0]['name']} {numbers}{ratios}| 1.05 | met |"
+    assert last == f"| {PATHS[1]['name']} {numbers}{ratios}| - | - |"
 
 
 def test_a_line_of_the_saving_table() -> None:
@@ -265,6 +285,7 @@ def test_the_machine_is_named() -> None:
 def test_the_figure(tmp_path: Path) -> None:
     found = {"loop": LOOP, "launch": LAUNCH, "memory": MEMORY, "saving": SAVING}
     found = {**found, "recovery": RECOVERY, "streaming": STREAMING, "federated": FEDERATED}
+    found["paths"] = PATHS
     rows = rows_of([record(name, results) for name, results in found.items()])
     assert [(label, goal) for label, _, goal in rows] == [
         ("mlp, ZeRO 3, workers 2", 1.05),
@@ -273,6 +294,7 @@ def test_the_figure(tmp_path: Path) -> None:
         ("saving, local", 1.1),
         ("streaming, lists", streaming.GOAL),
         ("ours, 2 actors", 1 / 1.4),
+        (f"paths, {PATHS[0]['name']}", 1.05),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
