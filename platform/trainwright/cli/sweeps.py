@@ -72,7 +72,7 @@ class SweepScreen:
 def next_commands(folder: Folder) -> Iterator[tuple[str, str]]:
     """Label and command of the jobs that a sweep left to be run."""
     from trainwright.overview import shown
-    from trainwright.search.publishing import BEST, TRANSFERRED
+    from trainwright.search.best import BEST, TRANSFERRED
 
     for label, name in (("best job", BEST), ("transferred", TRANSFERRED)):
         if folder.exists(name):

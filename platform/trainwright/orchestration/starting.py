@@ -66,12 +66,13 @@ def starting_weights(job: Job) -> Start | None:
     spec = job.spec.model.weights
     if spec is None:
         return None
-    if _is_file(spec.source, job.base):
+    if is_file(spec.source, job.base):
         return _from_files(spec, job.base)
     return _from_run(spec, open_storage(job.spec.storage, "storage"))
 
 
-def _is_file(source: str, base: Path) -> bool:
+def is_file(source: str, base: Path) -> bool:
+    """Whether starting weights are read from files, and not from an earlier run."""
     return "/" in source or source.endswith(ENDING) or (base / source).exists()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from trainwright.orchestration.result import RunResult
 from trainwright.plain import plain_json
 from trainwright.search.goals import Judge
-from trainwright.search.trials import Trial
+from trainwright.search.trials import Segment, Trial
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TrialRow:
         steps: updates finished, or rounds.
         seconds: training time.
         error: the first line of why it failed or was refused.
+        parts: of a member of a population: which values it had from which update on.
     """
 
     number: int
@@ -34,6 +35,7 @@ class TrialRow:
     steps: int
     seconds: float
     error: str
+    parts: list[Segment] = field(default_factory=list)
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +94,7 @@ def rows_of(trials: list[Trial], judge: Judge) -> list[TrialRow]:
             steps=trial.step,
             seconds=trial.seconds,
             error=trial.reason,
+            parts=list(trial.segments),
         )
         for trial in trials
     ]

@@ -23,8 +23,9 @@ from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, run_folder
 from trainwright.search.algorithms.building import make_algorithm
 from trainwright.search.jobs import SweepJobFile
+from trainwright.search.journal import SweepJournal
 from trainwright.search.plan import Plan, make_plan
-from trainwright.search.publishing import publish, result_of
+from trainwright.search.publishing import drawn, publish, result_of, write_result
 from trainwright.search.results import Sweep
 from trainwright.search.settling import settle
 from trainwright.search.spec import PbtSpec
@@ -118,30 +119,39 @@ def _refuse_too_large(plan: Plan) -> None:
 
 
 def _run(plan: Plan, folder: Folder, record: RunRecord, book: Book, request: Request) -> Sweep:
-    result: Sweep | None = None
     with shipping(plan.job, plan.storage, folder, record), true_ending(record, folder):
-        live = LiveRecord(record, folder, request.show or (lambda progress: None))
-        with live, catch_signals(request.stop) as stop:
+        journal = SweepJournal(plan.judge, folder)
+
+        def show(progress: Mapping[str, Any]) -> None:
+            journal.follow(progress.get("trials", ()))
+            if request.show is not None:
+                request.show(progress)
+
+        live = LiveRecord(record, folder, show)
+        with journal, live, catch_signals(request.stop) as stop:
             live.when_lost(stop.request)
             with output_to(driver_log(folder)):
                 _work(plan, folder, book, live, stop)
+            journal.follow(book.trials)
             live.check()
         is_complete = book.is_complete
         record.steps = book.num_ended
         record.status = "finished" if is_complete else "interrupted"
-        if is_complete:
-            with output_to(driver_log(folder)):
-                result = publish(plan, folder, record, book.trials)
+        with output_to(driver_log(folder)):
+            result = publish(plan, folder, record, book.trials)
             record.metrics = result.metrics
-    if result is None:
+            if is_complete:
+                result = drawn(plan, folder, book.trials, result)
+    completed = result_of(plan, folder, record, book.trials)
+    write_result(completed, folder)
+    if not is_complete:
         raise Interrupted(
             f"stopped with {book.num_ended} trials ended; the others wrote checkpoints. The same "
             "command continues from there"
         )
     unsent = unsent_remark(folder, record)
     remarks = [*result.remarks, *([unsent] if unsent else [])]
-    result = result_of(plan, folder, record, book.trials)
-    return replace(result, remarks=remarks)
+    return replace(completed, remarks=remarks)
 
 
 def _work(plan: Plan, folder: Folder, book: Book, live: LiveRecord, stop: StopRequest) -> None:

@@ -12,7 +12,7 @@ import trainwright
 from trainwright.errors import JobError
 from trainwright.job import Job
 from trainwright.search.plan import Plan, make_plan
-from trainwright.search.publishing import transferred_job
+from trainwright.search.best import transferred_job
 from trainwright.search.trials import Trial
 from trainwright.storage import Folder
 
