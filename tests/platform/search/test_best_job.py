@@ -1,4 +1,4 @@
-"""The jobs that a sweep leaves: run from another folder they give the trial's numbers, bit for bit."""
+"""The jobs that a sweep leaves: run elsewhere they give the trial's numbers, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import yaml
 
 import trainwright
 from trainwright.job import Job
+from trainwright.orchestration.signals import StopRequest
 from trainwright.runs import RunRecord
 from trainwright.search.best import BEST, FRONT, write_best
 from trainwright.search.plan import Plan, make_plan
-from trainwright.search.trialling.course import Report
+from trainwright.search.trialling.course import Report, TrialMonitor
 from trainwright.search.trialling.working import Kit, Task
 from trainwright.search.trials import Segment, Trial
 from trainwright.storage import Folder
@@ -88,9 +89,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def train(plan: Plan) -> Report:
     kit = Kit(plan.jobs, plan.name, plan.storage.url, 0, False, False, 1.0, False, {}, {})
     changes = plan.space.changes(VALUES)
-    from trainwright.orchestration.signals import StopRequest
-    from trainwright.search.trialling.course import TrialMonitor
-
     monitor = TrialMonitor(lambda milestone: None, waits=False, needs_checkpoints=False)
     return Task(kit, changes).work(monitor, StopRequest())
 

@@ -11,8 +11,8 @@ import yaml
 import trainwright
 from trainwright.errors import JobError
 from trainwright.job import Job
-from trainwright.search.plan import Plan, make_plan
 from trainwright.search.best import transferred_job
+from trainwright.search.plan import Plan, make_plan
 from trainwright.search.trials import Trial
 from trainwright.storage import Folder
 
