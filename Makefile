@@ -58,6 +58,10 @@ flower:  ## create the environment of Flower, which `make bench` measures ours a
 bench-methods: install  ## run every comparison of methods; fails unless all they expect holds
 	$(BIN)/python jobs/methods/bench.py
 
+.PHONY: truth
+truth: install  ## train every architecture of jobs/nas/truth.yaml alone; writes jobs/nas/truth.csv
+	$(BIN)/python jobs/nas/truth.py
+
 CHAOS_FAULTS ?= 30
 CHAOS_SEED ?= 0
 
