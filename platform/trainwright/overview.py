@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from trainwright.errors import InputError, Problem
 from trainwright.runs import RESOLVED, RunRecord, Unit, list_runs
 from trainwright.secrets import mask
 from trainwright.storage import Folder, cause_of, how_to_reach
+from trainwright.suggest import nearest, one_of
 from trainwright.tracking import TrackingState, read_state
 
 Sent = Literal["off", "all", "part", "none", "sending"]
@@ -55,6 +57,7 @@ class RunOverview:
         tracking: what MLflow has of it.
         error: why it failed, first line.
         resumed_from: ``RUN@STEP`` when it was continued from another run.
+        parent: the comparison or sweep that it is part of.
     """
 
     run: str
@@ -71,6 +74,7 @@ class RunOverview:
     tracking: Tracked
     error: str | None
     resumed_from: str | None
+    parent: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -112,6 +116,28 @@ def _answers(folder: Folder, path: str) -> None:
 def overview(storage: Folder) -> list[RunOverview]:
     """All runs under ``storage``, newest first."""
     return [_line(folder, record) for folder, record in list_runs(storage)]
+
+
+def folded(found: Sequence[RunOverview]) -> list[RunOverview]:
+    """The runs without those that are part of another one in the list."""
+    names = {entry.run for entry in found}
+    return [entry for entry in found if entry.parent not in names]
+
+
+def parts_of(found: Sequence[RunOverview], whole: str) -> list[RunOverview]:
+    """The runs that are part of the comparison or sweep named, or begun, by ``whole``.
+
+    Raises:
+        InputError: no run that has parts is called so, or several are.
+    """
+    wholes = list(dict.fromkeys(entry.parent for entry in found if entry.parent is not None))
+    matches = [whole] if whole in wholes else [name for name in wholes if name.startswith(whole)]
+    if len(matches) == 1:
+        return [entry for entry in found if entry.parent == matches[0]]
+    message = "several begin so" if matches else "no run that consists of others is called so"
+    known = one_of(matches or wholes) or "there is none here"
+    near = nearest(whole, wholes)
+    raise InputError(Problem("--parent", message, whole, allowed=known, nearest=near))
 
 
 def tracked(folder: Folder, record: RunRecord) -> Tracked:
@@ -174,6 +200,7 @@ def _line(folder: Folder, record: RunRecord) -> RunOverview:
         tracking=tracked(folder, record),
         error=record.error.splitlines()[0] if record.error else None,
         resumed_from=record.resumed_from,
+        parent=record.parent,
     )
 
 

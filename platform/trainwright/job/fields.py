@@ -68,13 +68,28 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [*keys, EXTENDS] if issubclass(model, JobSection) else keys
 
 
-def section_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> type[BaseModel]:
-    """The model of the section at a place; the innermost one around it if it is no section."""
+def section_at(
+    loc: Sequence[str | int], root: type[BaseModel] = TrainJob, form: object = None
+) -> type[BaseModel]:
+    """The model of the section at a place; the innermost one around it if it is no section.
+
+    Args:
+        loc: the place.
+        root: the model of the whole.
+        form: the name in the section, which says which of several forms it has.
+    """
     for stop in range(len(loc), 0, -1):
-        for member in _members(type_at(loc[:stop], root)):
-            if _is_model(member):
-                return member  # type: ignore[no-any-return]
+        found = [member for member in _members(type_at(loc[:stop], root)) if _is_model(member)]
+        if found:
+            named = (m for m in found if form is not None and form in names_of(m))
+            return next(named, found[0])  # type: ignore[no-any-return]
     return root
+
+
+def names_of(annotation: Any) -> list[str]:
+    """The names by which sections of this type say which of several forms they have."""
+    fields = [m.model_fields.get("name") for m in _members(annotation) if _is_model(m)]
+    return [name for field in fields if field for name in spellings(field.annotation)]
 
 
 def type_at(loc: Sequence[str | int], root: type[BaseModel] = TrainJob) -> Any:
@@ -115,14 +130,16 @@ def spellings(annotation: Any) -> list[str]:
     return [word for part in get_args(annotation) for word in spellings(part)]
 
 
-def nearest_key(key: str, section: str, root: type[BaseModel] = TrainJob) -> str | None:
+def nearest_key(
+    key: str, section: str, root: type[BaseModel] = TrainJob, form: object = None
+) -> str | None:
     """The key that was probably meant by ``key`` in the section at the dotted path ``section``.
 
     One slip away from a key of the same section goes first, then the same key of another section
     (as a dotted path), then what is less alike.
     """
     loc = [int(part) if part.isdecimal() else part for part in section.split(".") if part]
-    siblings = keys_of(section_at(loc, root))
+    siblings = keys_of(section_at(loc, root, form))
     slip = nearest(key, siblings, cutoff=1.0)
     if slip is not None or root is not TrainJob:
         return slip or nearest(key, siblings)

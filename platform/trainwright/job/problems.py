@@ -12,7 +12,15 @@ from pydantic_core import ErrorDetails
 
 from trainwright.durations import Duration
 from trainwright.errors import MISSING, Problem
-from trainwright.job.fields import allowed_at, keys_of, nearest_key, section_at, spellings, type_at
+from trainwright.job.fields import (
+    allowed_at,
+    keys_of,
+    names_of,
+    nearest_key,
+    section_at,
+    spellings,
+    type_at,
+)
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.suggest import nearest, one_of
 
@@ -50,9 +58,16 @@ def problems_of(
         prefix: dotted path of ``values`` in the job, if it is a part of it.
     """
     found: dict[Loc, Problem] = {}
+    mistyped: set[Loc] = set()
     for detail in error.errors(include_url=False):
         loc = _written_loc(detail, values, root)
         found.setdefault(loc, _problem(detail, loc, values, root))
+        if detail["type"].endswith("_type"):
+            mistyped.add(loc)
+    for loc in mistyped:
+        # Of several forms that a section may have, one was right as far as the mistakes inside.
+        if any(len(other) > len(loc) and other[: len(loc)] == loc for other in found):
+            del found[loc]
     merged = _without_consequences(list(found.values()))
     return [_prefixed(problem, prefix) for problem in merged]
 
@@ -89,6 +104,8 @@ def _problem(
     if detail["type"] == "missing":
         return _missing_key(loc, values, root)
     got = _value_at(values, loc)
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _unknown_name(path, got, names_of(type_at(loc, root)))
     annotation = type_at(loc, root)
     if annotation is Duration:
         message = detail["msg"].partition(";")[0]
@@ -104,20 +121,33 @@ def _problem(
     )
 
 
+def _unknown_name(path: str, got: Any, names: list[str]) -> Problem:
+    """A section whose name says which form it has, and that says none of them."""
+    is_section = isinstance(got, Mapping)
+    place, name = (f"{path}.name", got.get("name")) if is_section else (path, got)
+    if is_section and "name" not in got:
+        return Problem(place, _WORDS["missing"], allowed=one_of(names))
+    message = _WORDS["literal_error"] if isinstance(name, str) else "is of the wrong type"
+    return Problem(place, message, name, allowed=one_of(names), nearest=nearest(name, names))
+
+
 _OTHER_SPELLINGS = {"cluster.address": ("local", "auto")}
 
 
 def _unknown_key(loc: Loc, values: Mapping[str, Any], root: type[BaseModel]) -> Problem:
     *section, key = loc
     path = ".".join(str(part) for part in section)
-    closest = nearest_key(str(key), path, root)
+    written = _value_at(values, section)
+    form = written.get("name") if isinstance(written, Mapping) else None
+    keys = keys_of(section_at(section, root, form))
+    closest = nearest_key(str(key), path, root, form)
     mend = None
-    if closest is not None and closest not in keys_of(section_at(section, root)):
+    if closest is not None and closest not in keys:
         mend = f"it is written {closest} in a job"
     return Problem(
         f"{path}.{key}" if path else str(key),
         f"there is no key {key!r} {'in ' + path if path else 'here'}",
-        allowed=one_of(keys_of(section_at(section, root)), limit=20),
+        allowed=one_of(keys, limit=20),
         nearest=closest,
         mend=mend,
     )

@@ -98,6 +98,7 @@ def chosen(
     store: CheckpointStore, name: str, which: str | int | None, folder: Folder
 ) -> Checkpoint:
     """The checkpoint that ``best``, ``last``, a step or nothing means, see :func:`export_run`."""
+    refuse_whole(folder)
     if isinstance(which, str) and which.isdecimal():
         which = int(which)
     if isinstance(which, int):
@@ -119,11 +120,34 @@ def chosen(
     )
 
 
+def refuse_whole(folder: Folder) -> None:
+    """Refuse a run that consists of other ones, which have the weights, and name the best of them.
+
+    Raises:
+        InputError: it does.
+    """
+    kind = (folder.read_object(RESOLVED) or {}).get("kind")
+    if kind not in _WHOLES:
+        return
+    found = folder.read_object("sweep.json") or {}
+    runs = {trial["number"]: trial["run"] for trial in found.get("trials", [])}
+    best = next((runs[number] for number in found.get("best", []) if runs.get(number)), None)
+    mend = f"`trainwright runs --parent {folder.name}` lists them"
+    if best is not None:
+        mend = f"its best trial is {best}: name that one; {mend}"
+    message = f"is a {_WHOLES[kind]}, whose runs have the weights"
+    raise InputError(Problem("RUN", message, folder.name, mend=mend))
+
+
+_WHOLES = {"sweep": "sweep", "compare": "comparison"}
+"""Kind of a job whose runs are others -> the word for it."""
+
+
 def named_checkpoint(storage: Folder, source: str) -> tuple[Folder, RunRecord, Checkpoint]:
     """The run and the checkpoint that ``RUN[@best|last|STEP]`` means.
 
     Raises:
-        InputError: there is no such run or checkpoint.
+        InputError: there is no such run or checkpoint, or it is a sweep or a comparison.
         RunError: the run has no checkpoint at all.
     """
     run, _, which = source.partition("@")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trainwright.errors import InputError
+from trainwright.errors import MISSING, InputError
 from trainwright.job import Job
 from trainwright.search.plan import make_plan
 
@@ -60,3 +61,53 @@ def test_they_are_told_where_they_stand(
         make_plan(Job.load(tmp_path / "s.yaml"))
     found = [(p.location and p.location.line, p.path, p.nearest) for p in caught.value.problems]
     assert found == [(line, f"space.{path}", near) for line, path, near in told]
+
+
+GOOD = {
+    "kind": "sweep",
+    "name": "s",
+    "base": {"data": {"source": "digits"}, "model": "mlp", "objective": "mse"},
+    "space": {"optimizer.lr": {"uniform": [0, 1]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "path", "got", "allowed", "near"),
+    [
+        ("algorithm", "tpee", "algorithm", "tpee", "grid, random, tpe", "tpe"),
+        ("algorithm", 5, "algorithm", 5, "grid, random, tpe", None),
+        ("algorithm", {"candidates": 3}, "algorithm.name", MISSING, "grid, random, tpe", None),
+        ("scheduler", {"name": "Asha"}, "scheduler.name", "Asha", "asha, median, pbt", "asha"),
+        (
+            "scheduler",
+            {"name": "pbt", "evry": "1 epoch"},
+            "scheduler.evry",
+            MISSING,
+            "name, every, quantile, resample, factors",
+            "every",
+        ),
+        (
+            "metric",
+            {"name": "a/b", "goal": "up"},
+            "metric.goal",
+            "up",
+            "one of min, max or null",
+            None,
+        ),
+        (
+            "metric",
+            [{"name": "a/b", "att": "last"}],
+            "metric.0.att",
+            MISSING,
+            "name, goal, at",
+            "at",
+        ),
+    ],
+)
+def test_a_section_of_several_forms_is_told_by_its_name(
+    section: str, value: Any, path: str, got: Any, allowed: str, near: str | None
+) -> None:
+    with pytest.raises(InputError) as caught:
+        Job.from_dict({**GOOD, section: value})
+    found = [(p.path, p.got, p.allowed, p.nearest) for p in caught.value.problems]
+    assert found == [(path, got, allowed, near)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -20,18 +21,34 @@ MOST_METRICS = 8
 _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
 
 
-def runs(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
+def runs(
+    storage: Storage = DEFAULT_STORAGE,
+    whole: Annotated[
+        str | None,
+        typer.Option("--parent", metavar="RUN", help="Those inside this comparison or sweep."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those inside comparisons and sweeps, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the runs, newest first, and what MLflow has of them.
+
+    The runs of a comparison and the trials of a sweep are left out, unless they are asked for;
+    JSON has all of them, each with its parent.
 
     Examples:
     $ trainwright runs
+    $ trainwright runs --parent digits-rates
     $ trainwright runs --storage s3://bucket/runs --json
     """
     with reporting(as_json) as report:
-        from trainwright.overview import open_storage, overview, shown
+        from trainwright.overview import folded, open_storage, overview, parts_of, shown
 
         place = open_storage(storage)
         found = overview(place)
+        if whole is not None:
+            found = parts_of(found, whole)
         report.answer = {"storage": place.url, "runs": [entry.to_json() for entry in found]}
         if not found:
             report.err.print(
@@ -39,7 +56,12 @@ def runs(storage: Storage = DEFAULT_STORAGE, as_json: AsJson = False) -> None:
                 soft_wrap=True,
             )
         elif not as_json:
-            _say(report, found)
+            listed = found if everything or whole is not None else folded(found)
+            _say(report, listed)
+            left = len(found) - len(listed)
+            if left:
+                hint = f"{left} more inside of these: --parent RUN lists those of one, --all all"
+                report.out.print(Text(hint, style="dim"), soft_wrap=True)
 
 
 def _say(report: Report, found: Sequence[RunOverview]) -> None:
