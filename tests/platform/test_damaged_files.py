@@ -29,7 +29,7 @@ from trainwright.tracking import (
     read_lineage,
     read_state,
 )
-from trainwright.tracking.children import children_of
+from trainwright.tracking.family import children_of
 from trainwright.tracking.settings import settings_of
 from trainwright.tracking.state import TrackingState
 from trainwright.training.watchdog import Hang

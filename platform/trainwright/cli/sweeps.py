@@ -68,10 +68,12 @@ def next_steps(result: Sweep) -> Iterator[tuple[str, str]]:
     """Label and command, or file, of what a sweep left."""
     from trainwright.overview import parent, shown, storage_option
     from trainwright.search.best import BEST, FRONT, TRANSFERRED
-    from trainwright.search.publishing import TABLE
+    from trainwright.search.publishing import PARTS, TABLE
 
     folder = Folder(result.storage)
     yield "trials", f"{shown(folder.url)}/{TABLE}"
+    if folder.exists(PARTS):
+        yield "on the way", f"{shown(folder.url)}/{PARTS} (which values a member had when)"
     for label, name in (("best job", BEST), ("transferred", TRANSFERRED)):
         if folder.exists(name):
             yield label, command("trainwright", "run", f"{shown(folder.url)}/{name}")

@@ -28,7 +28,7 @@ from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, Status, run_folder
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
-from trainwright.tracking.children import CHILDREN
+from trainwright.tracking.family import CHILDREN
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ KINDS: dict[str, Kind] = {
             validation="trainwright.search.running:validate_sweep",
             runner="trainwright.search.running:run_sweep",
             screen="trainwright.cli.sweeps:SweepScreen",
+            plots="trainwright.search.plots.kept:plot_kept",
         ),
     )
 }

@@ -13,11 +13,11 @@ from trainwright.runs import RunRecord
 from trainwright.search.best import write_best
 from trainwright.search.plan import Plan
 from trainwright.search.plots import plot_sweep
+from trainwright.search.plots.kept import RESULT
 from trainwright.search.results import Sweep, best_of, rows_of
 from trainwright.search.trials import Trial
 from trainwright.storage import Folder
 
-RESULT = "sweep.json"
 TABLE = "trials.csv"
 PARTS = "parts.csv"
 """Of a population: which values each member had from which update on."""
@@ -125,8 +125,8 @@ def _parts_table(plan: Plan, result: Sweep) -> bytes | None:
             index,
             part.step,
             *(part.assignment.get(name, "") for name in names),
-            part.run,
-            *(_start(part.start_from)),
+            part.run or "",
+            *_start(part.start_from),
         ]
         for row in result.trials
         for index, part in enumerate(row.parts)

@@ -180,6 +180,18 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def labels_of(trials: Sequence[Trial]) -> dict[str, str]:
+    """Run folder -> what it is called for people: ``trial 007``, of a population with its part."""
+    found: dict[str, str] = {}
+    for trial in trials:
+        for index, segment in enumerate(trial.segments):
+            if segment.run is not None:
+                found[segment.run] = f"trial {trial.number:03d}, part {index}"
+        if trial.run is not None:
+            found.setdefault(trial.run, f"trial {trial.number:03d}")
+    return found
+
+
 def runs_of(trials: Sequence[Trial]) -> list[str]:
     """The run folders of all trials, each once."""
     names = [run for trial in trials for run in [*(s.run for s in trial.segments), trial.run]]

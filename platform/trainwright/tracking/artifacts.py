@@ -12,8 +12,12 @@ from trainwright.storage import Folder
 from trainwright.tracking.target import MlflowTarget
 
 JOB_FILES = ("job.yaml", "resolved.json")
-RESULT_FILES = ("compare.json", "table.md", "partition.parquet", "partition.json")
-RESULT_FOLDERS = ("client_metrics",)
+RESULT_FILES = (
+    *("compare.json", "table.md"),
+    *("sweep.json", "trials.csv", "parts.csv", "best.yaml", "transferred.yaml"),
+    *("partition.parquet", "partition.json"),
+)
+RESULT_FOLDERS = ("client_metrics", "front")
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 LOG_TAIL_BYTES = 64 * 1024
 MAX_LOGS = 10
@@ -35,7 +39,7 @@ def plot_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
 
 
 def result_files(folder: Folder) -> Iterator[tuple[str, bytes]]:
-    """The findings of a comparison, or a federation's partition and tables of its clients.
+    """The findings of a comparison or a sweep, or a federation's partition and tables of clients.
 
     What is larger than ``MAX_RESULT_BYTES`` stays in the run's folder alone.
     """

@@ -7,25 +7,14 @@ import time
 
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
+from trainwright.tracking.family import children_of
 from trainwright.tracking.settings import storage_of
 from trainwright.tracking.state import read_state
 from trainwright.tracking.syncing import sync
 
 _log = logging.getLogger(__name__)
 
-CHILDREN = "children.json"
-"""File in the parent's folder: the names of its children."""
-
 SECONDS_FOR_ONE = 60.0
-
-
-def children_of(folder: Folder) -> list[str]:
-    """The names of a run's children; empty for a run that has none."""
-    try:
-        names = folder.read_json(CHILDREN)
-    except (FileNotFoundError, ValueError):
-        return []
-    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 class Children:

@@ -20,6 +20,7 @@ from trainwright.tracking.artifacts import (
     result_files,
     upload_new,
 )
+from trainwright.tracking.family import labels_of
 from trainwright.tracking.origin import origin_tags
 from trainwright.tracking.outbox import Outbox
 from trainwright.tracking.params import flatten
@@ -189,7 +190,7 @@ class Shipment:
         experiment = self.target.experiment(self.state.experiment)
         found = self.target.find_run(experiment, ID_TAG, tags[ID_TAG])
         if found is None:
-            found = self.target.create_run(experiment, tags["trainwright.run"], tags)
+            found = self.target.create_run(experiment, _label(self.folder), tags)
         else:
             self._in_doubt = self.state.in_doubt = True
         self.state.mlflow_run_id = found
@@ -258,6 +259,14 @@ def _state_for(folder: Folder, settings: TrackingSettings) -> TrackingState:
         state.error = None
         return state
     return TrackingState(uri=mask(settings.uri), uri_hash=digest, experiment=settings.experiment)
+
+
+def _label(folder: Folder) -> str:
+    """What MLflow calls a run: its name, or what the run that it is part of calls it."""
+    name, record = run_name(folder), RunRecord.load(folder)
+    if record is None or record.parent is None:
+        return name
+    return labels_of(storage_of(folder) / record.parent).get(name, name)
 
 
 def _parent_tags(folder: Folder) -> dict[str, str]:

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainwright.storage import Folder
-from trainwright.tracking.children import Children, children_of
+from trainwright.tracking.children import Children
 from trainwright.tracking.courier import Courier
+from trainwright.tracking.family import children_of
 from trainwright.tracking.lock import exclusive, lock_path
 from trainwright.tracking.settings import TrackingSettings, settings_of
 from trainwright.tracking.shipment import Shipment

@@ -11,7 +11,8 @@ import trainwright
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
 from trainwright.tracking import read_state
-from trainwright.tracking.children import Children, children_of
+from trainwright.tracking.children import Children
+from trainwright.tracking.family import children_of
 
 COMPARE: dict[str, Any] = {
     "kind": "compare",

@@ -9,9 +9,9 @@ from typing import Any
 from trainwright.search.algorithms.protocol import Algorithm
 from trainwright.search.plan import Plan
 from trainwright.search.trialling.course import Report
-from trainwright.search.trials import Milestone, Segment, Trial, runs_of
+from trainwright.search.trials import Milestone, Segment, Trial, labels_of
 from trainwright.storage import Folder
-from trainwright.tracking.children import CHILDREN
+from trainwright.tracking.family import CHILDREN
 
 
 class Book:
@@ -125,7 +125,7 @@ class Book:
             last.run = run
             # What it had trained beyond this step, it has given up.
             trial.curve = [m for m in trial.curve if m.step <= last.step]
-        self._folder.write_json(CHILDREN, runs_of(self.trials))
+        self._folder.write_json(CHILDREN, labels_of(self.trials))
 
     def varied(
         self,
