@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from trainwright.strategy import Step
 from trainwright_strategies.supernets.sampling import ONE_PATH, PathSampling
 from trainwright_strategies.supernets.space import Path
@@ -41,4 +43,5 @@ class UniformPathSampling(PathSampling):
 
     def next_path(self, step: Step) -> Path:
         """Drawn uniformly."""
-        return self.drawn(self.uniform())
+        size = self.num_operations
+        return self.drawn(torch.full((1, size), 1 / size, dtype=torch.float64))

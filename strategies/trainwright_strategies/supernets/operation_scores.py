@@ -13,6 +13,9 @@ from trainwright_strategies.importance import smoothed
 from trainwright_strategies.supernets.protocol import Supernet
 from trainwright_strategies.supernets.space import Path
 
+Names = list[list[list[list[str]]]]
+"""Of weights, by edge, operation and cell."""
+
 
 def halved(scores: Tensor, new: Tensor) -> Tensor:
     """The scores with the new ones taken in: ``(v + n) / 2`` wherever n is a number above 0."""
@@ -39,7 +42,7 @@ class OperationScores:
         rows = supernet.space.edges if per_edge else 1
         self.scores = torch.zeros(rows, len(supernet.space.operations), device=device)
         self.reset()
-        self._names: list[list[list[list[str]]]] = []
+        self._names: Names = []
 
     def reset(self) -> None:
         """Know nothing again: uniform probabilities."""
@@ -89,6 +92,7 @@ class OperationScores:
         # Where no operation with weights was drawn there is nothing to go by.
         known = scores.sum(dim=1) > 0
         if known.any():
+            self.probabilities = self.probabilities.clone()
             self.probabilities[known] = smoothed(scores[known], tau)
         self.scores = torch.zeros_like(self.scores)
 
@@ -101,13 +105,11 @@ class OperationScores:
         self.scores = state["scores"].to(self.scores.device)
         self.probabilities = state["probabilities"].cpu()
 
-    def _names_in(self, model: nn.Module) -> list[list[list[list[str]]]]:
+    def _names_in(self, model: nn.Module) -> Names:
         """Names of the weights by edge, operation and cell."""
         named = {id(parameter): name for name, parameter in model.named_parameters()}
         space = self._supernet.space
-        found: list[list[list[list[str]]]] = [
-            [[] for _ in space.operations] for _ in range(space.edges)
-        ]
+        found: Names = [[[] for _ in space.operations] for _ in range(space.edges)]
         for operation in range(len(space.operations)):
             for place in self._supernet.places(operation):
                 trained = [named[id(p)] for p in place.parameters if p.requires_grad]

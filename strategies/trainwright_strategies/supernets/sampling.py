@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Generator, Tensor, nn
 
 from trainwright.strategy import Context, Declares, Step, Strategy
@@ -77,11 +76,6 @@ class PathSampling(Strategy):
     def num_operations(self) -> int:
         """Operations to choose from at each edge."""
         return len(self._supernet.space.operations)
-
-    def uniform(self) -> Tensor:
-        """The same probability for every operation, float64 of shape (1, O)."""
-        size = self.num_operations
-        return torch.full((1, size), 1 / size, dtype=torch.float64)
 
     def drawn(self, probabilities: Tensor) -> Path:
         """The path of the present update, drawn with these probabilities."""
