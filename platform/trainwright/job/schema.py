@@ -142,28 +142,29 @@ def _pointing(schema: Any, model: str, name: str) -> Any:
 
 def _accept_short_forms(definitions: dict[str, Any]) -> None:
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    short_forms = {
+    short_forms: dict[str, dict[str, Any]] = {
         "HeldOut": fraction,
         "Monitor": {"type": "string"},
         "StreamingSpec": {"type": "boolean"},
+        "Goals": {"type": "string", "minLength": 1},
     }
+    for name in ("GridSpec", "RandomSpec", "TpeSpec", "AshaSpec", "MedianSpec", "PbtSpec"):
+        short_forms[name] = {"const": definitions[name]["properties"]["name"]["const"]}
     for name, short in short_forms.items():
         long = definitions[name]
         definitions[name] = {"description": long["description"], "anyOf": [short, long]}
 
 
 def _accept_bases(definitions: dict[str, Any]) -> None:
-    """A comparison holds another job or its path; an empty variant needs no braces."""
+    """Some kinds hold another job or its path; an empty variant needs no braces."""
+    kinds = [{"$ref": f"#/$defs/{name}"} for name in ("TrainJob", "ProcedureJob", "FederatedJob")]
+    for name in ("CompareJob", "SweepJob"):
+        base = definitions[name]["properties"]["base"]
+        definitions[name]["properties"]["base"] = {
+            "description": base["description"],
+            "anyOf": [{"type": "string"}, *kinds],
+        }
     properties = definitions["CompareJob"]["properties"]
-    properties["base"] = {
-        "description": properties["base"]["description"],
-        "anyOf": [
-            {"type": "string"},
-            {"$ref": "#/$defs/TrainJob"},
-            {"$ref": "#/$defs/ProcedureJob"},
-            {"$ref": "#/$defs/FederatedJob"},
-        ],
-    }
     properties["variants"]["additionalProperties"] = {"type": ["object", "null"]}
 
 
