@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.compare.variants import variants_of
-from trainwright.errors import InputError, Problem
+from trainwright.errors import InputError, JobError, Problem
 from trainwright.federated.client_job import as_client_job
 from trainwright.federated.uses import uses
 from trainwright.job import Job
 from trainwright.job.check import Use, check_plugins, problems_of_uses
+from trainwright.search.jobs import TrialJobs
+from trainwright.search.rules import parsed
+from trainwright.search.space import Sampler
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -62,11 +65,22 @@ def _parts(job: Job[Any]) -> list[Job[Any]]:
 def _problems(job: Job[Any]) -> list[Problem]:
     if job.spec.kind == "train":
         return check_plugins(job)
+    if job.spec.kind == "sweep":
+        return _problems_of_a_trial(job)
     if job.spec.kind == "federated":
         named = problems_of_uses(uses(job.spec), job.base)
         return job.document.sorted([*check_plugins(as_client_job(job)), *named])
     use = Use("procedures", job.spec.procedure, "procedure")
     return job.document.sorted(problems_of_uses([use], job.base))
+
+
+def _problems_of_a_trial(job: Job[Any]) -> list[Problem]:
+    space = parsed(job.spec).space
+    trial = TrialJobs(job).make(space.changes(Sampler(space, job.spec.seed).draw(0)))
+    with trial.inner.told():
+        if found := _problems(trial.job):
+            raise JobError(found)
+    return []
 
 
 def assert_well_told(problems: Sequence[Problem]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import KILLED, drive, start, wait_until, write_job
 
 import trainwright
 from trainwright.api import load
@@ -193,3 +194,44 @@ def test_a_copy_has_the_weights_and_the_momentum_of_its_donor_and_its_own_rate(
         for name in ends[0].names(kind):
             assert ends[0].full(kind, name).equal(ends[1].full(kind, name)), (kind, name)
     assert metrics_of(copy)[0]["step"] == 2 * STEPS_PER_EPOCH + 1
+
+
+@pytest.mark.slow
+def test_a_population_that_was_killed_goes_on(tmp_path: Path) -> None:
+    """Also members that had been given another one's checkpoint and not yet begun with it."""
+    training = {"epochs": 8}
+    base = {**BASE, "training": training}
+    job = write_job(tmp_path, {**POPULATION, "base": base, "cluster": {"workers": 1}})
+    space = Space.parse(SWEEP["space"])
+    seen: list[int] = []
+
+    def known() -> list[Trial]:
+        runs = (tmp_path / "runs").glob("sweep-*")
+        sweeps = [folder for folder in runs if (folder / "trials").is_dir()]
+        return load_trials(Folder(str(sweeps[0])), space) if sweeps else []
+
+    def copies() -> int:
+        return sum(len(trial.segments) for trial in known())
+
+    for least in (2, 5):
+        driver = start(job)
+        wait_until(lambda least=least: copies() > least, what="members that copied")
+        driver.kill()
+        assert driver.wait() == KILLED
+        seen.append(sum(len(trial.curve) for trial in known()))
+    before = {trial.number: trial for trial in known()}
+    assert drive(job) == 0
+    for trial in known():
+        assert trial.state == "finished"
+        steps = [milestone.step for milestone in trial.curve]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == trial.step == 8 * STEPS_PER_EPOCH
+        earlier = before[trial.number].segments
+        assert trial.segments[: len(earlier)][:-1] == earlier[:-1], "what it had been is kept"
+        places = [segment.start_from for segment in trial.segments]
+        assert len(set(places)) == len(places)
+        for segment in trial.segments[1:]:
+            assert segment.run is not None
+            rows = metrics_of(Folder(str(tmp_path / "runs")) / segment.run)
+            assert rows[0]["step"] == segment.step + 1
+    assert seen == sorted(seen)

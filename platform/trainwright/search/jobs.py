@@ -86,8 +86,9 @@ class TrialJobs:
         inner = self._trial(changes, places or {})
         written, sweep = inner.parsed.values, self.sweep.spec
         further = {"cluster": sweep.cluster.cluster_of(written.get("cluster"))}
-        if isinstance(sweep.scheduler, PbtSpec):
-            further["training"] = paced(written.get("training") or {}, sweep.scheduler)
+        training = written.get("training") or {}
+        if isinstance(sweep.scheduler, PbtSpec) and isinstance(training, dict):
+            further["training"] = paced(training, sweep.scheduler)
         return self._made(inner, further)
 
     def make_transferred(

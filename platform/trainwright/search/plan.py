@@ -96,6 +96,7 @@ def make_plan(job: SweepJobFile) -> Plan:
     if spec.transfer:
         _check_examples(jobs, jobs.make_transferred, read.space, examples)
     judge = Judge(tuple(_goals(job, example, checked)))
+    _refuse_blind_scheduler(job, judge.first, checked)
     trials = spec.trials if isinstance(spec.algorithm, GridSpec) else spec.trials or DEFAULT_TRIALS
     if trials is not None and not isinstance(spec.algorithm, GridSpec):
         trials *= len(sampler.combinations)
@@ -224,6 +225,22 @@ def _goals(job: SweepJobFile, example: TrialJob, checked: Checked) -> Iterator[G
         yield Goal(goal.name, _is_highest(job, example.job, checked, goal, place), goal.at)
 
 
+def _refuse_blind_scheduler(job: SweepJobFile, goal: Goal, checked: Checked) -> None:
+    """Refuse a goal by which nobody can judge a trial on its way.
+
+    Raises:
+        JobError: evaluations do not give it.
+    """
+    scheduler, split = job.spec.scheduler, goal.name.partition("/")[0]
+    if scheduler is None or split in {metric.partition("/")[0] for metric in checked.metrics}:
+        return
+    message = f"is nothing that evaluations give, which {scheduler.name} goes by"
+    place = "metric.0" if isinstance(job.spec.metric, list) else "metric"
+    allowed = one_of(checked.metrics)
+    mend = "name one of these first, or leave out the scheduler"
+    raise JobError(job.locate(Problem(place, message, goal.name, allowed, mend=mend)))
+
+
 def _is_highest(
     job: SweepJobFile, example: Job[Any], checked: Checked, goal: Goals, place: str
 ) -> bool:
@@ -244,7 +261,7 @@ def _is_highest(
     if checked.best is not None and checked.best.metric == goal.name:
         return checked.best.higher_is_better
     known_to_be = None
-    if isinstance(example.spec, TrainJob):
+    if isinstance(example.spec, TrainJob) and _is_evaluated(goal.name, checked):
         known_to_be = direction_of(example.spec, example.base, goal.name)
     elif goal.name.rsplit("/", 1)[-1] == "loss":
         known_to_be = False
@@ -253,3 +270,10 @@ def _is_highest(
         allowed = f"{{name: {goal.name}, goal: max}}, or min"
         raise JobError(job.locate(Problem(f"{place}.goal", message, allowed=allowed)))
     return known_to_be
+
+
+def _is_evaluated(name: str, checked: Checked) -> bool:
+    """Whether it is a metric of evaluations, or a part of one, on whichever split."""
+    known = [metric.partition("/")[2] for metric in checked.metrics]
+    short = name.partition("/")[2]
+    return any(short == metric or short.startswith(f"{metric}/") for metric in known)

@@ -14,7 +14,6 @@ from trainwright.search.space.names import unknown_names
 from trainwright.search.space.options import Options
 from trainwright.search.space.space import Space
 from trainwright.search.spec import GridSpec, PbtSpec, RandomSpec, SweepJob, TpeSpec
-from trainwright.search.trials import DERIVED
 from trainwright.suggest import one_of
 
 TRIED = ("train", "procedure", "federated")
@@ -121,6 +120,9 @@ def _population(spec: SweepJob, space: Space) -> Iterator[Problem]:
     if not isinstance(spec.algorithm, RandomSpec):
         message = "the members of a population are drawn at random, and vary from there"
         yield Problem("algorithm", message, spec.algorithm.name, allowed="random")
+    if spec.trials == 1:
+        message = "a population has at least two members, which are compared"
+        yield Problem("trials", message, spec.trials, mend="leave it out for 20 members")
     for path in spec.space:
         if not any(path == varied or path.startswith(f"{varied}.") for varied in _VARIED):
             message = "cannot change between two checkpoints of one training, as a population does"
@@ -151,15 +153,23 @@ def _out_of_step(training: Any, every: Duration) -> Iterator[Problem]:
 
 
 def _scheduler_knows_the_way(spec: SweepJob, space: Space) -> Iterator[Problem]:
-    first = spec.goals[0].name if spec.goals else None
-    if spec.scheduler is not None and first in DERIVED:
-        message = "says nothing of how good a trial is on its way, which the scheduler goes by"
-        place = "metric.0" if isinstance(spec.metric, list) else "metric"
-        mend = "name a metric of the evaluations first, or leave out the scheduler"
-        yield Problem(place, message, first, mend=mend)
     if spec.scheduler is not None and spec.base.get("kind") == "procedure":
         message = "a procedure has no evaluations on its way by which it could be judged"
         yield Problem("scheduler", message, spec.scheduler.name, mend="leave it out")
+
+
+def _scheduler_gets_to_act(spec: SweepJob, space: Space) -> Iterator[Problem]:
+    if spec.scheduler is None:
+        return
+    begins = spec.scheduler.every if isinstance(spec.scheduler, PbtSpec) else spec.scheduler.grace
+    training = spec.base.get("training")
+    length = training.get(begins.unit) if isinstance(training, dict) else None
+    is_searched = any(path.startswith("training") for path in spec.space)
+    if isinstance(length, int) and begins.amount >= length and not is_searched:
+        key = "every" if isinstance(spec.scheduler, PbtSpec) else "grace"
+        message = f"no trial gets beyond it, for training ends after {length} {begins.unit}"
+        mend = "take less, or leave out the scheduler"
+        yield Problem(f"scheduler.{key}", message, str(begins), mend=mend)
 
 
 def _goals_differ(spec: SweepJob, space: Space) -> Iterator[Problem]:
@@ -177,5 +187,6 @@ _RULES = (
     _tpe_has_no_grid,
     _population,
     _scheduler_knows_the_way,
+    _scheduler_gets_to_act,
     _goals_differ,
 )

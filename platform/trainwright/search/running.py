@@ -63,7 +63,8 @@ def validate_sweep(job: SweepJobFile) -> Validation:
     plan = make_plan(job)
     _refuse_too_large(plan)
     spec = job.spec
-    scheduler = f", stopped by {spec.scheduler.name}" if spec.scheduler else ""
+    does = "varied" if isinstance(spec.scheduler, PbtSpec) else "stopped"
+    scheduler = f", {does} by {spec.scheduler.name}" if spec.scheduler else ""
     total = plan.total_trials
     summary = [
         f"{total if total is not None else 'all'} trials by {spec.algorithm.name}{scheduler}, "

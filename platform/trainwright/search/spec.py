@@ -127,6 +127,12 @@ Scheduler = Annotated[
 ]
 
 
+Metric = Annotated[
+    Annotated[Goals, Tag("one")] | Annotated[list[Goals], Tag("many")],
+    Discriminator(lambda value: "many" if isinstance(value, list) else "one"),
+]
+
+
 class TrialPool(PoolSpec):
     """The processes that run the trials of a sweep, each one after another."""
 
@@ -175,7 +181,7 @@ class SweepJob(JobSection):
         "sections; a plugin with its name replaces the base's. That job is checked before the "
         "sweep starts, and written as transferred.yaml beside best.yaml",
     )
-    metric: Goals | list[Goals] | None = Field(
+    metric: Metric | None = Field(
         None,
         description="what trials are judged by, with its goal; several: the Pareto front is "
         "sought; default: the metric that the base monitors",

@@ -157,3 +157,40 @@ class TestNewValues:
             found = nearest_in(by_name[name], wanted)
             assert found == value, (name, wanted)
             assert type(found) is type(value)
+
+
+class TestToyProblem:
+    """Figure 2 of the paper: 1.2 - x^2 - y^2 is sought, and each member sees one half of it.
+
+    Its gradient is that of 1.2 - h0 x^2 - h1 y^2, so that a member with h = (1, 0) never moves y.
+    """
+
+    def ended(self, seed: int, copying: bool) -> list[float]:
+        space = Space.parse({"h0": {"uniform": [0, 1]}, "h1": {"uniform": [0, 1]}})
+        sampler, spec = Sampler(space, seed), PbtSpec(quantile=0.5)
+        rng = np.random.default_rng(seed)
+        values: list[dict[str, Any]] = [{"h0": 1.0, "h1": 0.0}, {"h0": 0.0, "h1": 0.9}]
+        places = [np.array([0.9, 0.9]), np.array([0.9, 0.9])]
+        standings = Standings(every=10, quantile=0.5)
+        for step in range(1, 201):
+            for number in (0, 1):
+                slope = np.array([values[number]["h0"], values[number]["h1"]])
+                places[number] = places[number] * (1 - 0.02 * slope)
+                if not copying or not standings.is_due(number, step):
+                    continue
+                score = 1.2 - float(np.square(places[number]).sum())
+                standings.put(number, Standing(step, step, score))
+                for donor in standings.donors(number):
+                    places[number] = places[donor].copy()
+                    new = explored(values[donor], sampler, spec, rng, {identity(values[donor])})
+                    assert new is not None
+                    values[number] = new
+                    standings.copied(number, donor)
+                    break
+        return [1.2 - float(np.square(place).sum()) for place in places]
+
+    def test_copying_finds_what_no_member_finds_alone(self) -> None:
+        assert max(self.ended(0, copying=False)) < 0.4
+        ends = [max(self.ended(seed, copying=True)) for seed in range(5)]
+        assert min(ends) > 0.8
+        assert sum(ends) / 5 > 1.0
