@@ -93,7 +93,7 @@ JOBS = Path(__file__).resolve().parents[1]
 
 METHODS = Catalogue(
     JOBS / "methods",
-    ("objectives", "strategies", "procedures"),
+    ("objectives", "strategies", "procedures", "models"),
     """\
 # Catalogue of methods
 

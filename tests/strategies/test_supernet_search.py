@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
-import path_samplers
 import pytest
 import yaml
 from safetensors.torch import load_file
@@ -28,7 +26,7 @@ TRAINING: dict[str, Any] = {
     "data": {"source": "digits", "batch_size": 64, "validation": 0.3, "test": 0.3},
     "model": "residual_supernet",
     "objective": "cross_entropy",
-    "strategies": ["path_samplers.AnyPath"],
+    "strategies": ["uniform_path_sampling"],
     "optimizer": {"name": "adam", "lr": 0.01},
     "training": {"epochs": 6, "evaluate_every": "6 epochs", "checkpoint_every": "6 epochs"},
     "metrics": ["accuracy"],
@@ -228,13 +226,8 @@ def test_what_failed_goes_on_to_the_same_result(
 
 
 @pytest.mark.slow
-def test_two_workers_find_what_one_process_does(
-    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # where workers find the sampler, beside the job
-    shutil.copy(path_samplers.__file__, tmp_path)
-    training = {**TRAINING, "strategies": ["path_samplers.py:AnyPath"]}
-    values = job(storage, training, algorithm="evolution", max_parameters=1200)
+def test_two_workers_find_what_one_process_does(storage: Path) -> None:
+    values = job(storage, algorithm="evolution", max_parameters=1200)
     here = trainwright.run(values)
     values["cluster"] = {"workers": 2, "cpus_per_worker": 0.5}
     there = trainwright.run(values, fresh=True)

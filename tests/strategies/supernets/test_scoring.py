@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
                 "track_running_stats": True,
             },
             "objective": "cross_entropy",
-            "strategies": ["path_samplers.AnyPath"],
+            "strategies": ["uniform_path_sampling"],
             "optimizer": {"name": "adam", "lr": 0.01},
             "training": {"epochs": 1},
             "metrics": ["accuracy"],
