@@ -59,7 +59,7 @@ class Pada(Strategy):
 
     Measured:
         An update of ``cell_supernet`` (16 channels, 3 cells, 64 images of 3 x 32 x 32, 0.2 s on a
-        busy machine) takes 1.007 (0.983 to 1.020) times the processor time that it takes with
+        busy machine) takes 1.015 (1.007 to 1.021) times the processor time that it takes with
         uniform paths, which are the same ones; one of ``residual_supernet`` (1 ms) 1.5 times,
         0.4 ms more: ``jobs/benchmarks``, paths. Later in training heavier operations are drawn,
         and updates take longer for that.
