@@ -188,3 +188,11 @@ def test_what_is_not_finite_ends_after_the_grace_and_harms_nobody(
     for number in (1, 2, 3):
         assert not told(scheduler, (number, 2.0, float(number)))
     assert told(scheduler, (4, 2.0, 0.1))
+
+
+def test_a_moment_that_is_trained_again_counts_once() -> None:
+    scheduler = make_scheduler(MedianSpec(min_trials=1), GOAL, [])
+    for event in [(0, 2.0, 0.0), (0, 3.0, 1.0), (0, 2.0, 0.0), (0, 2.0, 0.0), (0, 3.0, 1.0)]:
+        told(scheduler, event)
+    assert not told(scheduler, (1, 3.0, 0.6)), "above 0.5, what the other one had on average"
+    assert told(scheduler, (2, 3.0, 0.4))
