@@ -38,6 +38,12 @@ class Measures:
         due = self._is_due(rounds) or rounds == self.parts.rounds
         return due and self.parts.spec.federation.decomposition
 
+    def validates_after(self, rounds: int) -> bool:
+        """Whether the model is evaluated on what is held out once so many rounds are done."""
+        is_last = rounds == self.parts.rounds
+        held_out = self.parts.assembly.splits.validation
+        return held_out is not None and (is_last or self._is_due(rounds))
+
     def note(self, total: Total) -> None:
         """Keep what the clients of a round measured of their own models."""
         self._local_losses = None
@@ -50,7 +56,8 @@ class Measures:
         splits, rounds = self.parts.assembly.splits, self.progress.finished
         improved = False
         found: dict[str, float] = {}
-        if splits.validation is not None and (is_last or self._is_due(rounds)):
+        if self.validates_after(rounds):
+            assert splits.validation is not None
             found = self.parts.evaluator(splits.validation, "validation")
             if self._local_losses is not None:
                 found |= decomposition(*self._local_losses, found["validation/loss"])

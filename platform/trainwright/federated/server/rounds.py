@@ -94,7 +94,16 @@ class Server:
             improved = self.measures(self._sent(self.progress.finished - 1), is_last)
             if improved or is_last or self.progress.finished % spec.checkpoint_every == 0:
                 self._checkpoint(improved)
+            self._tell_milestone(is_last)
         return True
+
+    def _tell_milestone(self, is_last: bool) -> None:
+        """An evaluation is over, and the checkpoint that goes with it; a round is an epoch."""
+        rounds = self.progress.finished
+        if self.measures.validates_after(rounds):
+            milestone = {"step": rounds, "epoch": float(rounds), "is_last": is_last}
+            metrics = dict(self.progress.metrics)
+            self.monitor.show({"milestone": {**milestone, "metrics": metrics}})
 
     def _round(self, round: int) -> None:
         began = time.perf_counter()
