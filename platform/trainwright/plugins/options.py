@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
@@ -115,6 +116,14 @@ def _checked(annotation: Any, value: Any, path: str) -> tuple[Any, list[Problem]
 
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
     """The checker of a type; None where anything is accepted."""
+    try:
+        return _made_adapter(annotation)
+    except TypeError:  # not hashable
+        return _made_adapter.__wrapped__(annotation)
+
+
+@lru_cache(maxsize=512)  # making one takes milliseconds, and the trials of a sweep need many
+def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
     if annotation is Any:
         return None
     kind = _with_tensors(annotation)
