@@ -35,7 +35,7 @@ def rows_of(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str
     rows: list[tuple[str, Mapping[str, Any], float]] = []
     for record in records:
         results = record["results"]
-        if record["name"] == "recovery":  # seconds, no ratio
+        if record["name"] in ("recovery", "sweeps"):  # seconds and shares, no ratio
             continue
         if record["name"] == "launch":
             rows.append(("launch", results["ratio"], results["goal"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from report_federated import federated_tables
+from report_sweeps import sweeps_table
 from report_words import ratio, side, table, verdict
 
 from trainwright.orchestration.machine import cpus_here
@@ -252,4 +253,5 @@ TABLES: dict[str, Callable[[Any], list[str]]] = {
     "streaming": streaming_table,
     "federated": federated_tables,
     "paths": paths_table,
+    "sweeps": sweeps_table,
 }

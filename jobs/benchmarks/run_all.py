@@ -27,10 +27,21 @@ import recovery
 import report
 import saving
 import streaming
+import sweeps
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE.parents[1] / "build" / "benchmarks"
-NAMES = ("loop", "launch", "memory", "saving", "recovery", "streaming", "federated", "paths")
+NAMES = (
+    "loop",
+    "launch",
+    "memory",
+    "saving",
+    "recovery",
+    "streaming",
+    "federated",
+    "paths",
+    "sweeps",
+)
 
 PAIRS = {
     "loop": 60,
@@ -41,6 +52,7 @@ PAIRS = {
     "streaming": 40,
     "federated": 40,
     "paths": 30,
+    "sweeps": 200,
 }
 QUICK_PAIRS = {
     "loop": 3,
@@ -51,6 +63,7 @@ QUICK_PAIRS = {
     "streaming": 5,
     "federated": 4,
     "paths": 2,
+    "sweeps": 8,
 }
 
 
@@ -105,6 +118,11 @@ def run_paths(pairs: int, quick: bool) -> list[dict[str, Any]]:
     return [asdict(paths.compare(net, pairs)) for net in paths.SUPERNETS[-1 if quick else 0 :]]
 
 
+def run_sweeps(pairs: int, quick: bool) -> dict[str, Any]:
+    """The benchmark of sweeps; ``pairs`` are trials."""
+    return asdict(sweeps.compare(pairs))
+
+
 BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "loop": run_loop,
     "launch": run_launch,
@@ -114,6 +132,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], Any]] = {
     "streaming": run_streaming,
     "federated": run_federated,
     "paths": run_paths,
+    "sweeps": run_sweeps,
 }
 
 
