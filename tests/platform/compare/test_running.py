@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import trainwright
 from trainwright.compare.quantities import History, RunValues
@@ -228,3 +230,19 @@ def test_best_is_where_the_monitored_metric_was_best() -> None:
     assert run.value(Quantity("train/loss"), best) == 0.5
     assert run.value(Quantity("seconds_per_step"), best) == 0.2
     assert run.value(Quantity("steps"), best) == 15
+
+
+def test_starting_weights_are_where_every_run_begins(small: dict[str, Any], tmp_path: Path) -> None:
+    """Runs that share a process did not know of them."""
+    torch.manual_seed(5)
+    model = trainwright.create("models", "mlp", hidden=[16], in_features=64, out_features=10)
+    save_file(model.state_dict(), tmp_path / "start.safetensors")
+    small["base"]["model"] = {**small["base"]["model"], "weights": "start.safetensors"}
+    still = {"optimizer.lr": 0.0, "optimizer.momentum": 0.0}
+    values = {**small, "variants": {"baseline": still, "method": still}, "expect": [], "seeds": 1}
+    assert trainwright.run(values).status == "finished"
+    runs = [folder for folder, record in list_runs(Folder("runs")) if record.parent is not None]
+    assert runs
+    for run in runs:
+        weights = load_file(run.local_path() / "export" / "model.safetensors")
+        assert all(torch.equal(weights[name], w) for name, w in model.state_dict().items())
