@@ -12,7 +12,7 @@ import torch
 from trainwright.data.facts import data_facts
 from trainwright.data.loading import Splits
 from trainwright.errors import JobError, Problem
-from trainwright.job.models import TrainJob
+from trainwright.job.models import MetricSpec, TrainJob
 from trainwright.metrics import MetricBinding, build_metric, higher_is_better, metric_label
 from trainwright.objective import WeightedSum
 from trainwright.suggest import nearest, one_of
@@ -110,19 +110,19 @@ def monitored(
 
 def _direction(job: TrainJob, base: Path, metric: str) -> bool:
     """Whether more of ``metric`` is better."""
-    better = direction_of(job, base, metric)
+    better = direction_of(job.metrics, base, metric)
     if better is None:
         raise JobError(_unknown_direction(metric))
     return better
 
 
-def direction_of(job: TrainJob, base: Path, metric: str) -> bool | None:
+def direction_of(metrics: Sequence[MetricSpec], base: Path, metric: str) -> bool | None:
     """Whether more of an evaluated metric is better; None where it does not say.
 
     That is what the metric says; objectives are minimised.
     """
     short = metric.split("/", 1)[-1]
-    for spec in job.metrics:
+    for spec in metrics:
         label = metric_label(spec.name)
         if short == label or short.startswith(f"{label}/"):
             return higher_is_better(spec.name, base)
