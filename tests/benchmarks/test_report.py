@@ -251,9 +251,7 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     text = RESULTS.read_text()
     head, *sections = text.split("\n## ")
     assert head.strip() == HEAD.strip()
-    found = [section.split()[0] for section in sections]
-    assert found == [name for name in run_all.NAMES if name in found]
-    assert set(run_all.NAMES) - set(found) <= {"sweeps"}, "which a quiet machine has yet to measure"
+    assert [text.split()[0] for text in sections] == list(run_all.NAMES)[: len(sections)]
     for case in loop.cases(pairs=1):
         start, goal = f"| {case.model} | {case.stage} | {case.workers} |", loop.GOALS[case.model]
         [row] = [line for line in sections[0].splitlines() if line.startswith(start)]

@@ -173,11 +173,11 @@ def test_a_copy_has_the_weights_and_the_momentum_of_its_donor_and_its_own_rate(
     from trainwright.search.trialling.working import Kit, Task
 
     plan = make_plan(load({**POPULATION, "storage": str(tmp_path)}))
-    kit = Kit(plan.jobs, "sweep", plan.storage.url, 0, False, True, 1.0, False, {}, {})
+    kit = Kit(plan.jobs, "sweep", plan.storage.url, 0, False, True, 1.0, False, {})
 
     def trained(rate: float, start_from: tuple[str, str] | None = None) -> Folder:
         monitor = TrialMonitor(lambda milestone: None, waits=False, needs_checkpoints=True)
-        report = Task(kit, {"optimizer.lr": rate}, start_from).work(monitor, StopRequest())
+        report = Task(kit, 0, {"optimizer.lr": rate}, start_from).work(monitor, StopRequest())
         assert report.state == "finished", report.error
         assert report.run is not None
         return plan.storage / report.run

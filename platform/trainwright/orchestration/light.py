@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainwright.data.loading import Splits
 from trainwright.errors import InputError
 from trainwright.job import Job
 from trainwright.orchestration.anchoring import anchored
@@ -112,12 +113,13 @@ class Ended:
     cause: Literal["refused", "diverged", "error"] | None = None
 
 
-def train_light(errand: Errand, monitor: LocalMonitor) -> Ended:
+def train_light(errand: Errand, monitor: LocalMonitor, splits: Splits | None = None) -> Ended:
     """Train one run to its end, or until ``monitor`` is asked to stop; an error is an answer.
 
     Args:
         errand: what to train; an earlier attempt is continued.
         monitor: takes the progress and the wish to stop.
+        splits: its data, where this process has it already.
     """
     folder = Folder(errand.order.run_url)
     with contextlib.ExitStack() as stack:
@@ -128,7 +130,7 @@ def train_light(errand: Errand, monitor: LocalMonitor) -> Ended:
         record = RunRecord.load(folder)
         if record is not None and record.status == "finished":
             return Ended("finished")
-        return _train(errand, folder, record or RunRecord(errand.name), monitor)
+        return _train(errand, folder, record or RunRecord(errand.name), monitor, splits)
 
 
 def _become_sole_driver(folder: Folder, stack: contextlib.ExitStack) -> None:
@@ -145,13 +147,19 @@ def _become_sole_driver(folder: Folder, stack: contextlib.ExitStack) -> None:
             return
 
 
-def _train(errand: Errand, folder: Folder, record: RunRecord, monitor: LocalMonitor) -> Ended:
+def _train(
+    errand: Errand,
+    folder: Folder,
+    record: RunRecord,
+    monitor: LocalMonitor,
+    splits: Splits | None,
+) -> Ended:
     _claim(errand, folder, record)
     before, began = record.seconds, time.monotonic()
     cause: Literal["refused", "diverged", "error"] | None = None
     try:
         with output_to(driver_log(folder)):
-            outcome = work(errand.order, monitor)
+            outcome = work(errand.order, monitor, splits=splits)
         record.metrics, record.steps = outcome.metrics, outcome.steps
         record.total_steps, record.weights = outcome.total_steps, outcome.weights
         record.status = "finished" if outcome.complete else "interrupted"

@@ -40,10 +40,10 @@ def _failure_of(rank: int, error: BaseException) -> Failure:
         return Failure(rank, kind, "its node died", text, "node")
     if kind == "ActorUnavailableError":
         return Failure(rank, kind, "it could not be reached any more", text, "connection")
-    return Failure(rank, kind, _end_of_process(text), text, "process")
+    return Failure(rank, kind, end_of_process(text), text, "process")
 
 
-def _end_of_process(text: str) -> str:
+def end_of_process(text: str) -> str:
     """How a process ended, as far as Ray knows; of signals it knows SIGTERM alone."""
     if _MEMORY_SIGN in text:
         return f"Ray ended it, for memory ran low on its node{_figures(text)}. {MEMORY_ADVICE}"

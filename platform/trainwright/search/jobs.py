@@ -72,13 +72,19 @@ class TrialJobs:
         whole = Parsed(sweep.document.values, sweep.document.locations)
         self.base = inside(whole, BASE)
 
-    def make(self, changes: Mapping[str, Any], places: Mapping[str, str] | None = None) -> TrialJob:
+    def make(
+        self,
+        changes: Mapping[str, Any],
+        places: Mapping[str, str] | None = None,
+        label: str | None = None,
+    ) -> TrialJob:
         """The job with the values of one trial.
 
         Args:
             changes: dotted path in the base -> value.
             places: dotted path of a value inside them -> where in the space it is written, where
                 mistakes are to be told as exactly as that.
+            label: the job's name, first part of its run's; default: one for all trials.
 
         Raises:
             JobError: it is none; paths and places are those of the sweep's file.
@@ -86,6 +92,8 @@ class TrialJobs:
         inner = self._trial(changes, places or {})
         written, sweep = inner.parsed.values, self.sweep.spec
         further = {"cluster": sweep.cluster.cluster_of(written.get("cluster"))}
+        if label is not None:
+            further["name"] = label
         training = written.get("training") or {}
         if isinstance(sweep.scheduler, PbtSpec) and isinstance(training, dict):
             further["training"] = paced(training, sweep.scheduler)

@@ -11,8 +11,8 @@ from typing import Any
 from trainwright.compare.checked import Checked, check
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
+from trainwright.job.cluster_spec import Processes
 from trainwright.job.identity import HASH_DIGITS, canonical
-from trainwright.job.models import TrainJob
 from trainwright.orchestration.prepare import storage_of
 from trainwright.search.goals import Goal, Judge
 from trainwright.search.jobs import SweepJobFile, TrialJob, TrialJobs
@@ -50,6 +50,7 @@ class Plan:
         jobs: makes the jobs of trials.
         example: one of them, checked whole.
         checked: what is known of it.
+        clusters: what trials ask for, each once.
         most_trials: how many trials there will be at most; None for a whole grid.
     """
 
@@ -62,6 +63,7 @@ class Plan:
     jobs: TrialJobs
     example: TrialJob
     checked: Checked
+    clusters: tuple[Processes, ...]
     most_trials: int | None
 
     @property
@@ -92,7 +94,7 @@ def make_plan(job: SweepJobFile) -> Plan:
     sampler = Sampler(read.space, spec.seed, read.constraints, spec.base)
     examples = [one for one in _examples(read.space) if sampler.fulfils(one)]
     examples = examples or [sampler.draw(0)]
-    example, checked = _check_examples(jobs, jobs.make, read.space, examples)
+    example, checked, clusters = _check_examples(jobs, jobs.make, read.space, examples)
     if spec.transfer:
         _check_examples(jobs, jobs.make_transferred, read.space, examples)
     judge = Judge(tuple(_goals(job, example, checked)))
@@ -110,6 +112,7 @@ def make_plan(job: SweepJobFile) -> Plan:
         jobs=jobs,
         example=example,
         checked=checked,
+        clusters=clusters,
         most_trials=trials,
     )
 
@@ -162,7 +165,7 @@ def _with(space: Space, wanted: Assignment) -> Assignment:
 
 def _check_examples(
     jobs: TrialJobs, make: MakeJob, space: Space, examples: Sequence[Assignment]
-) -> tuple[TrialJob, Checked]:
+) -> tuple[TrialJob, Checked, tuple[Processes, ...]]:
     """Check jobs before any runs: all by their form, the ones that differ most whole.
 
     Raises:
@@ -194,7 +197,25 @@ def _check_examples(
                 problems.setdefault(key, _of(jobs.sweep.locate(problem), assignment))
     if failed:
         raise type(failed[0])(jobs.sweep.document.sorted(problems.values())) from failed[0]
-    return found[0]
+    return *found[0], _clusters(jobs, [trial for trial, _ in made])
+
+
+def _clusters(jobs: TrialJobs, made: Sequence[TrialJob]) -> tuple[Processes, ...]:
+    """What trials ask for, each once.
+
+    Raises:
+        JobError: some train in the process that others need for their workers.
+    """
+    clusters: list[Processes] = []
+    for trial in made:
+        if trial.job.spec.cluster not in clusters:
+            clusters.append(trial.job.spec.cluster)
+    if len({cluster.max_workers == 0 for cluster in clusters}) > 1:
+        message = "some trials would train in this sweep's processes, others in their own"
+        mend = "let cluster.workers be 0 for none of them, or leave it out"
+        place = next((p for p in jobs.sweep.spec.space if p.startswith("cluster")), "cluster")
+        raise JobError(jobs.sweep.locate(Problem(f"space.{place}", message, 0, mend=mend)))
+    return tuple(clusters)
 
 
 def _structure(space: Space, assignment: Assignment) -> Iterator[tuple[str, Any]]:
@@ -261,8 +282,8 @@ def _is_highest(
     if checked.best is not None and checked.best.metric == goal.name:
         return checked.best.higher_is_better
     known_to_be = None
-    if isinstance(example.spec, TrainJob) and _is_evaluated(goal.name, checked):
-        known_to_be = direction_of(example.spec, example.base, goal.name)
+    if _is_evaluated(goal.name, checked):
+        known_to_be = direction_of(example.spec.metrics, example.base, goal.name)
     elif goal.name.rsplit("/", 1)[-1] == "loss":
         known_to_be = False
     if known_to_be is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainwright.compare.pool import on_cluster
 from trainwright.errors import InputError, Interrupted, JobError, Problem
+from trainwright.job.cluster_spec import Processes
 from trainwright.orchestration.live import LiveRecord, true_ending
 from trainwright.orchestration.machine import does_not_fit, does_not_fit_here
 from trainwright.orchestration.prepare import located
@@ -34,7 +35,12 @@ from trainwright.search.trials import Trial, load_trials
 from trainwright.secrets import public_values
 from trainwright.storage import Folder
 
+if TYPE_CHECKING:
+    from trainwright.search.trialling.driving import Driving
+
 SECONDS_BETWEEN_LOOKS = 0.25
+SECONDS_TO_HALT = 5.0
+"""At a second Ctrl-C Tune notices it at its next turn, within a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,15 @@ def _refuse_too_large(plan: Plan) -> None:
         problems = does_not_fit_here(plan.job.spec.cluster.as_cluster())
         if problems:
             raise InputError(problems)
-    with plan.example.inner.told(), located(plan.job):
-        problems = does_not_fit_here(plan.example.job.spec.cluster)
-        if problems:
-            raise InputError(problems)
+    _refuse_if_none(plan, does_not_fit_here)
+
+
+def _refuse_if_none(plan: Plan, why_not: Callable[[Processes], list[Problem]]) -> None:
+    """Refuse a sweep of whose trials not one can ever fit; others are refused one by one."""
+    found = [why_not(cluster) for cluster in plan.clusters]
+    if all(found):
+        with plan.example.inner.told(), located(plan.job):
+            raise JobError(found[0])
 
 
 def _run(plan: Plan, folder: Folder, record: RunRecord, book: Book, request: Request) -> Sweep:
@@ -165,29 +176,38 @@ def _work(plan: Plan, folder: Folder, book: Book, live: LiveRecord, stop: StopRe
         import ray
 
         resources = {name: float(n) for name, n in ray.cluster_resources().items()}
-        _refuse_if_never(plan, resources)
+        _refuse_if_none(plan, lambda cluster: does_not_fit(cluster, resources))
         room = room_for(plan, resources)
         _refuse_crowded_population(plan, room.side_by_side)
+        board = _Board(plan, book, live, stop)
+        live({"remark": room.told})
         with wall_here() as wall:
-            board = _Board(plan, book, live, stop)
-            driving = Driving(plan, folder, book, _kit(plan, folder, room.cpus), room, wall)
-            driving.start()
-            asked = False
-            while driving.is_alive():
-                driving.join(timeout=SECONDS_BETWEEN_LOOKS)
-                board.tell(ray.get(wall.posted.remote()))
-                if stop.requested and not asked:
-                    asked = book.stopping = True
-                    wall.request_stop.remote()
-        if driving.error is not None:
-            raise driving.error
+            kit = _kit(plan, folder, room.cpus)
+            ended = -1
+            # Tune forgets trials in some failures of its own; they get another chance.
+            while ended < book.num_ended and not (book.is_complete or stop.requested):
+                ended = book.num_ended
+                book.begin_again()
+                _drive(Driving(plan, folder, book, kit, room, wall), book, board, wall)
 
 
-def _refuse_if_never(plan: Plan, resources: Mapping[str, float]) -> None:
-    with plan.example.inner.told():
-        problems = does_not_fit(plan.example.job.spec.cluster, resources)
-        if problems:
-            raise JobError(problems)
+def _drive(driving: Driving, book: Book, board: _Board, wall: Any) -> None:
+    """Pass on how trials fare until Tune has nothing left to do."""
+    import ray
+
+    driving.start()
+    try:
+        while driving.is_alive():
+            driving.join(timeout=SECONDS_BETWEEN_LOOKS)
+            book.stopping = board.is_stopping
+            board.tell(ray.get(wall.posted.remote(book.stopping)))
+    except BaseException:
+        # Tune works in a thread, which would go on where this process does.
+        book.stopping = book.halted = True
+        driving.join(timeout=SECONDS_TO_HALT)
+        raise
+    if driving.error is not None:
+        raise driving.error
 
 
 def _refuse_crowded_population(plan: Plan, room: int) -> None:
@@ -216,7 +236,6 @@ def _kit(plan: Plan, folder: Folder, cpus: float) -> Any:
         cpus=cpus,
         uses_gpu=spec.cluster.gpus_per_worker > 0,
         stores=store_environment(),
-        fingerprints={},
     )
 
 
@@ -226,8 +245,10 @@ def _leaving(book: Book, plan: Plan) -> Iterator[None]:
     try:
         yield
     finally:
-        book.leave()
-        settle(book.trials, plan.storage)
+        try:
+            settle(book.touched, plan.storage)
+        finally:
+            book.leave()
 
 
 class _Board:
@@ -238,6 +259,11 @@ class _Board:
         self._progress: dict[int, Mapping[str, Any]] = {}
         self._remarks: list[str] = []
         book.changed = self._changed
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._stop.requested
 
     def _changed(self, trial: Trial, remark: str | None) -> None:
         if remark is not None:
@@ -253,7 +279,7 @@ class _Board:
                 "posted": self._progress,
                 "step": self._book.num_ended,
                 "total_steps": self._plan.total_trials or 0,
-                "stopping": self._stop.requested,
+                "stopping": self.is_stopping,
                 "remarks": remarks,
             }
         )

@@ -89,20 +89,27 @@ class Outcome:
     weights: int = 0
 
 
-def work(order: WorkOrder, monitor: Monitor | None, device: torch.device | None = None) -> Outcome:
+def work(
+    order: WorkOrder,
+    monitor: Monitor | None,
+    device: torch.device | None = None,
+    splits: Splits | None = None,
+) -> Outcome:
     """Train one run on this worker; every worker calls it, worker 0 with a monitor.
 
     Args:
         order: what to do.
         monitor: worker 0's line to the driver.
         device: the GPU that is this worker's, where the launcher knows.
+        splits: the job's data, where this process has it already.
     """
     conceal(*order.concealed)
     rank, world_size = _place()
     job = TrainJob.model_validate(order.job)
     base = install_plugin_files(order.plugin_files, Path(order.base))
     device = _device(job, device)
-    splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
+    if splits is None:
+        splits = load_splits(job.data, base=base, workers=world_size, seed=job.seed)
     guard = Guard(
         job.training.on_non_finite,
         job.training.max_skipped,

@@ -87,10 +87,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(plan: Plan) -> Report:
-    kit = Kit(plan.jobs, plan.name, plan.storage.url, 0, False, False, 1.0, False, {}, {})
+    kit = Kit(plan.jobs, plan.name, plan.storage.url, 0, False, False, 1.0, False, {})
     changes = plan.space.changes(VALUES)
     monitor = TrialMonitor(lambda milestone: None, waits=False, needs_checkpoints=False)
-    return Task(kit, changes).work(monitor, StopRequest())
+    return Task(kit, 3, changes).work(monitor, StopRequest())
 
 
 def test_it_runs_from_anywhere_and_gives_the_same_numbers(

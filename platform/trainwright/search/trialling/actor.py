@@ -15,7 +15,7 @@ from trainwright.durations import Duration
 from trainwright.orchestration.processes import reuse_memory, worker_environment
 from trainwright.search.goals import Goal
 from trainwright.search.marks import REPORT, RESOURCE, TRIAL, VALUE
-from trainwright.search.trialling.course import Course, Report
+from trainwright.search.trialling.course import SECONDS_TO_END, Course, Report
 from trainwright.search.trialling.wall import Poster
 from trainwright.search.trialling.working import Kit, Task
 
@@ -38,25 +38,36 @@ class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
         reuse_memory()
         self._kit, self._wall, self._goal, self._unit = kit, wall, goal, unit
         self._course: Course | None = None
+        self._left: Course | None = None
         self._poster: Poster | None = None
         self._take(config)
 
     @override
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Give up what is left of the trial before, and take the next one."""
-        ended = self._give_up()
+        """Give up what is left of the trial before, and take the next one.
+
+        Never refused, and waits for nothing: Tune would count that against the next trial.
+        """
+        self._give_up()
         self._take(new_config)
-        return ended
+        return True
 
     @override
     def cleanup(self) -> None:
         """Give up what is left of the trial."""
         self._give_up()
+        self._wait_for_end()
 
     @override
     def step(self) -> dict[str, Any]:
-        """Go on to the next milestone, or to the end."""
+        """Go on to the next milestone, or to the end.
+
+        Raises:
+            RuntimeError: the trial before, which was given up, does not end.
+        """
         if self._course is None:
+            if not self._wait_for_end():
+                raise RuntimeError(f"the trial before did not end within {SECONDS_TO_END:g} s")
             self._begin()
         assert self._course is not None
         report = self._course.next()
@@ -75,24 +86,29 @@ class TrialActor(Trainable):  # type: ignore[misc]  # ray has no types here
         self._start_from = _place(self._trial["start_from"])
 
     def _begin(self) -> None:
-        task = Task(self._kit, self._trial["changes"], self._start_from)
+        task = Task(self._kit, self._trial["number"], self._trial["changes"], self._start_from)
         self._course = Course(
             task.work, waits=self._kit.waits, needs_checkpoints=self._kit.needs_checkpoints
         )
-        monitor = self._course.monitor
-        self._poster = Poster(
-            self._wall, self._trial["number"], monitor.progress, self._course.stop
-        )
+        self._poster = Poster(self._wall, self._trial["number"], self._course)
 
     def _end(self) -> None:
         if self._poster is not None:
             self._poster.close()
         self._course = self._poster = None
 
-    def _give_up(self) -> bool:
-        ended = self._course is None or self._course.abandon()
+    def _give_up(self) -> None:
+        if self._course is not None:
+            self._course.abandon()
+            self._left = self._course
         self._end()
-        return ended
+
+    def _wait_for_end(self) -> bool:
+        """Whether the trial that was given up has ended, and so has freed its workers."""
+        if self._left is not None and not self._left.has_ended():
+            return False
+        self._left = None
+        return True
 
     def _resource(self, report: Report) -> float:
         """How far it is in the scheduler's unit; at the end in that of the last evaluation."""

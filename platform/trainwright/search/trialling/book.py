@@ -6,22 +6,31 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainwright.errors import RunError
 from trainwright.search.algorithms.protocol import Algorithm
 from trainwright.search.plan import Plan
 from trainwright.search.trialling.course import Report
-from trainwright.search.trials import Milestone, Segment, Trial, labels_of
-from trainwright.storage import Folder
+from trainwright.search.trials import Milestone, Segment, Trial, labelled, labels_of
+from trainwright.storage import Folder, cause_of
 from trainwright.tracking.family import CHILDREN
 
 
 class Book:
     """All trials of a sweep; every change is written to storage before anybody acts on it.
 
+    Where the storage refuses, the sweep goes on, and what is missing is written later.
+
     Args:
         plan: the sweep.
         folder: the folder of its own run.
         algorithm: proposes trials.
         trials: those of earlier attempts.
+
+    Attributes:
+        trials: all of them, in their order.
+        stopping: no further trial begins.
+        halted: what runs is given up as well.
+        changed: called with each trial whose state has changed, and a remark or None.
     """
 
     def __init__(
@@ -30,14 +39,23 @@ class Book:
         self._plan, self._folder, self._algorithm = plan, folder, algorithm
         self.trials = trials
         self.stopping = False
+        self.halted = False
         self.changed: Callable[[Trial, str | None], None] = lambda trial, remark: None
         self._lock = threading.RLock()
+        self._unsaved: set[int] = set()
+        self._touched: set[int] = set()
         for trial in trials:
             algorithm.told(trial)
         self._fill_gaps()
-        self._waiting = [trial for trial in trials if not trial.has_ended]
-        for trial in self._waiting:
-            trial.state = "waiting"
+        self._waiting: list[Trial] = []
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Nothing runs: all trials that have not ended are to be begun, or gone on with."""
+        with self._lock:
+            self._waiting = [trial for trial in self.trials if not trial.has_ended]
+            for trial in self._waiting:
+                trial.state = "waiting"
 
     def _fill_gaps(self) -> None:
         """A trial whose file was removed, as damaged ones are to be, is done again."""
@@ -53,6 +71,18 @@ class Book:
         """Trials to which nothing more will happen."""
         with self._lock:
             return sum(trial.has_ended for trial in self.trials)
+
+    @property
+    def touched(self) -> list[Trial]:
+        """Trials to which something has happened since this book was opened."""
+        with self._lock:
+            return [self.trials[number] for number in sorted(self._touched)]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any trial runs."""
+        with self._lock:
+            return any(trial.state == "running" for trial in self.trials)
 
     def next(self) -> Trial | None:
         """The trial to begin now: one that was left, or a new one; None when all are begun."""
@@ -112,9 +142,14 @@ class Book:
             trial.epoch = trial.curve[-1].epoch if trial.curve else trial.epoch
             if report.state is not None:
                 trial.seconds, trial.weights = report.seconds, report.weights or trial.weights
-                trial.failures += report.failures
+                self._note_failures(trial, report.failures)
                 trial.error = report.error
             self._set(trial, report.state or "running")
+
+    def _note_failures(self, trial: Trial, failures: list[str]) -> None:
+        trial.failures += failures
+        for failure in failures:
+            self.changed(trial, f"trial {trial.number} was begun again: {first_line(failure)}")
 
     def _note_run(self, trial: Trial, run: str | None) -> None:
         if run is None or run == trial.run:
@@ -125,7 +160,7 @@ class Book:
             last.run = run
             # What it had trained beyond this step, it has given up.
             trial.curve = [m for m in trial.curve if m.step <= last.step]
-        self._folder.write_json(CHILDREN, labels_of(self.trials))
+        self._write(None, lambda: self._folder.write_json(CHILDREN, labels_of(self.trials)))
 
     def varied(
         self,
@@ -170,10 +205,9 @@ class Book:
                 trial.error = reason
                 self._set(trial, "failed")
                 return
-            trial.failures.append(reason)
+            self._note_failures(trial, [reason])
+            trial.state = "waiting"
             self._keep(trial)
-            first = reason.strip().partition("\n")[0]
-            self.changed(trial, f"trial {number} is begun again: {first}")
 
     def leave(self) -> None:
         """Nothing runs any more: what has not ended goes on when the sweep does."""
@@ -182,6 +216,13 @@ class Book:
                 if not trial.has_ended:
                     trial.state = "interrupted" if trial.run else "waiting"
                     self._keep(trial)
+                elif trial.number in self._unsaved | self._touched:
+                    self._keep(trial)
+            if self._unsaved:
+                raise RunError(
+                    f"{len(self._unsaved)} trials could not be written in {self._folder.url}. Make "
+                    "room there or mend the store; the same command then does these trials again"
+                )
 
     def _set(self, trial: Trial, state: Any) -> None:
         trial.state = state
@@ -189,11 +230,31 @@ class Book:
         if trial.has_ended:
             self._algorithm.told(trial)
         failed = trial.state in ("failed", "refused")
-        remark = f"trial {trial.number} {trial.state}: {trial.reason}" if failed else None
-        self.changed(trial, remark)
+        values = labelled(trial.assignment)
+        remark = f"trial {trial.number} {trial.state} ({values}): {trial.reason}"
+        self.changed(trial, remark if failed else None)
 
     def _keep(self, trial: Trial) -> None:
-        trial.save(self._folder)
+        self._touched.add(trial.number)
+        self._write(trial, lambda: trial.save(self._folder))
+
+    def _write(self, trial: Trial | None, write: Callable[[], None]) -> None:
+        """Write something, or a remark that it cannot be written for now."""
+        try:
+            write()
+            if trial is not None:
+                self._unsaved.discard(trial.number)
+        except Exception as error:  # whatever the store's client raises
+            if trial is None:  # it is written with the next run
+                return
+            self._unsaved.add(trial.number)
+            text = f"trials cannot be written for now: {cause_of(error)}"
+            self.changed(trial, text)
+
+
+def first_line(text: str) -> str:
+    """What a message says first."""
+    return text.strip().partition("\n")[0]
 
 
 def _in_order(curve: list[Milestone]) -> list[Milestone]:

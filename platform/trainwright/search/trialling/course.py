@@ -75,12 +75,15 @@ def recorded(folder: Folder, status: str) -> Report:
 
 
 class TrialMonitor(LocalMonitor):
-    """The line between a training and its course: may hold training at each milestone.
+    """The line between a training and its course: may hold training, and give it up.
 
     Args:
-        reached: called with each milestone; may wait, and may raise ``Abandoned``.
+        reached: called with each milestone; may wait.
         waits: whether it may wait; a run with processes of its own cannot be held.
         needs_checkpoints: whether others may go on from the checkpoint of a milestone.
+
+    Attributes:
+        abandoned: training is given up at its next word.
     """
 
     def __init__(
@@ -88,17 +91,26 @@ class TrialMonitor(LocalMonitor):
     ) -> None:
         super().__init__()
         self.waits, self.needs_checkpoints = waits, needs_checkpoints
+        self.abandoned = False
         self._reached = reached
         self._newest = -1
 
     @override
     def show(self, progress: Mapping[str, Any]) -> None:
-        """Keep the newest progress; wait for the word to go on where it has a milestone."""
+        """Keep the newest progress; wait for the word to go on where it has a milestone.
+
+        Raises:
+            Abandoned: the training is given up.
+        """
+        if self.abandoned:
+            raise Abandoned
         super().show({key: value for key, value in progress.items() if key != "milestone"})
         milestone = progress.get("milestone")
         if milestone is not None and milestone["step"] > self._newest:
             self._newest = milestone["step"]
             self._reached(Milestone(**milestone))
+            if self.abandoned:
+                raise Abandoned
 
 
 Work = Callable[[TrialMonitor, StopRequest], Report]
@@ -110,20 +122,20 @@ class Course:
 
     Args:
         work: runs it.
-        waits: whether it waits at each milestone until it is asked for the next report; else it
-            goes on, and the reports that nobody has asked for are told together.
+        waits: whether it waits at each milestone until it is asked for the next report; else the
+            milestones are told at its end. A run with processes of its own cannot be held: it goes
+            on, and the reports that nobody has asked for are told together.
         needs_checkpoints: whether others may go on from the checkpoint of a milestone.
     """
 
     def __init__(self, work: Work, *, waits: bool, needs_checkpoints: bool = False) -> None:
         self.monitor = TrialMonitor(self._reached, waits=waits, needs_checkpoints=needs_checkpoints)
-        self._work = work
+        self._work, self._tells = work, waits
         self._stop = StopRequest()
         self._stop.on_request(self.monitor.request_stop)
         self._reports: queue.SimpleQueue[Report | BaseException] = queue.SimpleQueue()
         self._go = threading.Event()
-        self._abandoned = False
-        self._curve: list[Milestone] = []
+        self._curve: queue.SimpleQueue[Milestone] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="trial", daemon=True)
         self._thread.start()
 
@@ -139,7 +151,8 @@ class Course:
             report = self._reports.get()
         if isinstance(report, BaseException):
             raise report
-        report.curve, self._curve = self._curve, []
+        while not self._curve.empty():
+            report.curve.append(self._curve.get())
         return report
 
     def stop(self) -> None:
@@ -147,25 +160,28 @@ class Course:
         self._stop.request()
         self._go.set()
 
-    def abandon(self) -> bool:
-        """End the run where it is, without a checkpoint if it waits; whether it has ended."""
-        self._abandoned = True
-        self.stop()
-        self._thread.join(timeout=SECONDS_TO_END)
+    def abandon(self) -> None:
+        """Have the run given up where it is, without a checkpoint; waits for nothing."""
+        self.monitor.abandoned = True
+        self._go.set()
+
+    def has_ended(self, timeout_s: float = SECONDS_TO_END) -> bool:
+        """Whether the run has ended, within a time."""
+        self._thread.join(timeout=timeout_s)
         return not self._thread.is_alive()
 
     def _reached(self, milestone: Milestone) -> None:
-        self._curve.append(milestone)
-        if milestone.is_last:  # the end has its own report
+        self._curve.put(milestone)
+        if milestone.is_last or not self._tells:  # the end has its own report
             return
         if not self.monitor.waits:
             self._reports.put(self._report_of(milestone))
             return
         self._go.clear()
         self._reports.put(self._report_of(milestone))
-        self._go.wait()
-        if self._abandoned:
-            raise Abandoned
+        # Whoever gave it up in between has set the event that was just cleared.
+        if not (self.monitor.abandoned or self._stop.requested):
+            self._go.wait()
 
     def _report_of(self, milestone: Milestone) -> Report:
         return Report(

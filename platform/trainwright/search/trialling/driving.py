@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 
-from trainwright.job.cluster_spec import ClusterSpec
+from trainwright.job.cluster_spec import Processes
 from trainwright.search.marks import TRIAL, unit_of
 from trainwright.search.plan import Plan
 from trainwright.search.schedulers import make_scheduler
@@ -21,6 +22,7 @@ from trainwright.search.spec import PbtSpec
 from trainwright.search.trialling.actor import TrialActor
 from trainwright.search.trialling.book import Book
 from trainwright.search.trialling.breeding import Population
+from trainwright.search.trialling.ending import AllAtOnce, Halted, NothingMore, forgiving
 from trainwright.search.trialling.tuning import Follower, Proposals
 from trainwright.search.trialling.working import Kit
 from trainwright.storage import Folder
@@ -47,11 +49,13 @@ class Room:
         side_by_side: trials at the same time.
         cpus: share of each trial's own process.
         gpus: the same for GPUs.
+        told: the arithmetic, in a line.
     """
 
     side_by_side: int
     cpus: float
     gpus: float
+    told: str
 
 
 _ROUNDING = 1e-9
@@ -67,22 +71,35 @@ def room_for(plan: Plan, resources: dict[str, float]) -> Room:
         resources: of the whole cluster: ``CPU`` and ``GPU``.
     """
     pool = plan.job.spec.cluster
-    own: ClusterSpec = plan.example.job.spec.cluster
     if plan.is_here:
-        cpus, gpus = pool.cpus_per_worker, pool.gpus_per_worker
+        own: Processes = pool.as_cluster()
+        needs, what = _needs(own, 1), _shares(own)
     else:
-        cpus, gpus = (x * own.max_workers for x in (own.cpus_per_worker, own.gpus_per_worker))
+        # Trials that need more than the smallest one wait for room themselves.
+        own = min(plan.clusters, key=lambda one: tuple(_needs(one, one.min_workers).values()))
+        needs = _needs(own, own.min_workers)
+        what = f"{own.min_workers} worker{'s' if own.min_workers > 1 else ''} x {_shares(own)}"
+    fit = max(1, min(int(resources.get(k, 0.0) / v + _ROUNDING) for k, v in needs.items()))
+    number = min(n for n in (fit, pool.workers, plan.total_trials) if n is not None)
     total = resources.get("CPU", 0.0)
-    fit = [int(total / cpus + _ROUNDING)]
-    if gpus > 0:
-        fit.append(int(resources.get("GPU", 0.0) / gpus + _ROUNDING))
-    number = min(max(1, min(fit)), pool.workers or plan.most_trials or max(1, min(fit)))
+    has = " and ".join(f"{resources.get(kind, 0.0):g} {kind}" for kind in needs)
+    beside = f"{number} trials side by side" if number > 1 else "one trial at a time"
+    told = f"{beside}, {what} each, of {has}"
     if not plan.is_here:
-        return Room(number, IDLE_CPUS, 0.0)
+        return Room(number, IDLE_CPUS, 0.0, told)
     if isinstance(plan.job.spec.scheduler, PbtSpec):
         # Tune lets as many members run as there is room for, and knows no other limit.
-        return Room(number, max(cpus, total / number), gpus)
-    return Room(number, cpus, gpus)
+        return Room(number, max(needs["CPU"], total / number), needs.get("GPU", 0.0), told)
+    return Room(number, needs["CPU"], needs.get("GPU", 0.0), told)
+
+
+def _needs(cluster: Processes, workers: int) -> dict[str, float]:
+    shares = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}
+    return {kind: workers * share for kind, share in shares.items() if share > 0}
+
+
+def _shares(cluster: Processes) -> str:
+    return " and ".join(f"{share:g} {kind}" for kind, share in _needs(cluster, 1).items())
 
 
 class Driving(threading.Thread):
@@ -113,12 +130,14 @@ class Driving(threading.Thread):
         try:
             with _scratch(self._folder) as scratch:
                 self._tune(scratch)
+        except Halted:
+            pass
         except BaseException as error:  # raised again in the thread that waits for this one
             self.error = error
 
     def _tune(self, scratch: str) -> None:
         spec, judge = self._plan.job.spec, self._plan.judge
-        scheduler: Any = None
+        scheduler: Any = FIFOScheduler()
         if isinstance(spec.scheduler, PbtSpec):
             scheduler = Population(spec.scheduler, self._plan, self._book)
         elif spec.scheduler is not None:
@@ -135,13 +154,14 @@ class Driving(threading.Thread):
         tune.run(
             tune.with_resources(trainable, {k: v for k, v in shares.items() if v > 0}),
             **self._trials(),
-            scheduler=scheduler,
+            scheduler=forgiving(scheduler),
+            stop=AllAtOnce(self._book),
             max_concurrent_trials=self._side_by_side(),
             reuse_actors=True,
             name=TUNE,
             storage_path=scratch,
             verbose=0,
-            callbacks=[Follower(self._book)],
+            callbacks=[Follower(self._book), NothingMore()],
             max_failures=spec.cluster.max_failures,
             # A trial that could not be run is in the book, and no reason to end the sweep.
             raise_on_failed_trial=False,

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from trainwright.search.marks import REPORT, TRIAL
 from trainwright.search.trialling.book import Book
+from trainwright.search.trialling.ending import reason_of
 
 
 class Proposals(Searcher):  # type: ignore[misc]  # ray has no types here
@@ -70,17 +71,11 @@ class Follower(Callback):  # type: ignore[misc]  # ray has no types here
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
         """The process of a trial was lost, and it is begun again."""
-        self._book.lost(trial.config[TRIAL]["number"], _reason(trial), for_good=False)
+        self._book.lost(trial.config[TRIAL]["number"], reason_of(trial), for_good=False)
 
     @override
     def on_trial_error(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
         """The process of a trial was lost once too often."""
-        self._book.lost(trial.config[TRIAL]["number"], _reason(trial), for_good=True)
-
-
-def _reason(trial: Any) -> str:
-    error = trial.get_pickled_error() or trial.get_error()
-    text = str(error).strip() if error is not None else ""
-    return text or "its process was lost"
+        self._book.lost(trial.config[TRIAL]["number"], reason_of(trial), for_good=True)

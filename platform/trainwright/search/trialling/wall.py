@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from trainwright.search.trialling.course import Course
 
 SECONDS_BETWEEN_POSTS = 0.4
 
@@ -22,19 +24,20 @@ class Wall:
         self._posted[number] = dict(progress)
         return self._stop
 
-    def posted(self) -> dict[int, dict[str, Any]]:
-        """The newest progress of each trial that has posted since the last call."""
+    def posted(self, stop: bool) -> dict[int, dict[str, Any]]:
+        """The newest progress of each trial that has posted since the last call.
+
+        Args:
+            stop: whether trials shall stop at their next post.
+        """
+        self._stop = stop
         found, self._posted = self._posted, {}
         return found
-
-    def request_stop(self) -> None:
-        """Ask all trials to stop at their next post."""
-        self._stop = True
 
 
 @contextlib.contextmanager
 def wall_here() -> Iterator[Any]:
-    """A wall on this process's node."""
+    """A wall on this process's node; with it end the trials that post there."""
     import ray
 
     here = {f"node:{ray.util.get_node_ip_address()}": 0.001}
@@ -48,22 +51,16 @@ def wall_here() -> Iterator[Any]:
 class Poster:
     """Posts a trial's progress now and then, from a thread, until it is closed.
 
+    It stops the trial when the driver asks for it, and gives it up when there is no driver.
+
     Args:
         wall: handle of a :class:`Wall`.
         number: of the trial.
-        progress: gives the newest values.
-        stop: called once when the driver asks to stop.
+        course: of the trial.
     """
 
-    def __init__(
-        self,
-        wall: Any,
-        number: int,
-        progress: Callable[[], Mapping[str, Any]],
-        stop: Callable[[], None],
-    ) -> None:
-        self._wall, self._number = wall, number
-        self._progress, self._stop = progress, stop
+    def __init__(self, wall: Any, number: int, course: Course) -> None:
+        self._wall, self._number, self._course = wall, number, course
         self._over = threading.Event()
         threading.Thread(target=self._beat, name="poster", daemon=True).start()
 
@@ -75,9 +72,14 @@ class Poster:
         import ray
 
         while not self._over.wait(SECONDS_BETWEEN_POSTS):
-            # The driver's node may be gone or busy: training does not depend on it.
+            # The driver's node may be busy: training does not depend on it.
             with contextlib.suppress(ray.exceptions.RayError):
-                answer = self._wall.post.remote(self._number, self._progress())
-                if ray.get(answer, timeout=30):
-                    self._stop()
+                try:
+                    progress = self._course.monitor.progress()
+                    answer = self._wall.post.remote(self._number, progress)
+                    if ray.get(answer, timeout=30):
+                        self._course.stop()
+                        return
+                except ray.exceptions.ActorDiedError:
+                    self._course.abandon()
                     return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trainwright.data.loading import load_splits
+from trainwright.data.loading import Splits, load_splits
 from trainwright.errors import InputError, JobError
 from trainwright.job import Job
 from trainwright.job.check import check_plugins, plugins_of
@@ -21,6 +21,9 @@ from trainwright.search.jobs import TrialJob, TrialJobs
 from trainwright.search.trialling.course import Report, TrialMonitor, recorded
 from trainwright.search.trialling.runner import run_whole
 from trainwright.storage import Folder
+
+_LONGEST_LABEL = 40
+"""Of 63 characters that a job's name may have; the rest tells the sweep and the trial."""
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Kit:
         cpus: share of the machine that a trial's process has.
         uses_gpu: whether it has a GPU.
         stores: environment variables that say how object stores are reached.
-        fingerprints: of data that is known, by the section that names it.
+        loaded: data of the newest trial in this process, and what names it.
     """
 
     jobs: TrialJobs
@@ -49,7 +52,7 @@ class Kit:
     cpus: float
     uses_gpu: bool
     stores: dict[str, str]
-    fingerprints: dict[str, str]
+    loaded: tuple[str, Splits] | None = None
 
     @cached_property
     def folder(self) -> Folder:
@@ -57,14 +60,19 @@ class Kit:
         adopt(self.stores)
         return Folder(self.storage)
 
-    def fingerprint(self, job: Job) -> str:
-        """What identifies the content of a job's data; found once for each data section."""
-        data = job.spec.data
-        key = canonical(data.model_dump(mode="json"))
-        if key not in self.fingerprints:
-            splits = load_splits(data, base=job.base, workers=1, seed=job.spec.seed)
-            self.fingerprints[key] = splits.fingerprint
-        return self.fingerprints[key]
+    def label_of(self, number: int) -> str:
+        """First part of the name of a trial's run, which no other sweep's trials have."""
+        label = self.jobs.sweep.spec.name
+        return f"{label[:_LONGEST_LABEL]}{self.parent[len(label) :]}-{number}"
+
+    def splits(self, job: Job) -> Splits:
+        """A job's data, kept for the next trial; streams are opened anew for each."""
+        data, seed = job.spec.data, job.spec.seed
+        key = canonical({"data": data.model_dump(mode="json"), "seed": seed})
+        if self.loaded is None or self.loaded[0] != key or data.streaming is not None:
+            self.loaded = None  # two would not fit where one does
+            self.loaded = key, load_splits(data, base=job.base, workers=1, seed=seed)
+        return self.loaded[1]
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,13 @@ class Task:
 
     Attributes:
         kit: what all trials need.
+        number: of the trial.
         changes: dotted path in the base -> value.
         start_from: URL of another run's folder and a checkpoint, from which it begins.
     """
 
     kit: Kit
+    number: int
     changes: Mapping[str, Any]
     start_from: tuple[str, str] | None = None
 
@@ -85,7 +95,7 @@ class Task:
         """Run the trial to its end; a failure is tried again as often as allowed."""
         failures: list[str] = []
         try:
-            trial = self.kit.jobs.make(self.changes)
+            trial = self.kit.jobs.make(self.changes, label=self.kit.label_of(self.number))
         except InputError as error:
             return _refused(error)
         while True:
@@ -117,12 +127,14 @@ class Task:
         if self.start_from is not None:
             url, checkpoint = self.start_from
             further["start_from"] = [url.rstrip("/").rsplit("/", 1)[-1], checkpoint]
-        fingerprint = self.kit.fingerprint(job)
-        name = run_name(job, data_fingerprint=fingerprint, plugin_files=files, further=further)
+        splits = self.kit.splits(job)
+        name = run_name(
+            job, data_fingerprint=splits.fingerprint, plugin_files=files, further=further
+        )
         folder = self.kit.folder / name
         errand = Errand.of(job, folder, self.kit.parent, files, start_from=self.start_from)
         monitor.show({"run": name})
-        ended = train_light(errand, monitor)
+        ended = train_light(errand, monitor, splits)
         report = recorded(folder, ended.status)
         if ended.cause == "refused":
             report.state, report.error = "refused", ended.error
