@@ -1,4 +1,4 @@
-"""Run the comparisons here and in jobs/federated, one after another: ``make bench-methods``.
+"""Run the comparisons here, in jobs/federated and in jobs/nas: ``make bench-methods``.
 
 python jobs/methods/bench.py                     all; ends with 1 unless every expectation holds
 python jobs/methods/bench.py z_loss              some
@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 JOBS = Path(__file__).resolve().parents[1]
-FOLDERS = (JOBS / "methods", JOBS / "federated")
+FOLDERS = (JOBS / "methods", JOBS / "federated", JOBS / "nas")
 BUILD = JOBS.parent / "build" / "methods"
 
 
