@@ -165,10 +165,11 @@ def _train(
         record.status = "finished" if outcome.complete else "interrupted"
     except (KeyboardInterrupt, Abandoned):
         record.status = "interrupted"
+        _note_progress(record, monitor.progress())
         raise
     except Exception as error:  # one run's failure must not end the others
         record.status, cause = "failed", _cause(error)
-        record.steps = int(monitor.progress().get("step", record.steps))
+        _note_progress(record, monitor.progress())
         record.error = mask(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         with contextlib.suppress(OSError), driver_log(folder).open("a") as log:
             log.write(record.error)
@@ -177,6 +178,13 @@ def _train(
         record.finished = time.time()
         record.save(folder)
     return Ended(record.status, record.error, cause)
+
+
+def _note_progress(record: RunRecord, progress: Mapping[str, Any]) -> None:
+    """How far a run came that did not end by itself."""
+    record.steps = int(progress.get("step", record.steps))
+    record.total_steps = int(progress.get("total_steps", record.total_steps))
+    record.metrics = dict(progress.get("metrics", record.metrics))
 
 
 def _cause(error: Exception) -> Literal["refused", "diverged", "error"]:

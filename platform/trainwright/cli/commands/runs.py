@@ -110,7 +110,8 @@ def _paragraphs(report: Report, found: Sequence[RunOverview]) -> None:
 def _done(entry: RunOverview, of_updates: str) -> str:
     """How far it is; ``of_updates`` follows where updates are counted."""
     unit = of_updates if entry.unit == "steps" else f" {entry.unit}"
-    return f"{entry.steps}/{entry.total_steps}{unit}"
+    total = f"/{entry.total_steps}" if entry.total_steps else ""
+    return f"{entry.steps}{total}{unit}"
 
 
 def _workers(entry: RunOverview) -> str:
