@@ -18,7 +18,7 @@ from trainwright.errors import Interrupted, TrainwrightError
 from trainwright.job import Job
 from trainwright.job.kinds import kind_of
 from trainwright.orchestration.request import Request
-from trainwright.overview import unsent_remark
+from trainwright.overview import shown, unsent_remark
 from trainwright.runs import RunRecord
 from trainwright.secrets import mask
 from trainwright.storage import Folder
@@ -137,6 +137,8 @@ class Call:
         self.report.answer.update(status="interrupted", error=str(stop))
         self.report.error(str(stop).partition(". ")[0].removeprefix("stopped "), "stopped")
         self._tell_next("continue with", self.again)
+        if self.folder is not None and self.folder.exists("best.yaml"):
+            self._tell_next("best so far", f"{shown(self.folder.url)}/best.yaml")
         self._tell_remarks()
 
     def _tell_ended_at_once(self) -> None:

@@ -80,6 +80,25 @@ class Sweep(RunResult):
         }
 
 
+def so_far(result: Sweep, total: int | None) -> str:
+    """How far an interrupted sweep came, in words.
+
+    Args:
+        result: what became of it.
+        total: trials that there will be, if that is known.
+    """
+    of = f" of {total}" if total is not None else ""
+    told = [f"with {result.steps}{of} trials ended"]
+    left = result.counts().get("interrupted", 0)
+    if left:
+        told.append(f"{left} on the way, with checkpoints")
+    best = result.winner
+    if best is not None:
+        name = next(iter(result.goals))
+        told.append(f"best so far: {name} {best.values[name]:.4g} by trial {best.number}")
+    return "; ".join(told)
+
+
 def rows_of(trials: list[Trial], judge: Judge) -> list[TrialRow]:
     """The rows of the table."""
     return [

@@ -27,7 +27,7 @@ from trainwright.search.jobs import SweepJobFile
 from trainwright.search.journal import SweepJournal
 from trainwright.search.plan import Plan, make_plan
 from trainwright.search.publishing import drawn, publish, result_of, write_result
-from trainwright.search.results import Sweep
+from trainwright.search.results import Sweep, so_far
 from trainwright.search.settling import settle
 from trainwright.search.spec import PbtSpec
 from trainwright.search.trialling.book import Book
@@ -157,10 +157,8 @@ def _run(plan: Plan, folder: Folder, record: RunRecord, book: Book, request: Req
     completed = result_of(plan, folder, record, book.trials)
     write_result(completed, folder)
     if not is_complete:
-        raise Interrupted(
-            f"stopped with {book.num_ended} trials ended; the others wrote checkpoints. The same "
-            "command continues from there"
-        )
+        told = so_far(completed, plan.total_trials)
+        raise Interrupted(f"stopped {told}. The same command continues from there")
     unsent = unsent_remark(folder, record)
     remarks = [*result.remarks, *([unsent] if unsent else [])]
     return replace(completed, remarks=remarks)

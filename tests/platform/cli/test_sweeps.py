@@ -14,7 +14,7 @@ from trainwright.cli import trials as views
 from trainwright.cli.sweeps import best_table, failures, next_steps, verdict
 from trainwright.cli.trials import LiveTrials, TrialLines, in_words, short_names
 from trainwright.search.goals import Goal, Judge
-from trainwright.search.results import Sweep, TrialRow
+from trainwright.search.results import Sweep, TrialRow, so_far
 from trainwright.search.space.space import Space
 from trainwright.search.trials import Trial
 from trainwright.storage import Folder
@@ -114,15 +114,13 @@ def row(number: int, state: str = "finished", **changes: Any) -> TrialRow:
 
 def sweep(rows: list[TrialRow], storage: str = "/kept/rates-0", **changes: Any) -> Sweep:
     best = sorted((r.number for r in rows if r.state == "finished"), reverse=True)
-    known: dict[str, Any] = {"goals": {"validation/accuracy": "max"}, "best": best}
+    known: dict[str, Any] = {"status": "finished", "metrics": {}, "steps": len(rows)}
+    known |= {"goals": {"validation/accuracy": "max"}, "best": best}
     return Sweep(
         run="rates-0",
-        status="finished",
-        metrics={},
         storage=storage,
         mlflow_run_id=None,
         seconds=61.0,
-        steps=len(rows),
         trials=rows,
         **{**known, **changes},
     )
@@ -183,3 +181,11 @@ def test_short_names_keep_what_tells_them_apart() -> None:
     names = short_names(["optimizer.lr", "model.a", "objective[z_loss].a"])
     assert list(names.values()) == ["lr", "model.a", "objective[z_loss].a"]
     assert in_words({"optimizer.lr": 1e-5, "model.a": None}, names) == "lr=1e-05 model.a=None"
+
+
+def test_how_far_an_interrupted_sweep_came() -> None:
+    rows = [row(1), row(2), row(3, "stopped"), row(4, "interrupted"), row(5, "waiting")]
+    found = sweep(rows, metrics={}, status="interrupted", steps=3)
+    told = "with 3 of 9 trials ended; 1 on the way, with checkpoints; "
+    assert so_far(found, 9) == told + "best so far: validation/accuracy 0.02 by trial 2"
+    assert so_far(sweep([], steps=0), None) == "with 0 trials ended"
