@@ -150,6 +150,7 @@ def _accept_short_forms(definitions: dict[str, Any]) -> None:
     }
     for name in ("GridSpec", "RandomSpec", "TpeSpec", "AshaSpec", "MedianSpec", "PbtSpec"):
         short_forms[name] = {"const": definitions[name]["properties"]["name"]["const"]}
+        definitions[name]["required"] = ["name"]
     for name, short in short_forms.items():
         long = definitions[name]
         definitions[name] = {"description": long["description"], "anyOf": [short, long]}

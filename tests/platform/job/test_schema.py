@@ -37,6 +37,31 @@ def test_the_job_files_satisfy_it(validator, path):
     validator.validate(read_yaml(path.read_text(), path.name).values)
 
 
+SWEEP = {
+    "kind": "sweep",
+    "name": "s",
+    "base": "quickstart.yaml",
+    "space": {"optimizer.lr": {"loguniform": [0.1, 1.0]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [
+        ({"metric": "a/b", "algorithm": "tpe", "scheduler": "asha"}, True),
+        ({"metric": ["a/b", {"name": "parameters", "goal": "min"}], "scheduler": None}, True),
+        ({"algorithm": {"name": "tpe", "candidates": 9}, "base": MINIMAL}, True),
+        ({"algorithm": "tpee"}, False),
+        ({"algorithm": {"candidates": 9}}, False),
+        ({"scheduler": {"name": "pbt", "grace": "1 epoch"}}, False),
+        ({"metric": {"name": "a/b", "goal": "up"}}, False),
+    ],
+    ids=str,
+)
+def test_sweeps_and_their_short_forms(validator, change, is_right):
+    assert validator.is_valid({**SWEEP, **change}) is is_right
+
+
 @pytest.mark.parametrize("path", RICH, ids=lambda path: path.stem)
 def test_rich_jobs_satisfy_it(validator, path):
     validator.validate(read_yaml(path.read_text(), path.name).values)
