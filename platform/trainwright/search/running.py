@@ -11,7 +11,7 @@ from trainwright.compare.pool import on_cluster
 from trainwright.errors import InputError, Interrupted, JobError, Problem
 from trainwright.job.cluster_spec import Processes
 from trainwright.orchestration.live import LiveRecord, true_ending
-from trainwright.orchestration.machine import does_not_fit, does_not_fit_here
+from trainwright.orchestration.machine import does_not_fit, does_not_fit_here, ray_is_running_here
 from trainwright.orchestration.prepare import located
 from trainwright.orchestration.quiet import QUIET, output_to, set_defaults
 from trainwright.orchestration.reach import store_environment
@@ -170,6 +170,7 @@ def _work(plan: Plan, folder: Folder, book: Book, live: LiveRecord, stop: StopRe
     from trainwright.search.trialling.wall import wall_here
 
     pool = plan.job.spec.cluster
+    stays = ray_is_running_here()
     with _leaving(book, plan), located(plan.job), on_cluster(pool):
         import ray
 
@@ -186,7 +187,8 @@ def _work(plan: Plan, folder: Folder, book: Book, live: LiveRecord, stop: StopRe
             while ended < book.num_ended and not (book.is_complete or stop.requested):
                 ended = book.num_ended
                 book.begin_again()
-                _drive(Driving(plan, folder, book, kit, room, wall), book, board, wall)
+                driving = Driving(plan, folder, book, kit, room, wall, cluster_stays=stays)
+                _drive(driving, book, board, wall)
 
 
 def _drive(driving: Driving, book: Book, board: _Board, wall: Any) -> None:
@@ -202,6 +204,7 @@ def _drive(driving: Driving, book: Book, board: _Board, wall: Any) -> None:
     except BaseException:
         # Tune works in a thread, which would go on where this process does.
         book.stopping = book.halted = True
+        ray.kill(wall)  # with it the trials are given up
         driving.join(timeout=SECONDS_TO_HALT)
         raise
     if driving.error is not None:

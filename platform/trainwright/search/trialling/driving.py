@@ -22,7 +22,8 @@ from trainwright.search.spec import PbtSpec
 from trainwright.search.trialling.actor import TrialActor
 from trainwright.search.trialling.book import Book
 from trainwright.search.trialling.breeding import Population
-from trainwright.search.trialling.ending import AllAtOnce, Halted, NothingMore, forgiving
+from trainwright.search.trialling.course import SECONDS_TO_END
+from trainwright.search.trialling.ending import AllAtOnce, GivenUp, Halted, NothingMore, forgiving
 from trainwright.search.trialling.tuning import Follower, Proposals
 from trainwright.search.trialling.working import Kit
 from trainwright.storage import Folder
@@ -36,6 +37,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # An actor whose trial does not end is killed after so many seconds.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": f"{SECONDS_TO_END:.0f}",
     # The sweep keeps its own history, trial by trial.
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
 }
@@ -114,15 +117,25 @@ class Driving(threading.Thread):
         kit: what trials need.
         room: how they share the cluster.
         wall: where they post.
+        cluster_stays: whether Ray goes on after the sweep.
     """
 
     def __init__(
-        self, plan: Plan, folder: Folder, book: Book, kit: Kit, room: Room, wall: Any
+        self,
+        plan: Plan,
+        folder: Folder,
+        book: Book,
+        kit: Kit,
+        room: Room,
+        wall: Any,
+        *,
+        cluster_stays: bool,
     ) -> None:
         super().__init__(name="ray-tune", daemon=True)
         self.error: BaseException | None = None
         self._plan, self._folder, self._book = plan, folder, book
         self._kit, self._room, self._wall = kit, room, wall
+        self._cluster_stays = cluster_stays
 
     def run(self) -> None:
         """Work until all trials have ended."""
@@ -130,7 +143,7 @@ class Driving(threading.Thread):
         try:
             with _scratch(self._folder) as scratch:
                 self._tune(scratch)
-        except Halted:
+        except (Halted, GivenUp):
             pass
         except BaseException as error:  # raised again in the thread that waits for this one
             self.error = error
@@ -155,7 +168,7 @@ class Driving(threading.Thread):
             tune.with_resources(trainable, {k: v for k, v in shares.items() if v > 0}),
             **self._trials(),
             scheduler=forgiving(scheduler),
-            stop=AllAtOnce(self._book),
+            stop=AllAtOnce(self._book, self._cluster_stays),
             max_concurrent_trials=self._side_by_side(),
             reuse_actors=True,
             name=TUNE,

@@ -33,6 +33,10 @@ class Halted(BaseException):
     """Tune's work is over, or given up; no ``Exception``, after which Tune would clean up."""
 
 
+class GivenUp(Exception):  # noqa: N818 - it is no error of anybody's
+    """Tune's work is given up, after which Tune ends its actors and frees what they had."""
+
+
 class NothingMore(Callback):  # type: ignore[misc]  # ray has no types here
     """Ends Tune's work after its last trial: analysing its own files would take it seconds."""
 
@@ -53,10 +57,11 @@ class AllAtOnce(Stopper):  # type: ignore[misc]  # ray has no types here
 
     Args:
         book: of the trials.
+        cluster_stays: whether Ray goes on after the sweep, so that nothing may be left there.
     """
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, book: Book, cluster_stays: bool) -> None:
+        self._book, self._cluster_stays = book, cluster_stays
 
     @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -69,9 +74,10 @@ class AllAtOnce(Stopper):  # type: ignore[misc]  # ray has no types here
 
         Raises:
             Halted: at once, without waiting for trials.
+            GivenUp: the same where Ray goes on.
         """
         if self._book.halted:
-            raise Halted
+            raise GivenUp if self._cluster_stays else Halted
         return self._book.stopping and not self._book.is_running
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import FIFOScheduler
 
-from trainwright.search.trialling.ending import AllAtOnce, Halted, forgiving, reason_of
+from trainwright.search.trialling.ending import AllAtOnce, GivenUp, Halted, forgiving, reason_of
 
 DIED = """The actor died unexpectedly before finishing this task.
 \tclass_name: TrialActor
@@ -46,19 +46,21 @@ def test_it_ends_when_nothing_runs_and_nothing_shall(
     stopping: bool, running: bool, ends: bool
 ) -> None:
     book: Any = SimpleNamespace(stopping=stopping, is_running=running, halted=False)
-    assert AllAtOnce(book).stop_all() == ends
-    assert not AllAtOnce(book)("trial", {})
+    stopper = AllAtOnce(book, cluster_stays=False)
+    assert stopper.stop_all() == ends
+    assert not stopper("trial", {})
 
 
-def test_halted() -> None:
+@pytest.mark.parametrize(("stays", "raised"), [(False, Halted), (True, GivenUp)])
+def test_halted(stays: bool, raised: type[BaseException]) -> None:
     book: Any = SimpleNamespace(stopping=True, is_running=True, halted=True)
-    with pytest.raises(Halted):
-        AllAtOnce(book).stop_all()
+    with pytest.raises(raised):
+        AllAtOnce(book, stays).stop_all()
 
 
 def test_tune_can_write_it_down() -> None:
     book: Any = SimpleNamespace(thread=(_ for _ in ()))
-    pickle.dumps(AllAtOnce(book))
+    pickle.dumps(AllAtOnce(book, cluster_stays=False))
 
 
 def test_an_actor_that_is_lost_while_it_is_handed_over() -> None:
