@@ -14,9 +14,14 @@ import pytest
 from trainwright import secrets
 from trainwright.cli.problems import problem_to_json, write_traceback
 from trainwright.cli.reporting import Report, reporting
+from trainwright.compare.variants import variants_of
 from trainwright.errors import InputError, Location, Problem, RunError
+from trainwright.job import Job
 from trainwright.job.models import TrainJob
+from trainwright.orchestration.claiming import claim
 from trainwright.orchestration.quiet import output_to
+from trainwright.runs import RunRecord
+from trainwright.search.jobs import TrialJobs
 from trainwright.secrets import conceal, mask, public_values, secrets_in
 from trainwright.storage import Folder
 from trainwright.tracking import JournalWriter, leave_note, read_all
@@ -111,3 +116,33 @@ def test_a_log_on_a_full_disk_stops_nobody(tmp_path: Path) -> None:
         sys.stderr.write("another")
     assert isinstance(sys.stdout, io.TextIOBase)
     assert sys.stdout.writable()
+
+
+@pytest.mark.parametrize("kind", ["compare", "sweep"])
+def test_jobs_inside_of_others_keep_no_expanded_variables(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PASSWORD", CANARY)
+    base = {
+        "data": {"source": "digits"},
+        "model": "mlp",
+        "objective": "cross_entropy",
+        "optimizer": {"name": "sgd", "lr": 0.1},
+    }
+    sections = {
+        "compare": {"variants": {"baseline": {}, "a": {"optimizer.lr": 1}}},
+        "sweep": {"space": {"optimizer.lr": {"uniform": [0, 1]}}},
+    }
+    tracking = {"uri": f"http://me:${{MY_PASSWORD}}@{CANARY[:6]}:1"}
+    values = {"kind": kind, "name": "x", "base": base, **sections[kind], "tracking": tracking}
+    job = Job.from_dict(values)
+    inner = (
+        variants_of(job)["a"].job(0)
+        if kind == "compare"
+        else TrialJobs(job).make({"optimizer.lr": 0.5}, label="x").job
+    )
+    assert CANARY in inner.source
+    claim(Folder(str(tmp_path)), inner, RunRecord("x"), {})
+    written = (tmp_path / "job.yaml").read_text()
+    assert CANARY not in written
+    assert "***@canary:1" in written

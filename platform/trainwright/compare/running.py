@@ -26,7 +26,7 @@ from trainwright.orchestration.sole import sole_driver
 from trainwright.orchestration.validation import Validation
 from trainwright.overview import unsent_remark
 from trainwright.runs import JOB, RESOLVED, RunRecord, Status, run_folder
-from trainwright.secrets import public_values
+from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
 from trainwright.tracking.family import CHILDREN
 
@@ -113,7 +113,7 @@ def _is_finished(run: PlannedRun) -> bool:
 
 
 def _write_inputs(plan: Plan, folder: Folder, record: RunRecord) -> None:
-    folder.write_bytes(JOB, plan.job.source.encode())
+    folder.write_bytes(JOB, mask(plan.job.source).encode())
     folder.write_json(RESOLVED, public_values(plan.job.spec))
     names = [run.folder.url.rstrip("/").rsplit("/", 1)[-1] for run in plan.runs]
     folder.write_json(CHILDREN, names)

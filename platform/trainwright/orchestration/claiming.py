@@ -8,7 +8,7 @@ from typing import Any
 from trainwright.job import Job
 from trainwright.orchestration.kept_plugins import keep_plugin_files
 from trainwright.runs import JOB, RESOLVED, RunRecord
-from trainwright.secrets import public_values
+from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
 
 
@@ -26,7 +26,7 @@ def claim(
     record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
     record.base = str(job.base)
     record.claim()
-    folder.write_bytes(JOB, job.source.encode())
+    folder.write_bytes(JOB, mask(job.source).encode())
     folder.write_json(RESOLVED, public_values(job.spec))
     record.save(folder)
     keep_plugin_files(folder, plugin_files)

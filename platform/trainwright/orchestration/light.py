@@ -198,7 +198,7 @@ def _claim(errand: Errand, folder: Folder, record: RunRecord) -> None:
     record.parent = record.parent or errand.parent
     record.base = errand.order.base
     record.claim()
-    folder.write_bytes(JOB, errand.source.encode())
+    folder.write_bytes(JOB, mask(errand.source).encode())
     folder.write_json(RESOLVED, errand.resolved)
     record.save(folder)
     keep_plugin_files(folder, errand.order.plugin_files)

@@ -32,7 +32,7 @@ from trainwright.search.settling import settle
 from trainwright.search.spec import PbtSpec
 from trainwright.search.trialling.book import Book
 from trainwright.search.trials import Trial, load_trials
-from trainwright.secrets import public_values
+from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def run_sweep(job: SweepJobFile, request: Request) -> Sweep:
         record.name = folder.url.rstrip("/").rsplit("/", 1)[-1]
         record.unit, record.total_steps = "trials", plan.total_trials or 0
         record.claim()
-        folder.write_bytes(JOB, job.source.encode())
+        folder.write_bytes(JOB, mask(job.source).encode())
         folder.write_json(RESOLVED, public_values(job.spec))
         record.save(folder)
         return _run(plan, folder, record, book, request)
