@@ -137,8 +137,8 @@ class TestOnRay:
         refused = [row for row in result.trials if row.state == "refused"]
         assert all("9 workers x 0.5 CPU = 4.5, but there are 2" in row.error for row in refused)
         finished = [row for row in result.trials if row.state == "finished"]
-        for row in finished:
-            assert (Path("runs") / str(row.run) / "logs" / "worker-1.log").exists()
+        records = children(Folder("runs"))
+        assert [records[str(row.run)].workers for row in finished] == [2, 2]
 
     @pytest.mark.slow
     def test_federations_are_judged_by_rounds(self) -> None:
