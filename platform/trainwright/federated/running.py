@@ -78,7 +78,7 @@ def run_federation(job: Job[FederatedJob], request: Request) -> RunResult:
             return RunResult.of(folder, record, already_finished=True)
         if request.started is not None:
             request.started(StartedFederation(plan, folder, record is not None))
-        record = record or RunRecord(plan.name)
+        record = record or RunRecord(plan.name, parent=request.parent)
         record.unit, record.total_steps = "rounds", plan.parts.rounds
         record.workers = job.spec.cluster.workers
         claim(folder, job, record, plan.plugin_files)

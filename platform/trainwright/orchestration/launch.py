@@ -85,7 +85,7 @@ def run_training(job: Job, request: Request) -> RunResult:
         if request.started is not None:
             resumed_from = source.label if source else None
             request.started(Started(prepared, folder, record is not None, resumed_from))
-        record = record or RunRecord(_name(prepared, request))
+        record = record or RunRecord(_name(prepared, request), parent=request.parent)
         record.total_steps = prepared.total_steps
         record.resumed_from = source.label if source else record.resumed_from
         claim(folder, job, record, prepared.plugin_files)

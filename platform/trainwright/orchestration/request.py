@@ -24,6 +24,7 @@ class Request:
         stop: the caller's own way to ask the run to stop, besides Ctrl-C.
         start_from: URL of another run's folder, and the name of a checkpoint in it from which
             a run without one of its own goes on; nobody checks that the two jobs go together.
+        parent: name of the run that this one is part of, if it is new.
     """
 
     fresh: bool = False
@@ -33,6 +34,7 @@ class Request:
     started: Callable[[Any], None] | None = None
     stop: StopRequest | None = None
     start_from: tuple[str, str] | None = None
+    parent: str | None = None
 
     @property
     def options(self) -> list[str]:

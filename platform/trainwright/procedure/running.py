@@ -84,7 +84,7 @@ def run_procedure(job: Job[ProcedureJob], request: Request) -> RunResult:
         steps = Steps(folder)
         if request.started is not None:
             request.started(StartedProcedure(plan, folder, len(steps)))
-        record = record or RunRecord(plan.name)
+        record = record or RunRecord(plan.name, parent=request.parent)
         claim(folder, job, record, plan.plugin_files)
         return _run(plan, folder, record, steps, request)
 

@@ -162,8 +162,10 @@ def _scheduler_gets_to_act(spec: SweepJob, space: Space) -> Iterator[Problem]:
     if spec.scheduler is None:
         return
     begins = spec.scheduler.every if isinstance(spec.scheduler, PbtSpec) else spec.scheduler.grace
-    training = spec.base.get("training")
-    length = training.get(begins.unit) if isinstance(training, dict) else None
+    is_federated = spec.base.get("kind") == "federated"  # whose rounds count as steps and epochs
+    training = spec.base.get("federation" if is_federated else "training")
+    unit = "rounds" if is_federated else begins.unit
+    length = training.get(unit) if isinstance(training, dict) else None
     is_searched = any(path.startswith("training") for path in spec.space)
     if isinstance(length, int) and begins.amount >= length and not is_searched:
         key = "every" if isinstance(spec.scheduler, PbtSpec) else "grace"

@@ -34,6 +34,7 @@ from trainwright.search.trialling.book import Book
 from trainwright.search.trials import Trial, load_trials
 from trainwright.secrets import mask, public_values
 from trainwright.storage import Folder
+from trainwright.tracking.uri import absolute_uri
 
 if TYPE_CHECKING:
     from trainwright.search.trialling.driving import Driving
@@ -237,6 +238,7 @@ def _kit(plan: Plan, folder: Folder, cpus: float) -> Any:
         cpus=cpus,
         uses_gpu=spec.cluster.gpus_per_worker > 0,
         stores=store_environment(),
+        tracking_uri=spec.tracking.uri and absolute_uri(spec.tracking.uri),
     )
 
 

@@ -22,7 +22,6 @@ from trainwright.orchestration.ray_errors import end_of_process
 from trainwright.orchestration.reach import adopt
 from trainwright.orchestration.request import Request
 from trainwright.orchestration.signals import StopRequest
-from trainwright.runs import RunRecord
 from trainwright.search.trialling.course import SECONDS_TO_END, Report, TrialMonitor, recorded
 from trainwright.storage import Folder
 from trainwright.training.guard import NumericsError
@@ -80,10 +79,10 @@ class Runner:
             folder: Folder = what.folder
             found.append(folder)
             self._show({"run": folder.name})
-            if RunRecord.load(folder) is None:
-                RunRecord(folder.name, parent=parent).save(folder)
 
-        request = Request(show=self._show, started=started, stop=self._stop, start_from=start_from)
+        request = Request(
+            show=self._show, started=started, stop=self._stop, start_from=start_from, parent=parent
+        )
         try:
             result = kind_of(job).run(job, request)
         except Interrupted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,7 @@ class Kit:
         cpus: share of the machine that a trial's process has.
         uses_gpu: whether it has a GPU.
         stores: environment variables that say how object stores are reached.
+        tracking_uri: that of the sweep, whatever the working directory; None for the default.
         loaded: data of the newest trial in this process, and what names it.
     """
 
@@ -52,6 +53,7 @@ class Kit:
     cpus: float
     uses_gpu: bool
     stores: dict[str, str]
+    tracking_uri: str | None = None
     loaded: tuple[str, Splits] | None = None
 
     @cached_property
@@ -64,6 +66,12 @@ class Kit:
         """First part of the name of a trial's run, which no other sweep's trials have."""
         label = self.jobs.sweep.spec.name
         return f"{label[:_LONGEST_LABEL]}{self.parent[len(label) :]}-{number}"
+
+    def placed(self, job: Job) -> Job:
+        """A job for another process, whose working directory is not that of the sweep."""
+        tracking = job.spec.tracking.model_copy(update={"uri": self.tracking_uri})
+        own = {"storage": self.storage, "tracking": tracking}
+        return replace(job, spec=job.spec.model_copy(update=own))
 
     def splits(self, job: Job) -> Splits:
         """A job's data, kept for the next trial; streams are opened anew for each."""
@@ -113,7 +121,8 @@ class Task:
             with trial.inner.told():
                 if is_light and spec.cluster.max_workers == 0:
                     return self._light(trial.job, monitor)
-                whole = (trial.job, self.kit.parent, self.start_from, self.kit.stores)
+                job = self.kit.placed(trial.job)
+                whole = (job, self.kit.parent, self.start_from, self.kit.stores)
                 return run_whole(*whole, monitor, stop)
         except InputError as error:
             return _refused(error)
