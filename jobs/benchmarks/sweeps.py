@@ -27,8 +27,8 @@ from trainwright.runs import list_runs
 from trainwright.storage import Folder
 
 ACTORS = 2
-BATCH = 64
-HIDDEN = [128, 128]
+BATCH = 256
+HIDDEN = [512, 512]
 MOMENTUM = 0.9
 SECONDS = 1.0
 """What a trial takes of a bare loop, about; the number of epochs is chosen so."""
