@@ -59,7 +59,7 @@ bench-methods: install  ## run every comparison of methods; fails unless all the
 	$(BIN)/python jobs/methods/bench.py
 
 .PHONY: truth
-truth: install  ## train every architecture of jobs/nas/truth.yaml alone; writes jobs/nas/truth.csv
+truth: install  ## train every architecture of a small space alone, on two tasks; writes jobs/nas/truth*.csv
 	$(BIN)/python jobs/nas/truth.py
 
 CHAOS_FAULTS ?= 30

@@ -1,6 +1,6 @@
-"""Writes truth.csv, the true ranking of a space of architectures, from the trials of truth.yaml.
+"""Writes the true rankings of a space of architectures, a table beside each sweep that trains them.
 
-python jobs/nas/truth.py [STORAGE]      runs the sweep, or goes on with it, and writes the table
+python jobs/nas/truth.py [STORAGE]      runs the sweeps, or goes on with them, and writes the tables
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-JOB = Path(__file__).with_name("truth.yaml")
-TABLE = JOB.with_name("truth.csv")
+HERE = Path(__file__).resolve().parent
+JOBS = (HERE / "truth.yaml", HERE / "truth_digits.yaml")
 
 Accuracies = dict[tuple[int, ...], dict[int, float]]
-"""Path -> seed -> accuracy on the images held out."""
+"""Path -> seed -> accuracy on the samples held out."""
 
 
 def table(accuracies: Accuracies) -> str:
@@ -32,8 +32,13 @@ def table(accuracies: Accuracies) -> str:
     return written.getvalue()
 
 
-def read(file: Path = TABLE) -> Accuracies:
-    """Path -> seed -> accuracy, from the table."""
+def table_of(job: Path) -> Path:
+    """The file that holds what the trials of ``job`` have found."""
+    return job.with_suffix(".csv")
+
+
+def read(file: Path) -> Accuracies:
+    """Path -> seed -> accuracy, from a table."""
     with file.open(newline="") as stream:
         return {
             tuple(map(int, row["path"].split("-"))): {
@@ -43,11 +48,11 @@ def read(file: Path = TABLE) -> Accuracies:
         }
 
 
-def measured(storage: str) -> Accuracies:
-    """Train what is not trained yet under ``storage``; accuracies of all trials."""
+def measured(job: Path, storage: str) -> Accuracies:
+    """Train what is not trained yet under ``storage``; accuracies of all trials of ``job``."""
     import trainwright
 
-    sweep = trainwright.run(JOB, overrides=[f"storage={storage}", "tracking.enabled=false"])
+    sweep = trainwright.run(job, overrides=[f"storage={storage}", "tracking.enabled=false"])
     found: Accuracies = {}
     for trial in sweep.trials:
         chosen = trial.assignment
@@ -58,9 +63,10 @@ def measured(storage: str) -> Accuracies:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the table."""
-    storage = arguments[0] if arguments else str(JOB.parents[2] / "build" / "nas")
-    TABLE.write_text(table(measured(storage)))
+    """Write the tables."""
+    storage = arguments[0] if arguments else str(HERE.parents[1] / "build" / "nas")
+    for job in JOBS:
+        table_of(job).write_text(table(measured(job, storage)))
 
 
 if __name__ == "__main__":
