@@ -51,6 +51,7 @@ class SweepsResult:
         epochs: of each.
         bare: seconds of one trial in a bare loop, two side by side.
         ideal_s: their sum, shared by the actors.
+        own_s: the sum of what the sweep's trials took themselves, shared by the actors.
         whole_s: of the sweep, from the call to the result, with the start of Ray and of the actors
             and with the results.
         trials_s: from the beginning of the first trial to the end of the last.
@@ -61,6 +62,7 @@ class SweepsResult:
     epochs: int
     bare: Side
     ideal_s: float
+    own_s: float
     whole_s: float
     trials_s: float
     overhead_s: float
@@ -158,6 +160,7 @@ def compare(trials: int, seconds: float = SECONDS) -> SweepsResult:
         epochs=epochs,
         bare=Side.of(bare),
         ideal_s=sum(bare) / ACTORS,
+        own_s=sum(run.seconds for run in runs) / ACTORS,
         whole_s=whole,
         trials_s=span,
         overhead_s=(ACTORS * span - sum(bare)) / trials,
