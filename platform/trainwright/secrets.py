@@ -30,11 +30,19 @@ def mask(text: str) -> str:
     That is the password of a URL, what a signed URL adds (``?sig=``, ``&X-Amz-Signature=``), and
     the values of environment variables that are called so (``..._TOKEN``, ``..._PASSWORD``).
     """
+    return _without(text, _hidden())
+
+
+def _without(text: str, hidden: list[str]) -> str:
     text = _QUERY.sub(rf"\1{STARS}", _PASSWORD.sub(rf"\1:{STARS}@", text))
-    for value in [*_concealed, *_of_environment()]:
+    for value in hidden:
         if value in text:
             text = text.replace(value, STARS)
     return text
+
+
+def _hidden() -> list[str]:
+    return [*_concealed, *_of_environment()]
 
 
 def secrets_in(text: str) -> tuple[str, ...]:
@@ -58,12 +66,14 @@ def _of_environment() -> list[str]:
 def public_values(job: BaseModel) -> dict[str, Any]:
     """The resolved job as JSON values that may be stored: what is secret in it becomes stars."""
 
+    hidden = _hidden()
+
     def masked(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: masked(item) for key, item in value.items()}
         if isinstance(value, list):
             return [masked(item) for item in value]
-        return mask(value) if isinstance(value, str) else value
+        return _without(value, hidden) if isinstance(value, str) else value
 
     values: dict[str, Any] = masked(job.model_dump(mode="json", by_alias=True))
     return values
