@@ -8,7 +8,6 @@ from typing import Any
 from report_words import side, table
 from sweeps import ACTORS, GOAL, OVERHEAD_GOAL
 
-
 HEADER = ("what", "against", "ideal, s", "ours, s", "of the ideal rate", "goal", "verdict")
 
 

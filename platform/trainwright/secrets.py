@@ -65,7 +65,6 @@ def _of_environment() -> list[str]:
 
 def public_values(job: BaseModel) -> dict[str, Any]:
     """The resolved job as JSON values that may be stored: what is secret in it becomes stars."""
-
     hidden = _hidden()
 
     def masked(value: Any) -> Any:
