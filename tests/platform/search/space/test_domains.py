@@ -48,7 +48,7 @@ class TestDraws:
             ({"normal": [2, 0.5]}, stats.norm(2, 0.5)),
             ({"lognormal": [1, 0.5]}, stats.lognorm(0.5, scale=math.e)),
         ],
-        ids=str,
+        ids=["uniform", "loguniform", "normal", "lognormal"],
     )
     def test_continuous_draws_have_the_distribution_of_their_name(
         self, written: dict[str, Any], oracle: Any
