@@ -32,11 +32,11 @@ class Inputs:
         seed: int,
         runs: Mapping[str, TrainedRun],
         data: JobData | None,
-        shared: Mapping[str, Any],
+        shared: Mapping[str, Any] | None = None,
     ) -> None:
         self.seed = seed
         self.runs = runs
-        self.shared = shared
+        self.shared = shared or {}
         self._data = data
 
     @property
