@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from trainwright.cli.picture import Picture
+from trainwright.cli.lines import Lines
+from trainwright.cli.picture import STOPPING, Picture
 from trainwright.cli.screens import tell_places
 from trainwright.cli.views import SilentView, View
 from trainwright.cli.words import clock, duration, number
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from trainwright.compare.running import StartedComparison
     from trainwright.job import Job
 
-SECONDS_BETWEEN_LINES = 5.0
 _MARKS = {
     "waiting": ("·", "dim"),
     "running": ("▸", "cyan"),
@@ -181,40 +181,19 @@ def _mean_metric(states: Sequence[Mapping[str, Any]]) -> str:
     return f"{names[0]} {number(sum(values) / len(values))}"
 
 
-class CountingLines:
+class CountingLines(Lines[ComparisonProgress]):
     """A line at the start and one every few seconds when runs have ended."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = ComparisonProgress()
-        self._told = time.monotonic()
-        self._told_done = 0
+        super().__init__(console, ComparisonProgress(), STOPPING)
 
-    def __enter__(self) -> CountingLines:
-        """Nothing is said before the job is good."""
-        return self
+    @override
+    def _headline(self, started: StartedComparison) -> str:
+        return headline(started)
 
-    def __exit__(self, *error: object) -> None:
-        """The command says how it ended."""
-
-    def started(self, started: StartedComparison) -> None:
-        """One line: the comparison, how many runs, where."""
-        self._progress.begin(started)
-        self._told, self._told_done = time.monotonic(), started.num_kept
-        self._console.print(headline(started), soft_wrap=True, markup=False)
-
-    def show(self, progress: Mapping[str, Any]) -> None:
-        """Say how many runs are done, now and then."""
-        if "remark" in progress:
-            self._console.print(f"note: {progress['remark']}", soft_wrap=True, markup=False)
-        self._progress.update(progress)
-        state = self._progress
-        due = time.monotonic() - self._told >= SECONDS_BETWEEN_LINES
-        if due and state.num_done > self._told_done:
-            self._told, self._told_done = time.monotonic(), state.num_done
-            left = state.seconds_left()
-            rest = f", {clock(left)} left" if left else ""
-            self._console.print(f"{state.num_done} of {state.num_runs} runs finished{rest}")
+    @override
+    def _line(self, state: ComparisonProgress) -> str:
+        return _how_far(state)
 
 
 class LiveTable(Picture):
@@ -244,13 +223,15 @@ class LiveTable(Picture):
         table = Table.grid(padding=(0, 2))
         for variant, marks, done, metric in state.lines():
             table.add_row(Text(variant, style="bold"), marks, done, Text(metric, style="dim"))
-        left = state.seconds_left()
-        text = f"{state.num_done} of {state.num_runs} runs finished"
-        text += f", {clock(left)} left" if left else ""
-        if state.stopping:
-            text = "stopping: checkpoints are being written; Ctrl-C again ends at once"
+        text = STOPPING if state.stopping else _how_far(state)
         self._spinner.update(text=Text(text, style="dim"))
         return Group(table, self._spinner)
+
+
+def _how_far(state: ComparisonProgress) -> str:
+    left = state.seconds_left()
+    rest = f", {clock(left)} left" if left else ""
+    return f"{state.num_done} of {state.num_runs} runs finished{rest}"
 
 
 def headline(started: StartedComparison) -> str:

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.text import Text
 from typing_extensions import Self
 
+STOPPING = "stopping: checkpoints are being written; Ctrl-C again ends at once"
+
 
 class Picture(ABC):
     """Drawn anew several times a second; what is printed meanwhile stands above it and stays.

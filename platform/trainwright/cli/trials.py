@@ -15,23 +15,21 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from trainwright.cli.picture import Picture
+from trainwright.cli.lines import Lines
+from trainwright.cli.picture import STOPPING, Picture
 from trainwright.cli.words import clock, number
 from trainwright.search.trials import Trial
-from trainwright.secrets import mask
 
 if TYPE_CHECKING:
     from trainwright.search.plan import Plan
     from trainwright.search.running import StartedSweep
 
-SECONDS_BETWEEN_LINES = 5.0
 MOST_SHOWN = 12
 """Trials in the live table: those that run, and the best of the others."""
 
 LINES_AROUND = 6
 """Lines of a terminal that the table leaves for its head, the bar, the counts and the shell."""
 
-STOPPING = "stopping: checkpoints are being written; Ctrl-C again ends at once"
 CLOSING = "drawing pictures, closing the records"
 
 MARKS = {
@@ -156,45 +154,24 @@ class SweepProgress:
         return f"best {goal.name} {told} by trial {best.number} ({where})"
 
 
-class TrialLines:
+class TrialLines(Lines[SweepProgress]):
     """A line at the start and one every few seconds when trials have ended."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = SweepProgress()
-        self._told = time.monotonic()
-        self._told_done = 0
-        self._told_stopping = False
+        super().__init__(console, SweepProgress(), STOPPING)
 
-    def __enter__(self) -> TrialLines:
-        """Nothing is said before the job is good."""
-        return self
+    @override
+    def _headline(self, started: StartedSweep) -> str:
+        return headline(started)
 
-    def __exit__(self, *error: object) -> None:
-        """The command says how it ended."""
-
-    def started(self, started: StartedSweep) -> None:
-        """One line: the sweep, how many trials, where."""
-        self._progress.begin(started)
-        self._told, self._told_done = time.monotonic(), started.num_kept
-        self._say(headline(started))
-
-    def show(self, progress: Mapping[str, Any]) -> None:
-        """Say how many trials are done, now and then."""
-        if "remark" in progress:
-            self._say(f"note: {progress['remark']}")
-        state = self._progress
-        state.update(progress)
-        if state.stopping and not self._told_stopping:
-            self._told_stopping = True
-            self._say(STOPPING)
-        due = time.monotonic() - self._told >= SECONDS_BETWEEN_LINES
-        if due and state.num_done > self._told_done:
-            self._told, self._told_done = time.monotonic(), state.num_done
-            self._say(_line(state))
-
-    def _say(self, text: str) -> None:
-        self._console.print(mask(text), soft_wrap=True, markup=False)
+    @override
+    def _line(self, state: SweepProgress) -> str:
+        left = state.seconds_left()
+        tally = ", ".join(f"{count} {name}" for name, count in state.counts().items())
+        parts = [f"{state.num_done} of {state.total or '?'} trials ended: {tally}"]
+        parts += [f"{clock(left)} left"] if left else []
+        parts += [state.best()] if state.best() else []
+        return "; ".join(parts)
 
 
 class LiveTrials(Picture):
@@ -277,15 +254,6 @@ def _tally(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """``2 running, 3 finished``, each in the colour of its state."""
     for index, (state, count) in enumerate(counts.items()):
         yield f"{', ' if index else ''}{count} {state}", MARKS[state][1]
-
-
-def _line(state: SweepProgress) -> str:
-    left = state.seconds_left()
-    tally = ", ".join(f"{count} {name}" for name, count in state.counts().items())
-    parts = [f"{state.num_done} of {state.total or '?'} trials ended: {tally}"]
-    parts += [f"{clock(left)} left"] if left else []
-    parts += [state.best()] if state.best() else []
-    return "; ".join(parts)
 
 
 def headline(started: StartedSweep) -> str:

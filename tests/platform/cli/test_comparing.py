@@ -128,7 +128,7 @@ def test_the_live_table_shows_every_run() -> None:
 
 def test_lines_in_a_log_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("trainwright.cli.comparing.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("trainwright.cli.lines.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     view = CountingLines(Console(file=stream, width=200))
     view.started(_started())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trainwright.cli import trials as views
+from trainwright.cli import lines
 from trainwright.cli.sweeps import best_table, failures, next_steps, verdict
 from trainwright.cli.trials import LiveTrials, TrialLines, in_words, short_names
 from trainwright.search.goals import Goal, Judge
@@ -87,12 +87,12 @@ def test_hundreds_of_trials_fit_a_terminal(width: int) -> None:
 
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(views.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(lines.time, "monotonic", lambda: now[0])
     console = Console(file=io.StringIO(), width=240)
     view = TrialLines(console)
     view.started(started(8, kept=1))
     view.show({"trials": trials(3, 1)})
-    now[0] += views.SECONDS_BETWEEN_LINES
+    now[0] += lines.SECONDS_BETWEEN_LINES
     view.show({"trials": trials(5, 2)})
     view.show({"trials": trials(6, 2)})  # too soon after the last line
     view.show({"trials": trials(6, 2), "stopping": True})
