@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -40,7 +41,7 @@ class Choice(nn.Module):
         return list(self.operations[name].parameters()) if name in self.operations else []
 
 
-class PathModel(nn.Module):
+class PathModel(nn.Module, ABC):
     """Base of supernets made of :class:`Choice` edges: holds the path, counts weights.
 
     A subclass makes its parts in its constructor and says in ``cells`` which of them choose.
@@ -65,9 +66,9 @@ class PathModel(nn.Module):
         self._alone = None if path is None else space.check(path)
         self._path = self._alone or (usual,) * space.edges
 
+    @abstractmethod
     def cells(self) -> list[Sequence[Choice]]:
         """The choosing edges of each cell, in the order of the path."""
-        raise NotImplementedError
 
     def only(self, edge: int) -> int | None:
         """The one operation to make at an edge; None for all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torch import Generator, Tensor, nn
@@ -28,7 +29,7 @@ def draw_path(probabilities: Tensor, edges: int, generator: Generator) -> Path:
     return tuple(int(draw(row, 1, generator)) for row in probabilities)
 
 
-class PathSampling(Strategy):
+class PathSampling(Strategy, ABC):
     """Base of strategies that train one path of a supernet in each update.
 
     The path is the same on all workers and for all micro-batches of an update, and depends on the
@@ -63,9 +64,9 @@ class PathSampling(Strategy):
         supernet.path = tuple((index + 1) % len(space.operations) for index in usual)
         supernet.path = usual
 
+    @abstractmethod
     def next_path(self, step: Step) -> Path:
         """The path of an update."""
-        raise NotImplementedError
 
     def step(self, step: Step, take: Callable[[], None]) -> None:
         """Take the update with its path."""
