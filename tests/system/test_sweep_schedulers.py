@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sweeping
 from driving import KILLED, drive, start, wait_until, write_job
 
 import trainwright
@@ -17,22 +18,18 @@ from trainwright.storage import Folder
 from trainwright.tracking import read_lineage
 
 BASE: dict[str, Any] = {
+    **sweeping.BASE,
     "data": {"source": "digits", "batch_size": 256, "validation": 0.3},
     "model": {"name": "mlp", "hidden": [8]},
-    "objective": "cross_entropy",
     "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9},
     "training": {"epochs": 6},
-    "metrics": ["accuracy"],
 }
 SWEEP: dict[str, Any] = {
-    "kind": "sweep",
+    **sweeping.SWEEP,
     "name": "sweep",
     "base": BASE,
     "space": {"optimizer.lr": {"loguniform": [1e-4, 1.0]}},
     "metric": "validation/loss",
-    "trials": 6,
-    "cluster": {"workers": 2, "cpus_per_worker": 0.5},
-    "tracking": {"enabled": False},
 }
 POPULATION = {**SWEEP, "trials": 5, "scheduler": {"name": "pbt", "every": "1 epoch"}}
 ALONE = {**BASE, "name": "alone", "cluster": {"workers": 0}, "tracking": {"enabled": False}}
