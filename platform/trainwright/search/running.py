@@ -143,8 +143,9 @@ def _run(plan: Plan, folder: Folder, record: RunRecord, book: Book, request: Req
         live = LiveRecord(record, folder, show)
         with journal, live, catch_signals(request.stop) as stop:
             live.when_lost(stop.request)
-            with output_to(driver_log(folder)):
-                _work(plan, folder, book, live, stop)
+            with output_to(driver_log(folder)), _leaving(book, plan):
+                if not book.is_complete:  # an attempt may have been killed after its last trial
+                    _work(plan, folder, book, live, stop)
             journal.follow(book.trials)
             live.check()
         is_complete = book.is_complete
@@ -172,7 +173,7 @@ def _work(plan: Plan, folder: Folder, book: Book, live: LiveRecord, stop: StopRe
 
     pool = plan.job.spec.cluster
     stays = ray_is_running_here()
-    with _leaving(book, plan), located(plan.job), on_cluster(pool):
+    with located(plan.job), on_cluster(pool):
         import ray
 
         resources = {name: float(n) for name, n in ray.cluster_resources().items()}

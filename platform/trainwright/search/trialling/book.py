@@ -43,7 +43,8 @@ class Book:
         self.changed: Callable[[Trial, str | None], None] = lambda trial, remark: None
         self._lock = threading.RLock()
         self._unsaved: set[int] = set()
-        self._touched: set[int] = set()
+        # An attempt that was killed may have left the checkpoints of trials that it had stopped.
+        self._touched = {trial.number for trial in trials if trial.state == "stopped"}
         for trial in trials:
             algorithm.told(trial)
         self._fill_gaps()

@@ -102,6 +102,12 @@ def test_what_was_left_is_begun_before_anything_new(tmp_path: Path) -> None:
     assert [t.number for t in book.touched] == [1, 2]
 
 
+def test_what_a_killed_attempt_had_stopped_is_settled(tmp_path: Path) -> None:
+    """It may have been killed before it removed the checkpoints of stopped trials."""
+    earlier = [Trial(0, {"lr": 0.1}, state="finished"), Trial(1, {"lr": 0.2}, state="stopped")]
+    assert [trial.number for trial in book_in(tmp_path, earlier=earlier).touched] == [1]
+
+
 def test_nothing_new_begins_while_stopping(tmp_path: Path) -> None:
     book = book_in(tmp_path)
     begin(book)
