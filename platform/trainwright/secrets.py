@@ -55,11 +55,21 @@ def conceal(*values: str) -> None:
     _concealed.update(values)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether an environment variable is called like one that holds a secret.
+
+    Example:
+        >>> is_secret_name("MLFLOW_TRACKING_TOKEN"), is_secret_name("MLFLOW_TRACKING_URI")
+        (True, False)
+    """
+    return bool(_NAME.search(name)) and not name.endswith(_NO_SECRET)
+
+
 def _of_environment() -> list[str]:
     return [
         value
         for name, value in os.environ.items()
-        if len(value) >= _SHORTEST and _NAME.search(name) and not name.endswith(_NO_SECRET)
+        if len(value) >= _SHORTEST and is_secret_name(name)
     ]
 
 

@@ -12,16 +12,21 @@ import typer
 from rich.text import Text
 
 from trainwright import __version__
+from trainwright.cli.commands.delete import delete
 from trainwright.cli.commands.diff import diff
 from trainwright.cli.commands.doctor import doctor
 from trainwright.cli.commands.evaluate import evaluate
 from trainwright.cli.commands.export import export
+from trainwright.cli.commands.logs import logs
 from trainwright.cli.commands.new import new
 from trainwright.cli.commands.plugins import list_plugins, show
 from trainwright.cli.commands.predict import predict
 from trainwright.cli.commands.run import run
 from trainwright.cli.commands.runs import runs
 from trainwright.cli.commands.schema import schema
+from trainwright.cli.commands.status import status
+from trainwright.cli.commands.stop import stop
+from trainwright.cli.commands.submit import submit
 from trainwright.cli.commands.sync import sync
 from trainwright.cli.commands.validate import validate
 from trainwright.cli.reporting import INTERRUPTED, print_json
@@ -47,6 +52,11 @@ for _function, _name in (
     (sync, "sync"),
     (new, "new"),
     (doctor, "doctor"),
+    (submit, "submit"),
+    (status, "status"),
+    (logs, "logs"),
+    (stop, "stop"),
+    (delete, "delete"),
 ):
     app.command(_name)(_function)
 
@@ -87,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _status(arguments: list[str]) -> int:
     try:
-        status: Any = app(arguments, prog_name="trainwright", standalone_mode=False)
+        ended: Any = app(arguments, prog_name="trainwright", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -99,7 +109,7 @@ def _status(arguments: list[str]) -> int:
         if getattr(error, "exit_code", None) != 2 or not hasattr(error, "format_message"):
             raise
         return _misused(error, "--json" in arguments)
-    return status if isinstance(status, int) else 0
+    return ended if isinstance(ended, int) else 0
 
 
 def _misused(error: Any, as_json: bool) -> int:

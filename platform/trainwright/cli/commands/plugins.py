@@ -11,9 +11,11 @@ from rich.text import Text
 
 from trainwright.cli.options import AsJson
 from trainwright.cli.reporting import Report, reporting
+from trainwright.cli.sending import CaFile, Context, Namespace, Profile, table_of, target_of
 
 if TYPE_CHECKING:
     from trainwright.plugins.catalogue import Entry
+    from trainwright.submission.target import Target
 
 GROUP_NAMES = "objectives, strategies, models, datasets, transforms, metrics, optimizers, schedules"
 
@@ -22,16 +24,28 @@ def list_plugins(
     group: Annotated[
         str | None, typer.Argument(metavar="[GROUP]", help=f"One of: {GROUP_NAMES}.")
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TARGET", help="List the jobs that were submitted there."),
+    ] = None,
+    profile: Profile = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    ca_file: CaFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the plugins that a job can name, with what each is for.
+    """List the plugins that a job can name; with --to, the jobs submitted there.
 
     Examples:
     $ trainwright list
     $ trainwright list strategies
     $ trainwright list objectives --json
+    $ trainwright list --to k8s
     """
     with reporting(as_json) as report:
+        if to is not None:
+            _say_submissions(report, target_of(to, profile, namespace, context, ca_file))
+            return
         from trainwright.plugins.catalogue import listing
 
         entries = listing(group)
@@ -62,6 +76,15 @@ def show(
             from trainwright.cli.pages import print_page
 
             print_page(report.out, found)
+
+
+def _say_submissions(report: Report, target: Target) -> None:
+    submissions = target.all()
+    report.answer = {"submissions": [one.to_json() for one in submissions]}
+    if submissions:
+        report.out.print(table_of(submissions))
+    else:
+        report.out.print(f"no job was submitted to {target.label}")
 
 
 def _say(report: Report, entries: Sequence[Entry], everything: bool) -> None:

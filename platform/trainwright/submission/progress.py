@@ -1,0 +1,62 @@
+"""How far a submitted job is, in a form that travels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: updates, rounds or trials done.
+        total: how many are planned; 0 while that is not known.
+        unit: ``steps``, ``rounds`` or ``trials``.
+        seconds_left: estimate; None while there is none.
+    """
+
+    step: int
+    total: int
+    unit: str = "steps"
+    seconds_left: float | None = None
+
+    @property
+    def percent(self) -> int:
+        """0 to 100, rounded down: 100 means done."""
+        return min(100, 100 * self.step // self.total) if self.total else 0
+
+    @property
+    def line(self) -> str:
+        """In words, as ``step 120 of 560 (21%), 0:41 left``."""
+        from trainwright.cli.words import clock
+
+        of = f" of {self.total} ({self.percent}%)" if self.total else ""
+        left = "" if self.seconds_left is None else f", {clock(self.seconds_left)} left"
+        return f"{self.unit.removesuffix('s')} {self.step}{of}{left}"
+
+    def to_text(self) -> str:
+        """One line of JSON."""
+        values = {**asdict(self), "percent": self.percent}
+        if self.seconds_left is not None:
+            values["seconds_left"] = round(self.seconds_left)
+        return json.dumps(values, separators=(",", ":"))
+
+    @classmethod
+    def of_text(cls, text: str | None) -> Self | None:
+        """What ``to_text`` wrote; None for anything else: others may write there too."""
+        try:
+            found: Any = json.loads(text or "")
+            left = found.get("seconds_left")
+            return cls(
+                int(found["step"]),
+                int(found["total"]),
+                str(found["unit"]),
+                None if left is None else float(left),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
