@@ -51,14 +51,13 @@ def pack(file: Path, overrides: Sequence[str], site: Site) -> Parcel:
     found = check_here(draft, job, site)
     files = {
         JOB: draft.content,
-        ORDERS: Orders(draft.overrides).to_bytes(),
+        ORDERS: Orders(draft.overrides, draft.variables()).to_bytes(),
         **files_beside(job),
     }
     parcel = Parcel(
         name=job.spec.name,
         files=files,
         need=_need(job.spec.cluster),
-        variables=draft.variables(),
         run=found.run,
         storage=job.spec.storage,
         kind=job.spec.kind,

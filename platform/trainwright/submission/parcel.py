@@ -51,13 +51,16 @@ class Orders:
 
     Attributes:
         overrides: ``a.b=value`` each, on top of the job file.
+        variables: environment variables that the job names and only its sender had; no secrets.
     """
 
     overrides: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """JSON."""
-        return (json.dumps({"overrides": list(self.overrides)}, indent=1) + "\n").encode()
+        values = {"overrides": list(self.overrides), "variables": dict(self.variables)}
+        return (json.dumps(values, indent=1) + "\n").encode()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -67,7 +70,8 @@ class Orders:
             RunError: the folder holds none.
         """
         try:
-            return cls(tuple(json.loads((folder / ORDERS).read_text())["overrides"]))
+            values = json.loads((folder / ORDERS).read_text())
+            return cls(tuple(values["overrides"]), dict(values["variables"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{folder} holds no {ORDERS} of a submission: {error}") from error
 
@@ -80,7 +84,6 @@ class Parcel:
         name: the job's ``name``.
         files: path in the parcel -> content: the job file, its orders, the user's plugin files.
         need: the processes it asks for.
-        variables: environment variables that are sent along; never a secret.
         run: the name its run will have; None where that shows only on the cluster.
         storage: where its run will be kept.
         kind: the job's ``kind``.
@@ -90,7 +93,6 @@ class Parcel:
     name: str
     files: Mapping[str, bytes]
     need: Need
-    variables: Mapping[str, str] = field(default_factory=dict)
     run: str | None = None
     storage: str | None = None
     kind: str = "train"
@@ -98,11 +100,10 @@ class Parcel:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the files and the variables, in hexadecimal digits."""
+        """SHA-256 of the files, in hexadecimal digits."""
         digest = hashlib.sha256()
         for name, content in sorted(self.files.items()):
             digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
-        digest.update(json.dumps(sorted(self.variables.items())).encode())
         return digest.hexdigest()
 
     @property

@@ -1,6 +1,6 @@
 """Being written."""
 
-# ruff: noqa: D
+# ruff: noqa: D101, D102
 from __future__ import annotations
 
 from collections.abc import Iterator
