@@ -39,6 +39,14 @@ Profile = Annotated[
         "file; default: $TRAINWRIGHT_PROFILE, or the one called default.",
     ),
 ]
+ProfileChanges = Annotated[
+    list[str],
+    typer.Option(
+        "--set-profile",
+        metavar="PATH=VALUE",
+        help="Change a value of the profile. Can be given several times.",
+    ),
+]
 Namespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", metavar="NAME", help="Instead of the profile's."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class Subject:
         return cluster if isinstance(cluster, ClusterSpec) else cluster.as_cluster()
 
 
-def examine(subject: Subject) -> Iterator[Finding]:
+def examine(subject: Subject) -> Generator[Finding, None, None]:
     """Check one thing after the other.
 
     Ray is started only when the libraries are there, and not for a job that trains in process.

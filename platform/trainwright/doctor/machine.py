@@ -7,9 +7,8 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import psutil
-
 from trainwright.doctor.finding import Finding
+from trainwright.orchestration.vitals import memory_now
 
 if TYPE_CHECKING:
     from trainwright.job.models import ClusterSpec
@@ -44,15 +43,16 @@ def _usable_cpus() -> int:
 
 
 def check_memory() -> Finding:
-    """Memory that can be had without swapping."""
-    memory = psutil.virtual_memory()
-    says = f"{gigabytes(memory.available)} of {gigabytes(memory.total)} free"
+    """Memory that can be had without swapping, in a container within its limit."""
+    memory = memory_now()
+    free = memory.limit - memory.used
+    says = f"{gigabytes(free)} of {gigabytes(memory.limit)} free"
     mend = "end other programs, or use fewer workers"
-    if memory.available < LEAST_MEMORY:
+    if free < LEAST_MEMORY:
         return Finding("memory", "stop", says, mend)
     return (
         Finding("memory", "note", says, mend)
-        if memory.available < COMFORTABLE_MEMORY
+        if free < COMFORTABLE_MEMORY
         else (Finding("memory", "ok", says))
     )
 

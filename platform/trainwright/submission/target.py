@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from trainwright.submission.progress import Progress
 if TYPE_CHECKING:
     from trainwright.doctor import Finding
     from trainwright.submission.parcel import Parcel
+    from trainwright.submission.probe import Trial
     from trainwright.submission.site import Site
 
 State = Literal["waiting", "running", "finished", "failed", "stopped"]
@@ -133,10 +134,9 @@ class Target(Protocol):
         """Remove it from the target; the run in its storage stays."""
         ...
 
-    def examine(self, parcel: Parcel | None) -> Iterator[Finding]:
+    def examine(self, trial: Trial) -> Generator[Finding, None, None]:
         """Check whether a job could run there, one finding after the other.
 
-        Args:
-            parcel: the job; None to check the target alone.
+        What is started there for it is removed again, also when the reader stops early.
         """
         ...

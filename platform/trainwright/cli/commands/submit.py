@@ -14,6 +14,7 @@ from trainwright.cli.sending import (
     Context,
     Namespace,
     Profile,
+    ProfileChanges,
     To,
     again,
     exit_with,
@@ -33,14 +34,7 @@ def submit(
     to: To,
     overrides: Overrides = [],  # noqa: B006
     profile: Profile = None,
-    changes: Annotated[
-        list[str],
-        typer.Option(
-            "--set-profile",
-            metavar="PATH=VALUE",
-            help="Change a value of the profile. Can be given several times.",
-        ),
-    ] = [],  # noqa: B006
+    changes: ProfileChanges = [],  # noqa: B006
     namespace: Namespace = None,
     context: Context = None,
     ca_file: CaFile = None,

@@ -3,10 +3,11 @@
 # ruff: noqa: D101, D102
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from trainwright.doctor import Finding
 from trainwright.submission.parcel import Parcel
+from trainwright.submission.probe import Trial
 from trainwright.submission.profile import Profile
 from trainwright.submission.site import Site
 from trainwright.submission.target import Submission
@@ -52,5 +53,5 @@ class KubernetesTarget:
     def delete(self, submission: str) -> None:
         raise NotImplementedError
 
-    def examine(self, parcel: Parcel | None) -> Iterator[Finding]:
+    def examine(self, trial: Trial) -> Generator[Finding, None, None]:
         raise NotImplementedError
