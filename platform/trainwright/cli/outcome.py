@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from trainwright.orchestration.result import RunResult
 
 
-def finished_title(result: RunResult, done: str = "trained") -> Text:
-    """The first line of a finished run; ``done`` says what was not done to it again."""
+def finished_title(result: RunResult, anew: str, done: str = "trained") -> Text:
+    """The first line of a finished run.
+
+    Args:
+        result: what came of it.
+        anew: how one that was finished before is begun once more.
+        done: what was not done to such a one again.
+    """
     if result.already_finished:
         best = sorted(result.metrics, key=importance)[:1]
         said = f" ({metrics({name: result.metrics[name] for name in best})})" if best else ""
         return Text.assemble(
             ("run ", ""),
             (result.run, "bold"),
-            f" is finished already{said}; nothing was {done}; --fresh starts anew",
+            f" is finished already{said}; nothing was {done}; {anew}",
         )
     took = f"{result.steps} {result.unit} in {duration(result.seconds)}"
     return Text.assemble(("finished ", "bold green"), (result.run, "bold"), f"  {took}")
@@ -68,15 +74,15 @@ def mlflow_command(uri: str) -> str:
 
 
 def failure(
-    message: str, folder: Folder | None, again: str, log: Path | None = None
+    message: str, folder: Folder | None, again: str, log: str | None = None
 ) -> list[tuple[str, str]]:
     """Label and text of what to know about a failed run.
 
     Args:
         message: the error with its traceback.
         folder: the run's folder, once there is one.
-        again: the command that was given.
-        log: the driver's log, which is elsewhere when the run's folder is on another machine.
+        again: what goes on with the run.
+        log: the driver's log, where it is not in the run's folder.
     """
     reason, line = cause(message)
     for beginning in ("training failed: ", "the procedure failed: "):
@@ -86,8 +92,8 @@ def failure(
         lines.append(("at", line))
     if folder is None:
         return lines
-    if log is not None and not folder.is_local:
-        lines.append(("log", str(log)))
+    if log is not None:
+        lines.append(("log", log))
     logs = [
         name for name in folder.names("logs") if name.endswith(".log") and name != "shipper.log"
     ]

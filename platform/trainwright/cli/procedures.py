@@ -44,7 +44,7 @@ class ProcedureScreen:
 
     def tell(self, report: Report, result: RunResult) -> None:
         """The findings; one line on standard error when standard output is for JSON."""
-        title = outcome.finished_title(result, done="done")
+        title = outcome.finished_title(result, report.anew, done="done")
         (report.err if report.as_json else report.out).print(title, soft_wrap=True)
         if result.metrics and not result.already_finished:
             report.out.print(outcome.metrics_table(result.metrics))

@@ -36,6 +36,7 @@ class Report:
         as_json: whether one JSON object is wanted.
         answer: that object; a failure adds ``status`` and ``error`` to it.
         log: file that takes the traceback of an unexpected error, once there is one.
+        anew: how a run that is finished already is begun once more.
     """
 
     out: Console
@@ -43,6 +44,7 @@ class Report:
     as_json: bool
     answer: dict[str, Any] = field(default_factory=dict)
     log: Path | None = None
+    anew: str = "--fresh starts anew"
 
     def remark(self, text: str) -> None:
         """Say something that is neither result nor error."""

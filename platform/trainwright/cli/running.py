@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.text import Text
@@ -41,6 +41,18 @@ UNKNOWN: dict[str, Any] = {
 """The answer under ``--json`` before anything is known."""
 
 
+class Watcher(Protocol):
+    """Follows a run from beside it."""
+
+    def started(self, folder: Folder, log: Path) -> str | None:
+        """The run begins in its folder; where the driver's log is kept, if not at ``log`` alone."""
+        ...
+
+    def ended(self) -> None:
+        """The run has ended, in whatever way; what is said next are the last words on it."""
+        ...
+
+
 @dataclass
 class Call:
     """A call of the command with its options.
@@ -51,7 +63,10 @@ class Call:
         overrides: values to change in it.
         request: the other options of the command.
         quiet: say nothing but errors.
+        goes_on: what goes on with the run, in words; default: this command once more.
+        watcher: follows the run.
         folder: the run's folder, once it is known.
+        log: the driver's log for people, where it is not in that folder.
     """
 
     report: Report
@@ -59,11 +74,16 @@ class Call:
     overrides: list[str]
     request: Request
     quiet: bool
+    goes_on: str | None = None
+    watcher: Watcher | None = None
     folder: Folder | None = None
+    log: str | None = None
 
     @property
     def again(self) -> str:
-        """The command that continues this run: ``--fresh`` would start yet another one."""
+        """What continues this run: ``--fresh`` would start yet another one."""
+        if self.goes_on is not None:
+            return self.goes_on
         parts = [part for override in self.overrides for part in ("-s", override)]
         parts += ["--resume", self.request.resume] if self.request.resume else []
         parts += ["--placebo"] if self.request.placebo else []
@@ -103,19 +123,26 @@ class Call:
             raise typer.Exit(result.exit_status)
 
     def _run(self, job: Job[Any], screen: Screen) -> RunResult:
-        with screen.view(self.report.err, str(self.job), self.quiet) as view:
-            request = replace(
-                self.request,
-                show=view.show,
-                started=lambda started: self._note_start(view, started),
-            )
-            return kind_of(job).run(job, request)
+        try:
+            with screen.view(self.report.err, str(self.job), self.quiet) as view:
+                request = replace(
+                    self.request,
+                    show=view.show,
+                    started=lambda started: self._note_start(view, started),
+                )
+                return kind_of(job).run(job, request)
+        finally:
+            if self.watcher is not None:
+                self.watcher.ended()
 
     def _note_start(self, view: View, started: Any) -> None:
         from trainwright.orchestration.shipping import driver_log
 
-        self.folder = started.folder
-        self.report.log = driver_log(started.folder)
+        self.folder = folder = started.folder
+        self.report.log = log = driver_log(folder)
+        self.log = None if folder.is_local else str(log)
+        if self.watcher is not None:
+            self.log = self.watcher.started(folder, log) or self.log
         view.started(started)
 
     def _record(self) -> RunRecord | None:
@@ -156,7 +183,7 @@ class Call:
     def _tell_failed(self, error: TrainwrightError) -> None:
         report = self.report
         report.answer.update(status="failed", error=" at ".join(filter(None, cause(str(error)))))
-        (kind, reason), *more = outcome.failure(str(error), self.folder, self.again, report.log)
+        (kind, reason), *more = outcome.failure(str(error), self.folder, self.again, self.log)
         report.error(reason, kind)
         for label, text in more:
             self._tell_next(label, text)

@@ -45,7 +45,7 @@ class RunScreen:
 
     def tell(self, report: Report, result: RunResult) -> None:
         """The summary; one line on standard error when standard output is for JSON."""
-        title = outcome.finished_title(result)
+        title = outcome.finished_title(result, report.anew)
         (report.err if report.as_json else report.out).print(title, soft_wrap=True)
         if result.metrics and not result.already_finished:
             report.out.print(outcome.metrics_table(result.metrics))

@@ -57,7 +57,7 @@ class SweepScreen:
         report.out.print()
         for kind, text in failures(found):
             report.error(text, kind)
-        title = verdict(found)
+        title = verdict(found, report.anew)
         (report.err if report.as_json else report.out).print(title, soft_wrap=True)
         tell_places(report, found)
         for label, text in next_steps(found):
@@ -85,14 +85,14 @@ def next_steps(result: Sweep) -> Iterator[tuple[str, str]]:
         yield "weights", weights + storage_option(parent(folder))
 
 
-def verdict(result: Sweep) -> Text:
-    """One line: how many trials ended how, and how long it took."""
+def verdict(result: Sweep, anew: str) -> Text:
+    """One line: how many trials ended how, how long it took, or how it is begun once more."""
     counts = ", ".join(f"{n} {state}" for state, n in counted(_states(result)).items())
     took = "nothing was run" if result.already_finished else f"took {duration(result.seconds)}"
     good = result.exit_status == 0
     word, style = ("finished", "bold green") if good else ("no trial finished", "bold red")
     if good and result.already_finished:
-        word, took = "finished already", "nothing was run; --fresh starts anew"
+        word, took = "finished already", f"nothing was run; {anew}"
     total = len(result.trials)
     told = f"  {total} trial{'s' * (total != 1)}: {counts}; {took}"
     return Text.assemble((f"{word}: ", style), (result.run, "bold"), told)

@@ -161,7 +161,7 @@ def test_failures_alike_are_told_once() -> None:
         ("refused", "trial 40: out of range (lr=0.01235 objective=z_loss a=1.5)"),
     ]
     expected = "finished: rates-0  42 trials: 1 finished, 40 failed, 1 refused; took 1 min 01 s"
-    assert verdict(found).plain == expected
+    assert verdict(found, "").plain == expected
 
 
 def test_what_is_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
