@@ -101,13 +101,23 @@ def start(
         before: called in the process with ``arguments`` before the run.
         options: for the ``Request``.
     """
-    process = _processes.Process(
-        target=_drive,
-        args=(str(job), list(overrides), before, list(arguments), options, dict(os.environ)),
+    return call(
+        _drive, str(job), list(overrides), before, list(arguments), options, dict(os.environ)
     )
+
+
+def call(function: Callable[..., None], *arguments: Any) -> Driver:
+    """Call a function in a process in which everything is imported, with an environment of its own.
+
+    Args:
+        function: of a module; what it raises, ``SystemExit`` say, ends the process.
+        arguments: for it.
+    """
+    process = _processes.Process(target=function, args=arguments)
     process.start()
-    STARTED.append(Driver(process))
-    return STARTED[-1]
+    driver = Driver(process)
+    STARTED.append(driver)
+    return driver
 
 
 def drive(job: Path, *overrides: str, **options: Any) -> int:

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import typer
 
-from trainwright.cli.reporting import reporting
+from trainwright.cli.reporting import Report, reporting
 from trainwright.cli.running import Call
 from trainwright.orchestration.request import Request
-from trainwright.submission.parcel import JOB, Orders
+from trainwright.submission.inside.attendant import Attendant
+from trainwright.submission.parcel import JOB, SUBMISSION, Orders
+
+GOES_ON = "`trainwright submit`, as before"
+ANEW = "with another seed it is another run"
 
 
 def main() -> int:
     """Run the job; its exit status."""
+    # Whoever stops the job before training listens is heard too, and what was begun is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    attendant = Attendant(os.environ.get(SUBMISSION, "by-hand"))
+    report: Report | None = None
+    status = 0
     try:
         with reporting() as report:
+            report.anew = ANEW
             orders = Orders.read(Path.cwd())
             os.environ.update(orders.variables)
-            Call(report, Path(JOB), list(orders.overrides), Request(), quiet=False).run()
+            job, overrides = Path(JOB), list(orders.overrides)
+            call = Call(report, job, overrides, Request(), quiet=False)
+            call.goes_on, call.watcher = GOES_ON, attendant
+            call.run()
     except typer.Exit as end:
-        return end.exit_code
-    return 0
+        status = end.exit_code
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending, within seconds
+    attendant.close(report.answer.get("storage") if report is not None else None)
+    return status
 
 
 if __name__ == "__main__":
