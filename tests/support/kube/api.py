@@ -62,7 +62,8 @@ class Api:
             return Reply(error.code, error.body(), error.headers)
 
     def _answer(self, request: Request) -> Reply:
-        if self._token and request.headers.get("authorization") != f"Bearer {self._token}":
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if self._token and (scheme.lower(), token) != ("bearer", self._token):
             raise ApiError(401, errors.MESSAGES[401])
         found = discovery.answer(self._store.registry, request.path)
         if found is not None:
