@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,9 +151,12 @@ def test_kubectl_asks_and_follows(server: KubeServer, kubectl: Kubectl) -> None:
     assert "3 Insufficient nvidia.com/gpu" in kubectl("describe", "pod", "p").stdout
     assert kubectl("get", "events").stdout.splitlines()[1].startswith("p.")
     server.log("p", "one")
-    server.log("p", "two")
-    server.kubelet.exit("p")
-    assert kubectl("logs", "--follow", "p").stdout == "one\ntwo\n"
+    with ThreadPoolExecutor() as pool:
+        followed = pool.submit(kubectl, "logs", "--follow", "p")
+        server.wait(lambda: server.calls("get", "pods/log"))
+        server.log("p", "two")
+        server.kubelet.exit("p")
+        assert followed.result().stdout == "one\ntwo\n"
     assert "rayjobs " in kubectl("api-resources", "--api-group=ray.io").stdout
     assert kubectl("auth", "can-i", "create", "rayjobs").stdout == "yes\n"
     server.forbid("create", "rayjobs")

@@ -123,6 +123,13 @@ def test_refusals_say_what_a_real_server_says(
     assert "may not be more than 1048576 bytes" in refused(error)[2]
 
 
+def test_a_body_may_be_too_long(server: KubeServer, core: client.CoreV1Api) -> None:
+    with pytest.raises(ApiException) as error:
+        core.create_namespaced_config_map("default", config_map("c", {"x": "y" * 2**22}))
+    assert refused(error)[:2] == (413, "RequestEntityTooLarge")
+    assert server.requests == []
+
+
 def test_a_test_may_validate(server: KubeServer, custom: client.CustomObjectsApi) -> None:
     server.validators["rayjobs"] = lambda found: (
         [] if "entrypoint" in found["spec"] else [cause("spec.entrypoint", "Required value")]

@@ -1,4 +1,4 @@
-"""Watches, logs and what goes when something goes, of the API server of the tests."""
+"""Watches and logs of the API server of the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from kube import errors
 from kube.clock import stamp
 from kube.faults import Cut
-from kube.samples import config_map, owned_by, pod, ray_job
+from kube.samples import config_map, pod
 from kube.server import KubeServer
 from kubernetes import client, config, watch
 from kubernetes.client import ApiException
@@ -34,6 +34,7 @@ class Watcher:
 
     def __init__(self, server: KubeServer, core: client.CoreV1Api, **options: Any) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.last: dict[str, Any] = {}
         self.error: Exception | None = None
         self._store = server.store
         self._stream = watch.Watch().stream(core.list_namespaced_pod, "default", **options)
@@ -43,8 +44,8 @@ class Watcher:
         try:
             for event in self._stream:
                 with self._store.changed:
-                    name = event["raw_object"]["metadata"].get("name", "")
-                    self.seen.append((event["type"], name))
+                    self.last = event["raw_object"]
+                    self.seen.append((event["type"], self.last["metadata"].get("name", "")))
                     self._store.changed.notify_all()
         except Exception as error:
             with self._store.changed:
@@ -130,38 +131,17 @@ def test_bookmarks_carry_the_version_on(server: KubeServer, core: client.CoreV1A
     watcher.until(("BOOKMARK", ""))
 
 
-def test_dependents_go_with_their_owner(server: KubeServer) -> None:
-    owner = server.store.put(ray_job("a"))
-    server.store.put(pod("p", **owned_by(owner)))
-    server.store.put(config_map("c", **owned_by(owner)))
-    server.store.put(pod("q"))
-    server.store.delete("rayjobs", "a")
-    assert [each["metadata"]["name"] for each in server.store.list("pods")] == ["q"]
-    assert server.store.list("configmaps") == []
-    server.store.put(pod("late", **owned_by(owner)))  # Its owner is no more.
-    assert [each["metadata"]["name"] for each in server.store.list("pods")] == ["q"]
-
-
-def test_finalizers_and_foreground_hold_an_object(server: KubeServer) -> None:
-    owner = server.store.put(ray_job("a", finalizers=["ray.io/x"]))
-    server.store.put(pod("p", finalizers=["y"], **owned_by(owner, blocks=True)))
-    server.store.delete("rayjobs", "a", policy="Foreground")
-    held = server.store.get("rayjobs", "a")["metadata"]
-    assert held["finalizers"] == ["ray.io/x", "foregroundDeletion"]
-    assert "deletionTimestamp" in held
-    server.store.patch("pods", "p", {"metadata": {"finalizers": []}})
-    assert server.store.list("pods") == []
-    assert server.store.get("rayjobs", "a")["metadata"]["finalizers"] == ["ray.io/x"]
-    server.store.patch("rayjobs", "a", {"metadata": {"finalizers": None}})
-    assert server.store.list("rayjobs") == []
-
-
-def test_orphans_stay(server: KubeServer) -> None:
-    owner = server.store.put(ray_job("a"))
-    server.store.put(pod("p", **owned_by(owner)))
-    server.store.delete("rayjobs", "a", policy="Orphan")
-    assert server.store.get("pods", "p")["metadata"]["ownerReferences"] == []
-    assert server.store.list("rayjobs") == []
+def test_a_watch_may_begin_with_a_list(server: KubeServer, core: client.CoreV1Api) -> None:
+    server.store.put(pod("a"))
+    watcher = Watcher(
+        server,
+        core,
+        allow_watch_bookmarks=True,
+        send_initial_events=True,
+        resource_version_match="NotOlderThan",
+    )
+    watcher.until(("ADDED", "a"), ("BOOKMARK", ""))
+    assert watcher.last["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
 def lines(core: client.CoreV1Api, **options: Any) -> list[str]:

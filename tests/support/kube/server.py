@@ -161,7 +161,10 @@ class KubeServer:
 
     def uninstall(self, group: str) -> None:
         """Remove a group of custom resources: ``ray.io``, KubeRay is not installed."""
-        self.store.uninstall(group)
+        with self.store.changed:
+            self.store.uninstall(group)
+            watches = self._streams.of("watch")
+            self._end([stream for stream in watches if stream.request.group == group], clean=True)
 
     def watches(self, resource: str | None = None) -> int:
         """How many watches are open."""

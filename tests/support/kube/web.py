@@ -116,10 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> Any:
         """The body, decoded; one that does not decode as it is."""
         size = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(
+            size
+        )  # Even of one that is too long, or its client would not hear why.
         if size > LONGEST_BODY_BYTES:
-            self.close_connection = True
             raise ApiError(413, f"Request entity too large: limit is {LONGEST_BODY_BYTES}")
-        raw = self.rfile.read(size)
         kind = self.headers.get("Content-Type", "application/json")
         if not raw:
             return None
