@@ -10,7 +10,6 @@ from kube import errors
 from kube.clock import nanoseconds, stamp
 from kube.errors import ApiError, cause
 from kube.requests import Request
-from kube.resources import Key
 from kube.store import Json, Store
 from kube.streams import Stream
 
@@ -93,11 +92,6 @@ class Logs:
             return False
         status = container_status(now, container)
         return "running" in status.get("state", {}) and status["restartCount"] == run
-
-
-def pod_key(name: str, namespace: str) -> Key:
-    """Where a pod is kept."""
-    return "pods", namespace, name
 
 
 def container_status(pod: Mapping[str, Any], container: str) -> Json:
