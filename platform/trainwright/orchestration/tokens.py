@@ -6,6 +6,10 @@ import os
 import socket
 from pathlib import Path
 
+from trainwright.errors import InputError, Problem
+
+_DEFAULT = "~/.ray/auth_token"
+
 MEND = (
     "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH "
     "with the name of a file that holds it"
@@ -17,6 +21,32 @@ def set_mode(address: str) -> None:
     os.environ.setdefault(
         "RAY_AUTH_MODE", "token" if address != "local" and _has_token() else "disabled"
     )
+
+
+def find_token() -> str | None:
+    """The token that Ray sends, found where Ray looks for it; None where there is none to send.
+
+    Raises:
+        InputError: ``RAY_AUTH_TOKEN_PATH`` names no file that can be read.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+        return None
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        return Path(named or _DEFAULT).expanduser().read_bytes().decode("latin-1").strip() or None
+    except OSError as error:
+        if not named:
+            return None
+        raise InputError(
+            Problem(
+                "RAY_AUTH_TOKEN_PATH",
+                f"no token can be read there: {error.strerror}",
+                named,
+                mend="name a file that holds it, or set RAY_AUTH_TOKEN",
+            )
+        ) from error
 
 
 def refusal(address: str, error: Exception) -> str:
@@ -39,7 +69,7 @@ def refusal(address: str, error: Exception) -> str:
 
 def _has_token() -> bool:
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    return named or Path("~/.ray/auth_token").expanduser().exists()
+    return named or Path(_DEFAULT).expanduser().exists()
 
 
 def _answers(address: str) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from typing_extensions import Self
+
+_LINE = re.compile(
+    r"(?P<unit>[a-z]+) (?P<step>\d+)(?: of (?P<total>\d+) \(\d+%\))?"
+    r"(?:, (?P<left>\d+(?::\d\d)+) left)?"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,18 @@ class Progress:
         of = f" of {self.total} ({self.percent}%)" if self.total else ""
         left = "" if self.seconds_left is None else f", {clock(self.seconds_left)} left"
         return f"{self.unit.removesuffix('s')} {self.step}{of}{left}"
+
+    @classmethod
+    def of_line(cls, line: str) -> Self | None:
+        """What ``line`` says; None for any other text."""
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        left = match["left"]
+        parts = [int(part) for part in reversed(left.split(":"))] if left else []
+        seconds = sum(part * 60**power for power, part in enumerate(parts))
+        total = int(match["total"] or 0)
+        return cls(int(match["step"]), total, f"{match['unit']}s", seconds if left else None)
 
     def to_text(self) -> str:
         """One line of JSON."""
