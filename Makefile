@@ -75,6 +75,10 @@ docs: install  ## write the catalogue of methods, and schema and plugin list to 
 	$(BIN)/trainwright schema --output build/docs/job.schema.json
 	$(BIN)/trainwright list --json > build/docs/plugins.json
 
+.PHONY: k8s
+k8s: install  ## write the overlays' jobs, the page on profiles, and the rendered jobs of the tests
+	$(BIN)/python k8s/generated.py
+
 .PHONY: lock
 lock:  ## renew constraints.txt from a fresh environment (needs the network)
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -2,72 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
-from manifests import FOLDER, Manifest, containers, pods, rendered, schema_of, written
+from kube_schemas import pod_of, wrong
+from kuberay import misfits, refusals
+from manifests import FOLDER, Manifest, containers, pods, rendered, written
 
 from trainwright.cli.main import app
-from trainwright.job import Job
 
 ROOT = FOLDER.parent
-OVERLAYS = sorted(path.parent for path in FOLDER.glob("overlays/*/kustomization.yaml"))
-CONSTRAINTS = (ROOT / "constraints.txt").read_text()
-
-RAY_JOB = {
-    "entrypoint",
-    "submissionMode",
-    "backoffLimit",
-    "preRunningDeadlineSeconds",
-    "activeDeadlineSeconds",
-    "shutdownAfterJobFinishes",
-    "ttlSecondsAfterFinished",
-    "submitterConfig",
-    "submitterPodTemplate",
-    "rayClusterSpec",
-    "suspend",
-}
-RAY_CLUSTER = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
-GROUP = {"rayStartParams", "template", "groupName", "replicas", "minReplicas", "maxReplicas"}
-"""The fields of KubeRay's that are used: what is not here is a slip of the pen, which an API server
-would drop without a word."""
+OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
+WHOLE = [*(f"overlays/{name}" for name in OVERLAYS), "base", "services"]
 
 
 @pytest.fixture(scope="module")
-def kubectl() -> None:
+def sent() -> dict[str, list[Manifest]]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-
-
-@pytest.fixture(scope="module")
-def sent(kubectl: None) -> dict[str, list[Manifest]]:
-    return {overlay.name: rendered(overlay) for overlay in OVERLAYS}
-
-
-def ray_job() -> Manifest:
-    (job,) = [manifest for manifest in written("base") if manifest["kind"] == "RayJob"]
-    return job
+    return {folder: rendered(FOLDER / folder) for folder in WHOLE}
 
 
 def every_pod() -> Iterator[tuple[str, Manifest]]:
-    for manifest in [*written("base"), *written("services")]:
-        for number, pod in enumerate(pods(manifest)):
-            yield f"{manifest['kind']} {manifest['metadata']['name']} {number}", pod
+    """Of what is written by hand, and of the jobs in the overlays."""
+    for folder in ("services", *(f"overlays/{name}" for name in OVERLAYS)):
+        for manifest in written(folder):
+            for number, pod in enumerate(pods(manifest)):
+                yield f"{folder} {manifest['kind']} {manifest['metadata']['name']} {number}", pod
 
 
 PODS = dict(every_pod())
 
 
 def test_there_is_something_to_check() -> None:
-    assert [overlay.name for overlay in OVERLAYS] == ["gpu", "kueue", "local"]
-    assert len(PODS) == 5
+    assert OVERLAYS == ["gpu", "kueue", "local"]
+    assert len(PODS) == 11
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -78,6 +51,7 @@ def test_every_pod_runs_with_as_few_rights_as_it_can(name: str) -> None:
     assert pod["securityContext"]["runAsUser"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
     assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
     assert not any("hostPath" in volume for volume in pod["volumes"])
     for container in containers(pod):
@@ -104,134 +78,151 @@ def test_volumes_that_are_mounted_are_there(name: str) -> None:
     assert all("sizeLimit" in v["emptyDir"] for v in PODS[name]["volumes"] if "emptyDir" in v)
 
 
-def test_fields_of_kuberay() -> None:
-    spec = ray_job()["spec"]
-    cluster = spec["rayClusterSpec"]
-    assert spec.keys() <= RAY_JOB
-    assert cluster.keys() <= RAY_CLUSTER
-    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        assert group.keys() <= GROUP
-        assert group["template"].keys() == {"metadata", "spec"}
-        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def test_who_reaches_the_cluster_needs_its_token() -> None:
-    assert ray_job()["spec"]["rayClusterSpec"]["authOptions"]["mode"] == "token"
-    (policy,) = [m for m in written("base") if m["kind"] == "NetworkPolicy"]
-    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
-    spec = ray_job()["spec"]
-    cluster = spec["rayClusterSpec"]
+def test_a_namespace_gets_what_jobs_need(sent: dict[str, list[Manifest]]) -> None:
+    """The account that the profiles name, with the right to write progress and no other."""
+    base = sent["base"]
+    (account,) = of_kind(base, "ServiceAccount")
+    (role,) = of_kind(base, "Role")
+    (binding,) = of_kind(base, "RoleBinding")
+    assert account["metadata"]["name"] == "trainwright"
+    assert account["automountServiceAccountToken"] is False
+    assert role["rules"] == [
+        {"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["get", "patch"]}
+    ]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "trainwright", "namespace": "trainwright"}
+    ]
+
+
+def test_nobody_reaches_the_pods_of_a_job_but_by_its_own_policy(
+    sent: dict[str, list[Manifest]],
+) -> None:
+    (closed,) = of_kind(sent["base"], "NetworkPolicy")
+    assert "ingress" not in closed["spec"]
+    wanted = closed["spec"]["podSelector"]["matchLabels"].items()
+    for overlay in OVERLAYS:
+        (job,) = of_kind(written(f"overlays/{overlay}"), "RayJob")
+        text = yaml.safe_dump(job)
+        labels = [t["metadata"]["labels"] for t in templates(job)]
+        assert all(wanted <= one.items() for one in labels)
+        assert text.count("app.kubernetes.io/name: trainwright") == len(labels) + 1
+
+
+def templates(job: Manifest) -> list[Manifest]:
+    cluster = job["spec"]["rayClusterSpec"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    templates = [spec["submitterPodTemplate"], *(group["template"] for group in groups)]
-    assert all(wanted <= template["metadata"]["labels"].items() for template in templates)
+    return [job["spec"]["submitterPodTemplate"], *(group["template"] for group in groups)]
 
 
-def test_the_cluster_runs_the_ray_of_the_lock_file() -> None:
-    version = ray_job()["spec"]["rayClusterSpec"]["rayVersion"]
-    assert f"\nray=={version}\n" in CONSTRAINTS
+@pytest.mark.parametrize("folder", WHOLE)
+def test_what_is_sent_is_taken(folder: str, sent: dict[str, list[Manifest]]) -> None:
+    for manifest in sent[folder]:
+        assert manifest["metadata"]["namespace"] == "trainwright", manifest["kind"]
+        if manifest["kind"] == "RayJob":
+            assert list(misfits(manifest["spec"])) == []
+            assert refusals(manifest) == []
+            assert [fault for one in templates(manifest) for fault in wrong(pod_of(one))] == []
+        else:
+            assert wrong(manifest) == [], manifest["kind"]
 
 
-def test_the_number_of_workers_is_fixed() -> None:
-    for group in ray_job()["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
-        assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_a_job_names_is_there(overlay: str, sent: dict[str, list[Manifest]]) -> None:
+    """But for Secrets and for what Kubernetes puts into every namespace."""
+    manifests = sent[f"overlays/{overlay}"]
+    there = {(m["kind"], m["metadata"]["name"]) for m in manifests}
+    (job,) = of_kind(manifests, "RayJob")
+    maps: set[str] = set()
+    for template in templates(job):
+        pod = template["spec"]
+        assert ("ServiceAccount", pod["serviceAccountName"]) in there
+        maps |= {v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v}
+    assert {("ConfigMap", name) for name in maps} <= there
+    images = {c["image"] for m in manifests for p in pods(m) for c in containers(p)}
+    assert all(re.search(r":[\w.-]+$", image) for image in images), "an image without a tag"
+
+
+def test_the_local_overlay_is_complete(sent: dict[str, list[Manifest]]) -> None:
+    """Every service that the job is told of is in it, and speaks on that port."""
+    manifests = sent["overlays/local"]
+    ports = {m["metadata"]["name"]: m["spec"]["ports"] for m in of_kind(manifests, "Service")}
+    text = (FOLDER / "profiles" / "default.yaml").read_text()
+    named = re.findall(r"http://(\w+):(\d+)", text)
+    assert {name for name, _ in named} == {"store", "mlflow"}
+    for name, port in named:
+        assert [one["port"] for one in ports[name]] == [int(port)]
+    deployed = {
+        tuple(m["spec"]["template"]["metadata"]["labels"].items())
+        for m in of_kind(manifests, "Deployment")
+    }
+    services = of_kind(manifests, "Service")
+    assert {tuple(m["spec"]["selector"].items()) for m in services} == deployed
 
 
 def test_no_secret_is_written_down() -> None:
     for file in FOLDER.rglob("*.yaml"):
         for manifest in yaml.safe_load_all(file.read_text()):
             assert not isinstance(manifest, dict) or manifest.get("kind") != "Secret", file
-    for _, pod in every_pod():
+    for name, pod in PODS.items():
         for container in containers(pod):
             for variable in container.get("env", []):
                 secret = re.search(r"KEY|PASSWORD|TOKEN|SECRET|USER", variable["name"])
-                assert not secret or "secretKeyRef" in variable["valueFrom"]
+                assert not secret or "secretKeyRef" in variable["valueFrom"], name
 
 
 def test_the_image_holds_what_the_manifests_start() -> None:
     """The user is the one of the manifests, the command one that the command line has."""
     dockerfile = (FOLDER / "Dockerfile").read_text()
-    users = {pod["securityContext"]["runAsUser"] for _, pod in every_pod()}
+    users = {pod["securityContext"]["runAsUser"] for pod in PODS.values()}
     assert {int(user) for user in re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)} == users
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
         assert all((ROOT / name).exists() for name in copied.split())
-    program, command, file, *options = ray_job()["spec"]["entrypoint"].split()
-    assert program == "trainwright"
-    assert command in {found.name or found.callback.__name__ for found in app.registered_commands}
-    assert file == "/job/job.yaml"
-    assert options == ["-s", "cluster.address=auto"]
+    (command,) = re.findall(r'^CMD \["trainwright", "(.+)"\]$', dockerfile, re.MULTILINE)
+    assert command == "--help"
+    assert app.registered_commands
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
-def test_jobs_are_read_and_fit_their_cluster(
-    overlay: Path, monkeypatch: pytest.MonkeyPatch, kubectl: None, sent: dict[str, list[Manifest]]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
-    (text,) = [
-        manifest["data"]["job.yaml"]
-        for manifest in sent[overlay.name]
-        if manifest["kind"] == "ConfigMap" and "job.yaml" in manifest["data"]
-    ]
-    file = overlay / "job.yaml"
-    if file.exists():
-        assert text == file.read_text()
-    wanted = Job.load(file if file.exists() else FOLDER / "overlays/local/job.yaml").spec.cluster
-    (group,) = spec_of(sent[overlay.name])["rayClusterSpec"]["workerGroupSpecs"]
-    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
-    room = group["replicas"] * int(float(limits["cpu"]) // wanted.cpus_per_worker)
-    assert wanted.workers <= room
-    assert int(limits.get("nvidia.com/gpu", 0)) >= wanted.gpus_per_worker
-    assert wanted.address == "auto"
+def test_the_cluster_is_told_the_ray_of_the_image() -> None:
+    from trainwright.submission.profile import Profile
 
-
-def spec_of(manifests: list[Manifest]) -> Any:
-    (job,) = [manifest for manifest in manifests if manifest["kind"] == "RayJob"]
-    return job["spec"]
-
-
-@pytest.mark.parametrize("overlay", [path.name for path in OVERLAYS])
-def test_what_a_rendered_manifest_names_is_there(
-    overlay: str, sent: dict[str, list[Manifest]]
-) -> None:
-    """By content: another job file is another ConfigMap."""
-    there = {(m["kind"], m["metadata"]["name"]) for m in sent[overlay]}
-    text = json.dumps(spec_of(sent[overlay]))
-    maps = set(re.findall(r'"(?:configMap|configMapRef)": \{"name": "([^"]+)"', text))
-    assert {("ConfigMap", name) for name in maps} <= there
-    assert all(re.fullmatch(r"trainwright-(job|places)-[a-z0-9]{10}", name) for name in maps)
-    assert len(maps) == 2
-    assert set(re.findall(r'"secretRef": \{"name": "([^"]+)"', text)) == {"trainwright-store"}
-    images = {
-        c["image"] for manifest in sent[overlay] for p in pods(manifest) for c in containers(p)
-    }
-    assert all(re.search(r":[\w.-]+$", image) for image in images), "an image without a tag"
-    assert {m["metadata"].get("namespace") for m in sent[overlay]} == {"trainwright"}
-
-
-@pytest.fixture(scope="module")
-def kuberay(request: pytest.FixtureRequest) -> jsonschema.Draft7Validator:
-    crds = request.config.getoption("--crds")
-    if crds is None:
-        pytest.skip("--crds names no folder of KubeRay's definitions")
-    return jsonschema.Draft7Validator(schema_of(Path(crds), "RayJob"))
-
-
-@pytest.mark.parametrize("overlay", [path.name for path in OVERLAYS])
-def test_rendered_jobs_are_right_by_kuberays_definition(
-    overlay: str, sent: dict[str, list[Manifest]], kuberay: jsonschema.Draft7Validator
-) -> None:
-    (job,) = [manifest for manifest in sent[overlay] if manifest["kind"] == "RayJob"]
-    assert [error.message for error in kuberay.iter_errors(job)] == []
-
-
-def test_a_misspelt_field_is_noticed(kuberay: jsonschema.Draft7Validator) -> None:
-    job = ray_job()
-    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 3
-    (error,) = kuberay.iter_errors(job)
-    assert "'replica' was unexpected" in error.message
+    version = Profile(image="i:1").ray_version
+    assert f"\nray=={version}\n" in (ROOT / "constraints.txt").read_text()
 
 
 def test_kueue_starts_the_job(sent: dict[str, list[Manifest]]) -> None:
-    (job,) = [manifest for manifest in sent["kueue"] if manifest["kind"] == "RayJob"]
-    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "training"
+    (job,) = of_kind(sent["overlays/kueue"], "RayJob")
+    queues = list(yaml.safe_load_all((FOLDER / "overlays/kueue/queues.yaml").read_text()))
+    (queue,) = of_kind(queues, "LocalQueue")
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == queue["metadata"]["name"]
+    assert job["metadata"]["namespace"] == queue["metadata"]["namespace"]
     assert job["spec"]["suspend"] is True
-    assert job["spec"]["shutdownAfterJobFinishes"] is True, "KubeRay suspends no other"
+
+
+def test_a_job_fits_into_the_queue_that_is_shown(sent: dict[str, list[Manifest]]) -> None:
+    (job,) = of_kind(sent["overlays/kueue"], "RayJob")
+    queues = list(yaml.safe_load_all((FOLDER / "overlays/kueue/queues.yaml").read_text()))
+    (queue,) = of_kind(queues, "ClusterQueue")
+    (group,) = queue["spec"]["resourceGroups"]
+    quota = {one["name"]: one["nominalQuota"] for one in group["flavors"][0]["resources"]}
+    wanted = {"cpu": 0.0, "memory": 0.0}
+    for template, count in zip(templates(job), counts(job), strict=True):
+        limits: Any = template["spec"]["containers"][0]["resources"]["limits"]
+        wanted["cpu"] += count * amount(limits["cpu"])
+        wanted["memory"] += count * amount(limits["memory"])
+    assert all(2 * wanted[name] <= amount(quota[name]) for name in wanted)
+
+
+def counts(job: Manifest) -> list[int]:
+    groups = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    return [1, 1, *(group["replicas"] for group in groups)]
+
+
+def amount(quantity: str | int) -> float:
+    """CPUs or GiB."""
+    text = str(quantity)
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text.removesuffix("Gi"))

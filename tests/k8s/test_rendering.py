@@ -70,6 +70,7 @@ def test_whatever_is_rendered_is_taken(parcel: Parcel, profile: Profile) -> None
     for template in templates(job):
         assert wrong(pod_of(template)) == []
     assert_room_for_all(parcel.need, profile, job["spec"])
+    assert_means_nothing_to_a_shell(job["spec"])
     assert render(parcel.base, parcel, profile) == manifests
 
 
@@ -92,6 +93,13 @@ def assert_room_for_all(need: Need, profile: Profile, spec: Manifest) -> None:
     assert fit * group["replicas"] >= (need.workers or 1)
     if profile.worker.replicas is None and need.workers is not None:
         assert fit * (group["replicas"] - 1) < need.workers, "a pod more than is needed"
+
+
+def assert_means_nothing_to_a_shell(spec: Manifest) -> None:
+    """KubeRay puts these into a command of bash's, the last one between double quotes."""
+    assert spec["entrypoint"] == "python -m trainwright.submission.inside"
+    assert re.fullmatch(r"[a-z0-9-]+", spec["jobId"])
+    assert not re.search(r"[$`\\!]", spec["runtimeEnvYAML"])
 
 
 def cpus_of(quantity: str) -> float:
@@ -162,21 +170,6 @@ def test_the_head_alone_may_speak_to_kubernetes() -> None:
     assert told["TRAINWRIGHT_RAYJOB"] == f"trainwright/{NAME}"
     silent = yaml.safe_load(rendered(annotate=False)["RayJob"]["spec"]["runtimeEnvYAML"])
     assert "TRAINWRIGHT_RAYJOB" not in silent["env_vars"]
-
-
-@settings(max_examples=30)
-@given(parcels(), profiles())
-def test_nothing_in_the_commands_means_something_to_a_shell(
-    parcel: Parcel, profile: Profile
-) -> None:
-    """KubeRay puts the entry point into a command of bash's, and the rest between double quotes."""
-    manifests = tried(parcel, profile)
-    if manifests is None:
-        return
-    spec = manifests[-1]["spec"]
-    assert spec["entrypoint"] == "python -m trainwright.submission.inside"
-    assert re.fullmatch(r"[a-z0-9-]+", spec["jobId"])
-    assert not re.search(r"[$`\\!]", spec["runtimeEnvYAML"])
 
 
 def test_a_running_cluster_gets_a_submitter_and_nothing_else() -> None:

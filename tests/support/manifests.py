@@ -71,11 +71,10 @@ def tightened(schema: Any) -> Any:
 
 def schema_of(crds: Path, kind: str) -> Any:
     """The tightened schema of a custom resource's version v1, from the folder of definitions."""
-    for file in sorted(crds.glob("*.yaml")):
-        definition = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
-        if definition["spec"]["names"]["kind"] == kind:
-            versions = {one["name"]: one for one in definition["spec"]["versions"]}
-            schema = tightened(versions["v1"]["schema"]["openAPIV3Schema"])
-            schema["properties"]["metadata"] = {"type": "object"}
-            return schema
-    raise AssertionError(f"no definition of {kind} in {crds}")
+    (file,) = crds.glob(f"*_{kind.lower()}s.yaml")
+    definition = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
+    assert definition["spec"]["names"]["kind"] == kind
+    versions = {one["name"]: one for one in definition["spec"]["versions"]}
+    schema = tightened(versions["v1"]["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}
+    return schema

@@ -19,6 +19,7 @@ from trainwright.submission.profile.values import (
     LabelValue,
     MountPath,
     Name,
+    PublicText,
     Quantity,
     Resource,
     Seconds,
@@ -78,7 +79,10 @@ class Volume(Section):
 
 
 class Head(Section):
-    """The pod that runs Ray's head and the driver of the job; it trains nothing itself."""
+    """The pod that runs Ray's head and the driver of the job; it trains nothing itself.
+
+    A job with ``cluster.workers: 0`` trains in it, and then it has the shape of a worker.
+    """
 
     cpu: Cpus = Field(2, description="CPUs, reserved and not to be exceeded")
     memory: Quantity = Field("8Gi", description="memory, reserved and not to be exceeded")
@@ -129,8 +133,10 @@ class Profile(Section):
     service_account: Name = Field(
         "trainwright", description="service account of the pods; see k8s/base"
     )
-    head: Head = Field(default_factory=Head)
-    worker: Worker = Field(default_factory=Worker)
+    head: Head = Field(default_factory=Head, description="the pod with the driver of the job")
+    worker: Worker = Field(
+        default_factory=Worker, description="each of the pods with training processes"
+    )
     scratch: Quantity = Field("20Gi", description="disk of each pod for what need not be kept")
     cluster: Label | None = Field(
         None,
@@ -142,14 +148,14 @@ class Profile(Section):
     priority: ShortName | None = Field(
         None, description="PriorityClass of the pods; with a queue: its WorkloadPriorityClass"
     )
-    storage: str | None = Field(
+    storage: PublicText | None = Field(
         None, min_length=1, description="where runs are kept if a job names a folder of yours"
     )
     volumes: list[Volume] = Field(default_factory=list, description="what the pods see besides")
-    tracking: str | None = Field(
+    tracking: PublicText | None = Field(
         None, min_length=1, description="MLflow tracking URI of jobs that name none"
     )
-    environment: dict[Variable, str] = Field(
+    environment: dict[Variable, PublicText] = Field(
         default_factory=dict, description="environment variables of head and workers; no secrets"
     )
     secrets: list[Name] = Field(

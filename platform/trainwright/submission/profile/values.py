@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+
+from trainwright.secrets import mask
 
 _PART = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_PART}(\.{_PART})*"
@@ -31,3 +33,13 @@ Quantity = Annotated[
 Cpus = Annotated[float, Field(gt=0, le=10_000)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST)]
 Seconds = Annotated[int, Field(gt=0, le=_LARGEST)]
+
+
+def _public(text: str) -> str:
+    if mask(text) != text:
+        raise ValueError("holds a secret: put it into a Secret, and name that under secrets")
+    return text
+
+
+PublicText = Annotated[str, AfterValidator(_public)]
+"""What anybody may read who may see the pods."""
