@@ -5,18 +5,21 @@ from __future__ import annotations
 from trainwright.submission.kubernetes.rendering.extras import Manifest
 from trainwright.submission.profile import Profile
 
-MISSED_SOON = {
+DEFAULTS = {
+    # A node that dies is missed after a few seconds rather than half a minute.
     "RAY_health_check_initial_delay_ms": "5000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
+    # As on a machine of one's own, nothing is reported to Ray's makers.
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""A node that dies is missed after a few seconds rather than half a minute."""
+"""What a profile may say otherwise."""
 
 
 def variables(profile: Profile) -> list[Manifest]:
     """The single variables of head and workers."""
-    plain = {**MISSED_SOON, **profile.environment}
+    plain = {**DEFAULTS, **profile.environment}
     return [
         *({"name": name, "value": _literally(value)} for name, value in sorted(plain.items())),
         *(
