@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from trainwright.compare.spec import CompareJob
 from trainwright.errors import JobError, Location, Problem
 from trainwright.job import Job
@@ -19,6 +17,7 @@ from trainwright.job.load import checked
 from trainwright.job.merging import BASE, inside, merged
 from trainwright.job.overrides import changed
 from trainwright.job.yaml_reader import Parsed
+from trainwright.job.yaml_writer import yaml_text
 
 CompareJobFile = Job[CompareJob]
 
@@ -58,7 +57,7 @@ class Variant:
             values = _with_data(_split_by, seed, values)
         if self.comparison.spec.draw_by_seed:
             values = _with_data(_drawn_by, seed, values)
-        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        text = yaml_text(values)
         file = self.comparison.document.file
         return Document(values, parsed.locations, file, text)
 

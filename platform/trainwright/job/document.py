@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trainwright.errors import MISSING, JobError, Location, Problem
 from trainwright.job.environment import expand
 from trainwright.job.merging import EXTENDS, nearest_location, read_with_extends
 from trainwright.job.overrides import apply_overrides
 from trainwright.job.yaml_reader import Parsed, no_text, read_file
+from trainwright.job.yaml_writer import yaml_text
 
 FROM_PYTHON = "<job>"
 """Stands for the file of a job that was given as a dictionary."""
@@ -78,7 +77,7 @@ class Document:
             problems.append(Problem(EXTENDS, "only a file can extend a file", mend=mend))
         if problems:
             raise JobError([replace(problem, location=at) for problem in problems])
-        text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        text = yaml_text(plain)
         return cls._finished(Parsed(plain, {"": at}), FROM_PYTHON, text, overrides, environ)
 
     @classmethod

@@ -116,22 +116,30 @@ def read_value(text: str, place: str) -> Any:
     return value
 
 
+_INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_SPECIAL = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+
+CORE_SCHEMA = tuple(
+    (_CORE + kind, re.compile(f"^(?:{pattern})$"))
+    for kind, pattern in (
+        ("null", r"~|null|Null|NULL|"),
+        ("bool", r"true|True|TRUE|false|False|FALSE"),
+        ("int", _INT),
+        ("float", f"{_FLOAT}|{_SPECIAL}"),
+    )
+)
+"""Tag and form of the plain scalars that are no texts in YAML 1.2's core schema."""
+
+
 class _Loader(yaml.SafeLoader):
     """Decides the types of plain scalars as YAML 1.2's core schema does."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  (as the library declares it)
 
 
-_INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
-_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-_SPECIAL = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-for _kind, _pattern in (
-    ("null", r"~|null|Null|NULL|"),
-    ("bool", r"true|True|TRUE|false|False|FALSE"),
-    ("int", _INT),
-    ("float", f"{_FLOAT}|{_SPECIAL}"),
-):
-    _Loader.add_implicit_resolver(_CORE + _kind, re.compile(f"^(?:{_pattern})$"), None)
+for _tag, _pattern in CORE_SCHEMA:
+    _Loader.add_implicit_resolver(_tag, _pattern, None)
 
 
 def _compose(text: str, file: str) -> Node | None:

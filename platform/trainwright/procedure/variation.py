@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from trainwright.errors import InputError, Location, Problem
 from trainwright.job import Job
 from trainwright.job.check import check_plugins
@@ -18,6 +16,7 @@ from trainwright.job.load import checked
 from trainwright.job.merging import merged
 from trainwright.job.overrides import changed
 from trainwright.job.yaml_reader import Parsed
+from trainwright.job.yaml_writer import yaml_text
 from trainwright.orchestration.exporting import named_checkpoint
 from trainwright.orchestration.live import Show
 from trainwright.orchestration.prepare import storage_of
@@ -45,8 +44,7 @@ class Variation:
         """The job as a job file, without where its results go."""
         values = self.job.document.values
         kept = {key: value for key, value in values.items() if key not in _ELSEWHERE}
-        text: str = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
-        return text
+        return yaml_text(kept)
 
 
 def variation(

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from trainwright.errors import JobError
 from trainwright.job import Job
 from trainwright.job.document import Document
@@ -17,6 +15,7 @@ from trainwright.job.load import checked
 from trainwright.job.merging import BASE, inside, nearest_location
 from trainwright.job.overrides import changed
 from trainwright.job.yaml_reader import Parsed
+from trainwright.job.yaml_writer import yaml_text
 from trainwright.search.spec import PbtSpec, SweepJob
 
 SweepJobFile = Job[SweepJob]
@@ -152,7 +151,7 @@ class TrialJobs:
 
     def _document(self, parsed: Parsed, further: Mapping[str, Any]) -> Document:
         values = {**parsed.values, **self._fixed(), **further}
-        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        text = yaml_text(values)
         return Document(values, parsed.locations, self.sweep.document.file, text)
 
     def _fixed(self) -> dict[str, Any]:

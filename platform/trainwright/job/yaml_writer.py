@@ -1,0 +1,31 @@
+"""Jobs as text: YAML that job files are read from again with the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from trainwright.job.yaml_reader import CORE_SCHEMA
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around a text that YAML 1.1, or 1.2 as jobs are read, takes for another value.
+
+    ``1e3`` is a text in YAML 1.1, which the library writes, and a number in YAML 1.2.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Values that occur twice are written twice."""
+        return True
+
+
+for _tag, _pattern in CORE_SCHEMA:
+    _Dumper.add_implicit_resolver(_tag, _pattern, None)
+
+
+def yaml_text(values: Mapping[str, Any]) -> str:
+    """The text of a job file with these values, in their order."""
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
