@@ -65,7 +65,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.location}: " if self.location else ""
-        path = self.path.replace("\n", "\\n")
+        path = mask(self.path).replace("\n", "\\n")
         lines = [f"{where}{path}: {self.message}" if path else f"{where}{self.message}"]
         if self.got is not MISSING:
             lines.append(f"    got:     {_short(self.got)}")
@@ -79,7 +79,7 @@ class Problem:
 
 
 def _short(value: Any, limit: int = 120) -> str:
-    text = repr(value)
+    text = mask(repr(value))  # before it is cut, where the rest of a secret would be left
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

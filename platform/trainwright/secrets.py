@@ -42,12 +42,18 @@ def _without(text: str, hidden: list[str]) -> str:
 
 
 def _hidden() -> list[str]:
-    return [*_concealed, *_of_environment()]
+    """What is secret, the longest first: one value may be the beginning of another."""
+    return sorted({*_concealed, *_of_environment()}, key=lambda value: (-len(value), value))
 
 
 def secrets_in(text: str) -> tuple[str, ...]:
     """The values of secret environment variables that a text holds."""
     return tuple(value for value in _of_environment() if value in text)
+
+
+def secret_variables_in(text: str) -> tuple[str, ...]:
+    """The names of the secret environment variables whose values a text holds."""
+    return tuple(name for name, value in _secret_variables().items() if value in text)
 
 
 def conceal(*values: str) -> None:
@@ -66,11 +72,15 @@ def is_secret_name(name: str) -> bool:
 
 
 def _of_environment() -> list[str]:
-    return [
-        value
+    return list(_secret_variables().values())
+
+
+def _secret_variables() -> dict[str, str]:
+    return {
+        name: value
         for name, value in os.environ.items()
         if len(value) >= _SHORTEST and is_secret_name(name)
-    ]
+    }
 
 
 def public_values(job: BaseModel) -> dict[str, Any]:
