@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-
-import yaml
 
 from trainwright.errors import InputError, JobError, Problem
 from trainwright.job import Job
@@ -14,6 +12,7 @@ from trainwright.job.document import Document
 from trainwright.job.kinds import kind_of
 from trainwright.job.load import checked
 from trainwright.job.merging import EXTENDS, places_inside
+from trainwright.job.yaml_writer import yaml_text
 from trainwright.orchestration.prepare import Prepared, prepare
 from trainwright.orchestration.request import Request
 from trainwright.procedure.spec import ProcedureJob
@@ -27,15 +26,21 @@ def own_runs(job: Job[ProcedureJob]) -> tuple[dict[str, Prepared], list[Problem]
     """
     found: dict[str, Prepared] = {}
     problems: list[Problem] = []
-    for name, values in job.spec.own_runs.items():
+    for name in job.spec.own_runs:
         try:
-            found[name] = prepare(_training(job, name, values))
+            found[name] = prepare(training_of(job, name))
         except InputError as error:
             problems += [replace(p, path=f"runs.{name}.{p.path}") for p in error.problems]
     return found, problems
 
 
-def _training(job: Job[ProcedureJob], name: str, values: Mapping[str, Any]) -> Job[Any]:
+def training_of(job: Job[ProcedureJob], name: str) -> Job[Any]:
+    """The job of a training in ``runs`` of a procedure's job.
+
+    Raises:
+        JobError: it is none; paths are those inside its section.
+    """
+    values = job.spec.own_runs[name]
     kind = values.get("kind", "train")
     if kind != "train":
         raise JobError(Problem("kind", "a procedure starts from trained runs", kind, "train"))
@@ -43,7 +48,7 @@ def _training(job: Job[ProcedureJob], name: str, values: Mapping[str, Any]) -> J
         raise JobError(Problem(EXTENDS, "only a file can extend a file", values[EXTENDS]))
     here = {"name": name, "seed": job.spec.seed, "cluster": {"workers": 0}}
     whole = {**here, **shared_with(job.spec), **values}
-    text: str = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
+    text = yaml_text(whole)
     places = places_inside(job.document.locations, f"runs.{name}")
     return checked(Document(whole, places, job.document.file, text), job.base)
 

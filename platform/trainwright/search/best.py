@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import yaml
 
 from trainwright.compare.checked import check
 from trainwright.errors import Location
-from trainwright.federated.client_job import client_job
-from trainwright.federated.spec import FederatedJob
-from trainwright.federated.uses import uses as federated_uses
 from trainwright.job import Job
-from trainwright.job.check import Use, data_uses, uses, with_inner
-from trainwright.job.models import DataSpec, TrainJob
 from trainwright.job.overrides import changed
-from trainwright.job.sources import is_file_source
 from trainwright.job.yaml_reader import Parsed
+from trainwright.job.yaml_writer import yaml_text
 from trainwright.orchestration.kept_plugins import kept_plugin_files
-from trainwright.orchestration.starting import is_file
-from trainwright.plugins import find
-from trainwright.plugins.markers import path_options
-from trainwright.plugins.resolve import absolute
+from trainwright.orchestration.named_paths import anchored_paths
 from trainwright.search.plan import Plan
 from trainwright.search.trials import Trial, labelled
 from trainwright.secrets import mask
@@ -128,7 +118,7 @@ def _head(plan: Plan, trial: Trial, folder: Folder) -> str:
 def _written(plan: Plan, values: Mapping[str, Any], job: Job[Any], label: str) -> str:
     """A job that means the same in any folder, and finds the runs that the sweep's trials found."""
     parsed = Parsed(dict(values), {})
-    for path, value in _anchored(job):
+    for path, value in anchored_paths(job):
         parsed = changed(parsed, path, value, Location(path))
     tracking = plan.job.spec.tracking.model_dump(mode="json", exclude_unset=True)
     whole = {
@@ -140,41 +130,5 @@ def _written(plan: Plan, values: Mapping[str, Any], job: Job[Any], label: str) -
     }
     others = [key for key in whole if key not in (*_FIRST, *_LAST)]
     ordered = {key: whole[key] for key in (*_FIRST, *others, *_LAST) if key in whole}
-    text: str = yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
+    text = yaml_text(ordered)
     return mask(text.replace("${", "$${"))
-
-
-def _anchored(job: Job[Any]) -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of all that is relative to the folder of the job's file."""
-    spec, base = job.spec, job.base
-    if spec.data is not None:
-        for path, source, format in _sources(spec.data):
-            if isinstance(source, str) and is_file_source(source, format):
-                yield path, absolute(source, base)
-    for use in (inner for outer in _uses(spec) for inner in with_inner(outer, base)):
-        for option in path_options(find(use.group, use.spec.name, base)):
-            if option in use.spec.options:
-                yield use.option_path(option), absolute(use.spec.options[option], base)
-    model = getattr(spec, "model", None)
-    if model is not None and model.weights is not None and is_file(model.weights.source, base):
-        skip = {"skip": model.weights.skip} if model.weights.skip else {}
-        yield "model.weights", {"from": absolute(model.weights.source, base), **skip}
-
-
-def _sources(data: DataSpec) -> Iterator[tuple[str, Any, str]]:
-    yield "data.source", data.source, data.format
-    for name, held in (("validation", data.validation), ("test", data.test)):
-        if held is not None:
-            yield f"data.{name}.source", held.source, data.format
-    for name, named in data.sources.items():
-        yield f"data.sources.{name}.source", named.source, named.format
-
-
-def _uses(spec: Any) -> list[Use]:
-    """The plugins that a job of a kind that can be tried names."""
-    if isinstance(spec, TrainJob):
-        return uses(spec)
-    if isinstance(spec, FederatedJob):
-        return [*uses(client_job(spec)), *federated_uses(spec)]
-    of_data = [] if spec.data is None else data_uses(spec.data)
-    return [Use("procedures", spec.procedure, "procedure"), *of_data]

@@ -92,7 +92,7 @@ def make_plan(job: SweepJobFile) -> Plan:
     spec, read = job.spec, parsed(job.spec)
     jobs = TrialJobs(job)
     sampler = Sampler(read.space, spec.seed, read.constraints, spec.base)
-    examples = [one for one in _examples(read.space) if sampler.fulfils(one)]
+    examples = [one for one in examples_of(read.space) if sampler.fulfils(one)]
     examples = examples or [sampler.draw(0)]
     example, checked, clusters = _check_examples(jobs, jobs.make, read.space, examples)
     if spec.transfer:
@@ -126,7 +126,7 @@ def _name(spec: SweepJob, example: str, judge: Judge) -> str:
     return f"{spec.name}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]}"
 
 
-def _examples(space: Space) -> Iterator[Assignment]:
+def examples_of(space: Space) -> Iterator[Assignment]:
     """Assignments in which every option of every choice occurs, and both ends of every domain."""
     yield _with(space, {})
     for parameter in space.parameters:
