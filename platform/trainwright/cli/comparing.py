@@ -17,7 +17,8 @@ from trainwright.cli.lines import Lines
 from trainwright.cli.picture import STOPPING, Picture
 from trainwright.cli.screens import tell_places
 from trainwright.cli.views import SilentView, View
-from trainwright.cli.words import clock, duration, number
+from trainwright.cli.words import duration, number
+from trainwright.times import clock
 
 if TYPE_CHECKING:
     from trainwright.cli.reporting import Report

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from trainwright.cli.words import clock, metrics, number
+from trainwright.cli.words import metrics, number
+from trainwright.times import clock
 
 _SETTLING = 3
 """The speed so far is no guide to the time left before this many updates."""

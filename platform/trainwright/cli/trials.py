@@ -17,8 +17,9 @@ from typing_extensions import override
 
 from trainwright.cli.lines import Lines
 from trainwright.cli.picture import STOPPING, Picture
-from trainwright.cli.words import clock, number
+from trainwright.cli.words import number
 from trainwright.search.trials import Trial
+from trainwright.times import clock
 
 if TYPE_CHECKING:
     from trainwright.search.plan import Plan

@@ -17,8 +17,9 @@ from typing_extensions import override
 from trainwright.cli.picture import Picture
 from trainwright.cli.progress import TrainingProgress
 from trainwright.cli.terminal import folded
-from trainwright.cli.words import clock, duration
+from trainwright.cli.words import duration
 from trainwright.secrets import mask
+from trainwright.times import clock
 
 if TYPE_CHECKING:
     from trainwright.orchestration.launch import Started

@@ -23,14 +23,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def clock(seconds: float) -> str:
-    """``0:07``, ``12:34``, ``1:02:03``: of the same width while it runs."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes = f"{rest // 60:02d}" if hours else f"{rest // 60}"
-    return f"{f'{hours}:' if hours else ''}{minutes}:{rest % 60:02d}"
-
-
 def moment(since_1970: float) -> str:
     """Local date and time to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(since_1970))

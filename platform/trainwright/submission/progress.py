@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from typing_extensions import Self
+
+from trainwright.runs import Unit
+from trainwright.times import clock
 
 _LINE = re.compile(
     r"(?P<unit>[a-z]+) (?P<step>\d+)(?: of (?P<total>\d+) \(\d+%\))?"
@@ -22,7 +26,7 @@ class Progress:
     Attributes:
         step: updates, rounds or trials done.
         total: how many are planned; 0 while that is not known.
-        unit: ``steps``, ``rounds`` or ``trials``.
+        unit: what is counted.
         seconds_left: estimate; None while there is none.
     """
 
@@ -39,8 +43,6 @@ class Progress:
     @property
     def line(self) -> str:
         """In words, as ``step 120 of 560 (21%), 0:41 left``."""
-        from trainwright.cli.words import clock
-
         of = f" of {self.total} ({self.percent}%)" if self.total else ""
         left = "" if self.seconds_left is None else f", {clock(self.seconds_left)} left"
         return f"{self.unit.removesuffix('s')} {self.step}{of}{left}"
@@ -60,8 +62,8 @@ class Progress:
     def to_text(self) -> str:
         """One line of JSON."""
         values = {**asdict(self), "percent": self.percent}
-        if self.seconds_left is not None:
-            values["seconds_left"] = round(self.seconds_left)
+        left = self.seconds_left
+        values["seconds_left"] = None if left is None or not math.isfinite(left) else round(left)
         return json.dumps(values, separators=(",", ":"))
 
     @classmethod
@@ -69,12 +71,11 @@ class Progress:
         """What ``to_text`` wrote; None for anything else: others may write there too."""
         try:
             found: Any = json.loads(text or "")
-            left = found.get("seconds_left")
-            return cls(
-                int(found["step"]),
-                int(found["total"]),
-                str(found["unit"]),
-                None if left is None else float(left),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError):
+            step, total, left = found["step"], found["total"], found.get("seconds_left")
+            unit = str(found["unit"])
+            progress = cls(int(step), int(total), unit, None if left is None else float(left))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
+        finite = progress.seconds_left is None or math.isfinite(progress.seconds_left)
+        is_ours = unit in get_args(Unit) and progress.step >= 0 and progress.total >= 0 and finite
+        return progress if is_ours else None

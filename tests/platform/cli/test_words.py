@@ -29,13 +29,6 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-1, "0:00"), (7, "0:07"), (754, "12:34"), (3723, "1:02:03")]
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert words.clock(seconds) == text
-
-
-@pytest.mark.parametrize(
     ("value", "text"),
     [(0.97123, "0.9712"), (1.0e-7, "1e-07"), (12345.6, "12,346"), (math.nan, "nan"), (0.0, "0")],
 )
