@@ -18,6 +18,31 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def variables_in(text: str) -> list[str]:
+    """The environment variables that a text of a job names.
+
+    Example:
+        >>> variables_in("s3://${BUCKET}/$${x}/${RUNS}")
+        ['BUCKET', 'RUNS']
+    """
+    return [match[1] for match in _VARIABLE.finditer(text) if match[2]]
+
+
+def without_variables(text: str) -> str:
+    """The text with nothing in the places of variables.
+
+    Example:
+        >>> without_variables("https://${USER}:${WORD}@host")
+        'https://:@host'
+    """
+    return _VARIABLE.sub(lambda match: "" if match[2] else match[0], text)
+
+
+def escaped(text: str) -> str:
+    """What a job says for ``text``: no part of it is taken for a variable."""
+    return text.replace("${", "$${")
+
+
 def expand(values: Any, environ: Mapping[str, str]) -> tuple[Any, list[Problem]]:
     """Replace ``${NAME}`` by the environment variable; ``$${`` stands for a plain ``${``.
 

@@ -35,16 +35,22 @@ class Inner:
 
     def placed(self, problem: Problem) -> Problem:
         """A problem of the inner job with its path in the outer one."""
-        path = problem.path
+        path = self.path_of(problem.path)
+        return problem if path == problem.path else replace(problem, path=path)
+
+    def path_of(self, inner: str) -> str:
+        """Where in the outer job stands what has the dotted path ``inner`` in this one.
+
+        What the outer job decides for all its runs keeps its path.
+        """
+        path = inner
         written = path in self.own or path in self.parsed.locations
         section = path.partition(".")[0]
         # These the outer job decides for all its runs; what it raised itself is told already.
         outer = ("storage", "tracking", BASE, self.place.partition(".")[0])
-        if section in outer or path.startswith("-"):
-            return problem
-        if section == "cluster" and not written:
-            return problem
+        if section in outer or path.startswith("-") or (section == "cluster" and not written):
+            return inner
         while path and path not in self.own and path not in self.parsed.locations:
             path = path.rpartition(".")[0]
         prefix = self.place if path in self.own else BASE
-        return replace(problem, path=f"{prefix}.{problem.path}" if problem.path else prefix)
+        return f"{prefix}.{inner}" if inner else prefix

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from trainwright.job import Job
 from trainwright.job.kinds import kind_of
-from trainwright.submission.site import Site
-
-
-class Changeable(Protocol):
-    """A job that can be read again with further changes."""
-
-    def job(self, *further: str) -> Job[Any]:
-        """The job with further changes, ``a.b=value`` each."""
-        ...
+from trainwright.submission.draft import Draft
+from trainwright.submission.parts import Part
 
 
 @dataclass(frozen=True)
@@ -32,40 +27,31 @@ class Checked:
     remarks: list[str] = field(default_factory=list)
 
 
-def check_here(draft: Changeable, job: Job[Any], site: Site) -> Checked:
-    """Check a job whole if its data can be read here, otherwise its plugins and their options.
+def check_here(draft: Draft, job: Job[Any], parts: Sequence[Part]) -> Checked:
+    """Check a job whole, unless that means to read what only the cluster sees.
+
+    Args:
+        draft: the job on its way.
+        job: the same, read.
+        parts: the runs that it consists of, whose plugins are in order.
 
     Raises:
         InputError: it would not run.
     """
-    if site.shares_disk:
+    if draft.site.shares_disk:
         found = kind_of(job).validate(job)
         return Checked(found.run, found.remarks)
-    if _looks_elsewhere(job):
-        _check_plugins(job)
+    if any(_looks_elsewhere(part) for part in parts):
         return Checked(None, ["data and weights are checked on the cluster, when the run begins"])
     with tempfile.TemporaryDirectory(prefix="trainwright-check-") as folder:
-        found = kind_of(job).validate(draft.job(f"storage={folder}", "tracking.enabled=false"))
+        further = [f"storage={json.dumps(folder)}", "tracking.enabled=false"]
+        found = kind_of(job).validate(draft.job(*further))
     return Checked(found.run, found.remarks)
 
 
-def _looks_elsewhere(job: Job[Any]) -> bool:
-    """Whether checking a job means to read data, weights or runs that only the cluster sees."""
-    from trainwright.submission.places import sources_of
-
-    values = job.document.values
-    inner = values.get("base")
-    sections = [values, inner] if isinstance(inner, dict) else [values]
-    has_weights = any(
-        isinstance(section.get("model"), dict) and "weights" in section["model"]
-        for section in sections
-    )
-    return has_weights or "runs" in values or any(True for _ in sources_of(job))
-
-
-def _check_plugins(job: Job[Any]) -> None:
-    from trainwright.errors import JobError
-    from trainwright.job.check import check_plugins
-
-    if job.spec.kind == "train" and (problems := check_plugins(job)):
-        raise JobError(problems)
+def _looks_elsewhere(part: Part) -> bool:
+    """Whether checking a run means to read data, weights or runs that only the cluster sees."""
+    spec = part.job.spec
+    model = getattr(spec, "model", None)
+    has_weights = model is not None and model.weights is not None
+    return has_weights or bool(getattr(spec, "named_runs", None)) or bool(part.paths())

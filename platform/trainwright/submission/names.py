@@ -10,10 +10,14 @@ LONGEST = 47
 DIGITS = 8
 """Hexadecimal digits of a parcel's digest in a name."""
 
+MOST = 9999
+"""Submissions of one parcel."""
+
+_NUMBER = "[2-9]|[1-9][0-9]{1,3}"  # fewer digits than a digest has, so that none is taken for one
 _ID = re.compile(
-    rf"(?P<base>[a-z](?:[a-z0-9-]*[a-z0-9])?-[0-9a-f]{{{DIGITS}}})(?:-(?P<number>[0-9]+))?"
+    rf"(?P<base>[a-z](?:[a-z0-9-]*[a-z0-9])?-[0-9a-f]{{{DIGITS}}})(?:-(?P<number>{_NUMBER}))?"
 )
-_ROOM = LONGEST - DIGITS - len("-") - len("-9999")
+_ROOM = LONGEST - len("-") - DIGITS - len(f"-{MOST}")
 
 
 def base_of(job: str, digest: str) -> str:
@@ -38,7 +42,7 @@ def base_of(job: str, digest: str) -> str:
 
 
 def submission_id(base: str, number: int) -> str:
-    """The name of the submission ``number`` (from 1) of a parcel.
+    """The name of the submission ``number``, 1 to 9999, of a parcel.
 
     Example:
         >>> submission_id("quickstart-01234567", 1), submission_id("quickstart-01234567", 2)

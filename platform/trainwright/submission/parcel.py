@@ -16,7 +16,11 @@ from trainwright.submission.names import base_of
 ORDERS = "submission.json"
 """The file of a parcel that says how to run it."""
 
-JOB = "job.yaml"
+FOLDER = "job"
+"""The folder of the job in a parcel: its files, apart from where ``python`` starts, so that a
+user's ``types.py`` beside the job hides nothing."""
+
+JOB = f"{FOLDER}/job.yaml"
 """The job file in a parcel."""
 
 LARGEST = 900_000
@@ -60,7 +64,7 @@ class Orders:
     def to_bytes(self) -> bytes:
         """JSON."""
         values = {"overrides": list(self.overrides), "variables": dict(self.variables)}
-        return (json.dumps(values, indent=1) + "\n").encode()
+        return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -70,7 +74,7 @@ class Orders:
             RunError: the folder holds none.
         """
         try:
-            values = json.loads((folder / ORDERS).read_text())
+            values = json.loads((folder / ORDERS).read_bytes())
             return cls(tuple(values["overrides"]), dict(values["variables"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{folder} holds no {ORDERS} of a submission: {error}") from error

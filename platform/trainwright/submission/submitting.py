@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trainwright.errors import RunError
-from trainwright.submission.names import parsed, submission_id
+from trainwright.submission.names import MOST, parsed, submission_id
 from trainwright.submission.parcel import Parcel
 from trainwright.submission.target import AlreadyThere, Submission, Target
 
@@ -35,27 +36,33 @@ def submit(target: Target, parcel: Parcel) -> Sent:
 
     Raises:
         TargetError: the target cannot be reached or does not take it.
+        RunError: it has taken all numbers there are, or contradicts itself.
     """
+    newest = newest_of(target.all(), parcel.base)
     for _ in range(_MOST_TRIES):
-        newest = newest_of(target, parcel.base)
         if newest is not None and newest.state not in ("failed", "stopped"):
             return Sent(newest, is_new=False)
-        number = 1 if newest is None else _number(newest) + 1
+        number = 1 if newest is None else number_of(newest) + 1
+        if number > MOST:
+            raise RunError(f"{parcel.base} was sent {MOST} times, and more numbers there are not")
+        name = submission_id(parcel.base, number)
         try:
-            made = target.create(submission_id(parcel.base, number), parcel)
+            made = target.create(name, parcel)
         except AlreadyThere:
-            continue  # somebody else sent the same job in this moment
+            # Somebody else sent the same job in this moment, or has removed it again by now.
+            newest = target.find(name) or newest
+            continue
         return Sent(made, is_new=True, earlier=newest)
-    raise RunError(f"{target.label} says that {parcel.base} is there, but does not list it")
+    raise RunError(f"{target.label} says that {name} is there, but does not show it")
 
 
-def newest_of(target: Target, base: str) -> Submission | None:
+def newest_of(submissions: Iterable[Submission], base: str) -> Submission | None:
     """The submission of a parcel with the highest number."""
-    ours = [found for found in target.all() if (parsed(found.id) or ("", 0))[0] == base]
-    return max(ours, key=_number, default=None)
+    ours = [found for found in submissions if (parsed(found.id) or ("", 0))[0] == base]
+    return max(ours, key=number_of, default=None)
 
 
-def _number(submission: Submission) -> int:
+def number_of(submission: Submission) -> int:
+    """Which one of its parcel a submission is, from 1; 0 if it is none of Trainwright's."""
     found = parsed(submission.id)
-    assert found is not None
-    return found[1]
+    return 0 if found is None else found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from trainwright.submission.target import Target
 from trainwright.suggest import nearest
 
 KUBERNETES = "k8s"
-_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
+
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_HOST = re.compile(r"[\w.-]+:\d+(/\S*)?")
+_WORDS = ("k8s", "k3s", "kubernetes", "kube", "kuberay", "kubectl")
 _ALLOWED = "k8s, or the address of a cluster's dashboard: http://HOST:8265"
 
 
@@ -44,22 +48,19 @@ class Address:
                 nothing for it.
         """
         if self.to == KUBERNETES:
-            self._refuse({"--ca-file": self.ca_file}, f"--to {KUBERNETES}", "the kubeconfig")
+            _refuse({"--ca-file": self.ca_file}, f"--to {KUBERNETES}", "the kubeconfig says it")
             return self._kubernetes()
         if not _URL.fullmatch(self.to):
-            options = [KUBERNETES, "http://", "https://"]
-            close = nearest(self.to, ["k8s", "kubernetes", "k3s"]) and KUBERNETES
-            message = "is no target"
-            raise InputError(
-                Problem("--to", message, self.to, _ALLOWED, close or nearest(self.to, options))
-            )
+            raise InputError(_no_target(self.to))
         only = {
             "--profile": self.profile,
             "--set-profile": self.changes or None,
             "--namespace": self.namespace,
             "--context": self.context,
         }
-        self._refuse(only, "a Ray cluster's own address", None)
+        _refuse(only, "a Ray cluster's own address", f"it goes with --to {KUBERNETES}")
+        if self.ca_file is not None:
+            self._check_certificates(self.ca_file)
         from trainwright.submission.ray_jobs.target import RayTarget
 
         return RayTarget(self.to.rstrip("/"), self.ca_file)
@@ -68,24 +69,55 @@ class Address:
         from trainwright.submission.kubernetes.target import KubernetesTarget
         from trainwright.submission.profile import find_profile
 
-        changes = list(self.changes)
-        changes += [f"namespace={self.namespace}"] if self.namespace is not None else []
-        changes += [f"context={self.context}"] if self.context is not None else []
+        own = {"namespace": self.namespace, "context": self.context}
+        given = {name: value for name, value in own.items() if value is not None}
+        for name in own:
+            if any(re.match(rf"\s*{name}\s*=", change) for change in self.changes):
+                mend = f"--{name} NAME, which the other commands have as well"
+                raise InputError(Problem("--set-profile", f"{name} is set otherwise", mend=mend))
+        changes = [*self.changes, *(f"{name}={json.dumps(v)}" for name, v in given.items())]
         options = ["--to", KUBERNETES]
-        for option, value in (
-            ("--profile", self.profile),
-            ("--namespace", self.namespace),
-            ("--context", self.context),
-        ):
-            options += [option, value] if value is not None else []
+        named = {} if self.profile is None else {"profile": self.profile}
+        for name, value in {**named, **given}.items():
+            options += [f"--{name}", value]
         return KubernetesTarget(find_profile(self.profile, changes), tuple(options))
 
-    def _refuse(self, given: Mapping[str, object], what: str, instead: str | None) -> None:
-        mend = f"{instead} says it" if instead else None
-        problems = [
-            Problem(option, f"means nothing with {what}", str(value), mend=mend)
-            for option, value in given.items()
-            if value is not None
-        ]
-        if problems:
-            raise InputError(problems)
+    def _check_certificates(self, file: Path) -> None:
+        if self.to.startswith("http://"):
+            message = "means nothing without TLS"
+            raise InputError(Problem("--ca-file", message, str(file), mend="write https://"))
+        if not file.is_file():
+            raise InputError(Problem("--ca-file", "there is no such file", str(file)))
+
+
+def _no_target(to: str) -> Problem:
+    """What is wrong with a text that names no target."""
+    if "@" in to and "://" in to:
+        message = "an address holds no user and no password"
+        mend = "a cluster's token is read from RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        return Problem("--to", message, to, "http://HOST:8265", mend=mend)
+    return Problem("--to", "is no target", to, _ALLOWED, _nearest(to))
+
+
+def _nearest(to: str) -> str | None:
+    scheme, separator, rest = to.partition("://")
+    if separator and rest:
+        closest = nearest(scheme, ("http", "https"))
+        return f"{closest or 'http'}://{re.split('[?#]', rest)[0]}"
+    if nearest(to, _WORDS) is not None:
+        return KUBERNETES
+    return f"http://{to}" if _HOST.fullmatch(to) else None
+
+
+def _refuse(given: Mapping[str, object], what: str, mend: str) -> None:
+    problems = [
+        Problem(option, f"means nothing with {what}", _written(value), mend=mend)
+        for option, value in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _written(value: object) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
