@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from trainwright.errors import PluginError
 from trainwright.federated.client_job import client_job
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.uses import uses as federated_uses
@@ -31,10 +33,7 @@ def uses_of(spec: Any) -> list[Use]:
 def named_paths(job: Job[Any]) -> Iterator[tuple[str, Any]]:
     """Every path and URL of files that such a job names: its dotted path, and what stands there.
 
-    What stands there is a text, or a list of them.
-
-    Raises:
-        PluginError: a plugin that it names cannot be found.
+    What stands there is a text, or a list of them. Plugins that cannot be found name none.
     """
     spec, base = job.spec, job.base
     if spec.data is not None:
@@ -42,7 +41,7 @@ def named_paths(job: Job[Any]) -> Iterator[tuple[str, Any]]:
             if isinstance(source, str) and is_file_source(source, format):
                 yield path, source
     for use in (inner for outer in uses_of(spec) for inner in with_inner(outer, base)):
-        for option in path_options(find(use.group, use.spec.name, base, path=use.path)):
+        for option in _path_options(use, base):
             if use.spec.options.get(option) is not None:
                 yield use.option_path(option), use.spec.options[option]
     model = getattr(spec, "model", None)
@@ -54,6 +53,13 @@ def anchored_paths(job: Job[Any]) -> Iterator[tuple[str, Any]]:
     """The same with paths that mean the same from any folder."""
     for path, value in named_paths(job):
         yield path, absolute(value, job.base)
+
+
+def _path_options(use: Use, base: Path) -> list[str]:
+    try:
+        return path_options(find(use.group, use.spec.name, base))
+    except PluginError:
+        return []
 
 
 def _place_of_weights(job: Job[Any]) -> str:

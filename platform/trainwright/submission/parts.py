@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainwright.errors import InputError, JobError, Problem
+from trainwright.errors import JobError, Problem
 from trainwright.job import Job
 from trainwright.orchestration.named_paths import named_paths, uses_of
 
@@ -26,14 +26,8 @@ class Part:
     is_own: bool = False
 
     def paths(self) -> list[tuple[str, Any]]:
-        """The paths and URLs of files that it names: where they are written, and as what.
-
-        Of one with plugins that cannot be found there are none.
-        """
-        try:
-            return [(self.place(path), value) for path, value in named_paths(self.job)]
-        except InputError:
-            return []
+        """The paths and URLs of files that it names: where they are written, and as what."""
+        return [(self.place(path), value) for path, value in named_paths(self.job)]
 
     def problems(self) -> list[Problem]:
         """What is wrong with its plugins and their options."""

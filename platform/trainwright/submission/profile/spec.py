@@ -228,6 +228,7 @@ class Profile(Section):
         """What a job may rely on there."""
         return Site(
             mounts=tuple(volume.path for volume in self.volumes),
+            read_only=tuple(volume.path for volume in self.volumes if volume.read_only),
             storage=self.storage,
             tracking=self.tracking,
             environment=dict(self.environment),
