@@ -13,6 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from trainwright.errors import JobError, Location, Problem
+from trainwright.job.yaml_core import CORE, CORE_SCHEMA
 from trainwright.job.yaml_errors import yaml_problem
 from trainwright.suggest import nearest, one_of
 
@@ -21,8 +22,6 @@ LARGEST_FILE = 1_000_000
 
 MOST_VALUES = 50_000
 """Values in one file, with every alias counted as often as it is used."""
-
-_CORE = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
@@ -114,22 +113,6 @@ def read_value(text: str, place: str) -> Any:
     if reading.problems:
         raise JobError([_at(problem, place) for problem in reading.problems])
     return value
-
-
-_INT = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
-_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-_SPECIAL = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-
-CORE_SCHEMA = tuple(
-    (_CORE + kind, re.compile(f"^(?:{pattern})$"))
-    for kind, pattern in (
-        ("null", r"~|null|Null|NULL|"),
-        ("bool", r"true|True|TRUE|false|False|FALSE"),
-        ("int", _INT),
-        ("float", f"{_FLOAT}|{_SPECIAL}"),
-    )
-)
-"""Tag and form of the plain scalars that are no texts in YAML 1.2's core schema."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,7 +208,7 @@ class _Reading:
         try:
             value = _SCALARS[node.tag](node.value)
         except ValueError:
-            kind = node.tag.removeprefix(_CORE)
+            kind = node.tag.removeprefix(CORE)
             message = f"cannot be read as {kind}"
             at = _location(node, self.file)
             self.problems.append(Problem(path, message, got=node.value, location=at))
@@ -261,21 +244,21 @@ def _truth(text: str) -> bool:
 
 
 _SCALARS: dict[str, Any] = {
-    f"{_CORE}null": lambda text: None,
-    f"{_CORE}bool": _truth,
-    f"{_CORE}int": _integer,
-    f"{_CORE}float": _number,
-    f"{_CORE}str": str,
+    f"{CORE}null": lambda text: None,
+    f"{CORE}bool": _truth,
+    f"{CORE}int": _integer,
+    f"{CORE}float": _number,
+    f"{CORE}str": str,
 }
 _TAGS: dict[type[Node], set[str]] = {
     ScalarNode: set(_SCALARS),
-    SequenceNode: {f"{_CORE}seq"},
-    MappingNode: {f"{_CORE}map"},
+    SequenceNode: {f"{CORE}seq"},
+    MappingNode: {f"{CORE}map"},
 }
 
 
 def _wrong_tag(node: Node, path: str, file: str) -> Problem:
-    tag = node.tag.replace(_CORE, "!!")
+    tag = node.tag.replace(CORE, "!!")
     message = f"the tag {tag} has no meaning in a job file"
     return Problem(path, message, mend="remove it", location=_location(node, file))
 

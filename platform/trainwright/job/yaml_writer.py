@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from trainwright.job.yaml_reader import CORE_SCHEMA
+from trainwright.job.yaml_core import CORE_SCHEMA
 
 
 class _Dumper(yaml.SafeDumper):
