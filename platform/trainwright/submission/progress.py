@@ -14,8 +14,8 @@ from trainwright.runs import Unit
 from trainwright.times import clock
 
 _LINE = re.compile(
-    r"(?P<unit>[a-z]+) (?P<step>\d+)(?: of (?P<total>\d+) \(\d+%\))?"
-    r"(?:, (?P<left>\d+(?::\d\d)+) left)?"
+    rf"(?P<unit>{'|'.join(unit.removesuffix('s') for unit in get_args(Unit))}) (?P<step>\d{{1,15}})"
+    r"(?: of (?P<total>\d{1,15}) \(\d{1,3}%\))?(?:, (?P<left>\d{1,6}(?::\d\d){1,2}) left)?"
 )
 
 
