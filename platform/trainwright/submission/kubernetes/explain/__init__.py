@@ -1,0 +1,1 @@
+"""Why a submission does not run, in one line, from what the cluster knows of it."""
