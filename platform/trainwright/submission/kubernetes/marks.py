@@ -33,3 +33,12 @@ PROGRESS = "trainwright/progress"
 
 RAYJOB = "TRAINWRIGHT_RAYJOB"
 """Environment variable of the driver: ``NAMESPACE/NAME`` of its RayJob."""
+
+STOPPED = "trainwright/stopped"
+"""Annotation: when a user stopped the submission, seconds since 1970."""
+
+SENDER = "trainwright/sender"
+"""Annotation: who made the object; a random text, by which a sender knows its own again."""
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""Label of Kueue's: the queue in which a job waits."""
