@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainwright.submission.kubernetes.explain.scene import Scene
+from trainwright.submission.kubernetes.explain.why import why
+from trainwright.submission.kubernetes.states import seconds_of
+
 Json = dict[str, Any]
 
 JOB = "digits-01234567"
 CLUSTER = f"{JOB}-x7k2p"
 NAMESPACE = "default"
+
+BEGINS = {"jobDeploymentStatus": "Initializing", "rayClusterName": CLUSTER}
+RUNS = {**BEGINS, "jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}
+FAILED = {**BEGINS, "jobDeploymentStatus": "Failed", "reason": "AppFailed"}
+OOM = {"exitCode": 137, "reason": "OOMKilled"}
 
 
 def ray_job(
@@ -145,3 +154,16 @@ def workload(*conditions: Json, **status: Any) -> Json:
         "spec": {"active": True},
         "status": {"conditions": list(conditions), **status},
     }
+
+
+def scene(*pods: Json, job: Json | None = None, cluster: Any = "own", **more: Any) -> Scene:
+    found = ray_cluster() if cluster == "own" else cluster
+    now = seconds_of("2026-01-01T10:01:00Z") or 0.0
+    more["events"] = tuple(more.get("events", ()))
+    return Scene(job or ray_job(BEGINS), found, pods, now=now, **more)
+
+
+def check(found: Scene, *fragments: str) -> None:
+    line = why(found)
+    assert "\n" not in line
+    assert [part for part in fragments if part not in line] == [], line
