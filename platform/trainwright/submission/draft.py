@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,20 +91,13 @@ class Draft:
                 found.setdefault(name, path)
         return found
 
-    def _unsent(self) -> Iterator[tuple[str, str]]:
-        """Variables that hold a secret, and where they are named."""
-        sent = self.variables()
-        for name, path in sorted(self._named.items()):
-            if name not in sent and not self.site.has(name):
-                yield name, path
-
     def remarks(self) -> list[str]:
         """What must be in the cluster's environment, for it is not sent."""
         if self.site.secrets is not None:
             return []
         return [
             f"${{{name}}} holds a secret and is not sent: it is read from the environment there"
-            for name, _ in self._unsent()
+            for name in self.site.unsent(frozenset(self._named))
         ]
 
     def problems(self) -> list[Problem]:
@@ -115,11 +108,12 @@ class Draft:
         """
         parsed = apply_overrides(self.parsed, self.overrides)
         found = told_values(parsed)
-        found += told_overrides(self.overrides)
-        if not found and not self.is_merged:
-            found += told_lines(self.text, str(self.file))
+        if not found:  # that leaves comments
+            found += told_overrides(self.overrides)
+            found += [] if self.is_merged else told_lines(self.text, str(self.file))
         if self.site.secrets is not None:
-            found += [_missing(name, path) for name, path in self._unsent()]
+            named = self._named
+            found += [_missing(name, named[name]) for name in self.site.unsent(frozenset(named))]
         return Document(parsed.values, parsed.locations, str(self.file), self.text).sorted(found)
 
 

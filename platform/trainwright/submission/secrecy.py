@@ -15,11 +15,12 @@ _MESSAGE = "holds a secret, which others could read on the cluster"
 
 def told_values(parsed: Parsed) -> list[Problem]:
     """The values and keys of a job, before variables are replaced, that hold a secret."""
-    problems = []
-    for path, text in texts_in(parsed.values):
-        if _is_telling(text) or _is_telling(path):
-            problems.append(Problem(path, _MESSAGE, text, mend=_mend(text)))
-    return problems
+    texts = texts_in(parsed.values)
+    told = {path: _problem(path, text) for path, text in texts if _is_telling(text)}
+    for path in sorted(parsed.locations):
+        if _is_telling(path) and not _is_telling(path.rpartition(".")[0]):
+            told[path] = _problem(path, path)
+    return list(told.values())
 
 
 def told_lines(text: str, file: str) -> list[Problem]:
@@ -32,10 +33,8 @@ def told_lines(text: str, file: str) -> list[Problem]:
 
 
 def told_overrides(overrides: Iterable[str]) -> list[Problem]:
-    """The overrides that hold a secret, where their values alone do not show it."""
-    return [
-        Problem("-s", _MESSAGE, text, mend=_mend(text)) for text in overrides if _is_telling(text)
-    ]
+    """The overrides that hold a secret, in a comment too."""
+    return [_problem("-s", text) for text in overrides if _is_telling(text)]
 
 
 def told_files(files: Mapping[str, bytes]) -> list[Problem]:
@@ -48,6 +47,10 @@ def told_files(files: Mapping[str, bytes]) -> list[Problem]:
             mend = f"let it read os.environ[{variables[0]!r}], and put the value into a secret of "
             problems.append(Problem("", message, mend=f"{mend}the cluster"))
     return problems
+
+
+def _problem(path: str, text: str) -> Problem:
+    return Problem(path, _MESSAGE, text, mend=_mend(text))
 
 
 def _is_telling(text: str) -> bool:

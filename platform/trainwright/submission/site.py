@@ -65,10 +65,14 @@ class Site:
             if not self.has(name) and name in os.environ and not _is_secret(name)
         }
 
+    def unsent(self, named: frozenset[str]) -> list[str]:
+        """Of the variables that a job names, those that hold a secret and are not known there."""
+        return [name for name in sorted(named) if not self.has(name) and _is_secret(name)]
+
 
 def _is_secret(variable: str) -> bool:
-    """Whether a variable of this machine is called like a secret, or its value holds one."""
-    value = os.environ[variable]
+    """Whether a variable is called like a secret, or its value on this machine holds one."""
+    value = os.environ.get(variable, "")
     return is_secret_name(variable) or mask(value) != value
 
 
