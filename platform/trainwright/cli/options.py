@@ -28,7 +28,7 @@ Weights = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="best|last|STEP",
-        help="Which weights. [default: best if the job monitors a metric, otherwise last]",
+        help="Which weights; default: best if the job monitors a metric, otherwise last.",
     ),
 ]
 TrustRunCode = Annotated[

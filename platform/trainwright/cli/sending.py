@@ -1,19 +1,14 @@
-"""What the commands that talk to a cluster share: how it is named, and how they tell of a job."""
+"""What the commands that talk to a cluster share: how it, and a job there, is named."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from trainwright.cli.reporting import INTERRUPTED, Report
-from trainwright.cli.words import command, duration, moment
+from trainwright.cli.words import command
 from trainwright.errors import InputError, Problem
 from trainwright.suggest import nearest, one_of
 
@@ -61,15 +56,12 @@ CaFile = Annotated[
         "--ca-file", metavar="FILE", help="With https://: certificates that sign the server's."
     ),
 ]
-Sent = Annotated[str, typer.Argument(metavar="ID", help="A submission; `list --to` names them.")]
-
-_STYLES = {
-    "waiting": "yellow",
-    "running": "cyan",
-    "finished": "bold green",
-    "failed": "bold red",
-    "stopped": "yellow",
-}
+Sent = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A submission, or the beginning of its name; `list --to` shows them."
+    ),
+]
 
 
 def target_of(
@@ -93,137 +85,36 @@ def target_of(
 def found(target: Target, named: str) -> Submission:
     """The submission that a user names: in full, or by the beginning of its name.
 
+    Where all that begin so are of one job, the newest of them is meant.
+
     Raises:
-        InputError: there is none, or several.
+        InputError: there is none, or there are several.
     """
-    exact = target.find(named)
-    if exact is not None:
+    from trainwright.submission.names import parsed
+    from trainwright.submission.submitting import newest_of
+
+    if parsed(named) is not None and (exact := target.find(named)) is not None:
         return exact
-    names = [submission.id for submission in target.all()]
-    begun = [name for name in names if name.startswith(named)]
-    if len(begun) == 1:
-        only = target.find(begun[0])
-        if only is not None:
-            return only
-    message = "several submissions begin so" if begun else "there is no such submission"
-    raise InputError(
-        Problem(
-            "ID",
-            message,
-            named,
-            allowed=one_of(begun or names) or f"none: there are no submissions at {target.label}",
-            nearest=None if begun else nearest(named, names),
-        )
-    )
+    there = target.all()
+    begun = [one for one in there if one.id.startswith(named)]
+    bases = {ours[0] for one in begun if (ours := parsed(one.id)) is not None}
+    newest = newest_of(begun, bases.pop()) if len(bases) == 1 else None
+    if newest is None:
+        raise InputError(_not_found(target, named, begun or there, is_unclear=bool(begun)))
+    return target.find(newest.id) or newest
 
 
-def line_of(submission: Submission) -> Text:
-    """One line: its name, its state, how far it is, and why."""
-    parts: list[Text | str] = [
-        Text(submission.id, style="bold"),
-        Text(submission.state, style=_STYLES[submission.state]),
-    ]
-    if submission.progress is not None:
-        parts.append(submission.progress.line)
-    if submission.says:
-        parts.append(submission.says)
-    return Text("  ").join(Text(part) if isinstance(part, str) else part for part in parts)
-
-
-def table_of(submissions: list[Submission]) -> Table:
-    """All of them, one line each."""
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-    for heading in ("submission", "state", "sent", "progress", ""):
-        table.add_column(heading, no_wrap=heading != "")
-    for one in submissions:
-        sent = moment(one.submitted) if one.submitted is not None else ""
-        progress = f"{one.progress.percent}%" if one.progress is not None else ""
-        state = Text(one.state, style=_STYLES[one.state])
-        table.add_row(Text(one.id, style="bold"), state, sent, progress, Text(one.says))
-    return table
-
-
-def tell_details(report: Report, submission: Submission) -> None:
-    """What else is known of it, one line each."""
-    rows: list[tuple[str, str]] = []
-    if submission.submitted is not None:
-        end = submission.ended if submission.ended is not None else time.time()
-        passed = duration(max(0.0, end - submission.submitted))
-        rows.append(
-            (
-                "sent",
-                f"{moment(submission.submitted)}, {passed} ago"
-                if not submission.has_ended
-                else f"{moment(submission.submitted)}, took {passed}",
-            )
-        )
-    if submission.run:
-        rows.append(("run", submission.run))
-    if submission.storage:
-        rows.append(("storage", submission.storage))
-    rows += submission.details.items()
-    for label, text in rows:
-        report.out.print(Text.assemble((f"  {label:<12}", "dim"), text), soft_wrap=True)
+def _not_found(
+    target: Target, named: str, there: Sequence[Submission], is_unclear: bool
+) -> Problem:
+    names = [one.id for one in there]
+    message = "several submissions begin so" if is_unclear else "there is no such submission"
+    allowed = one_of(names) or f"none: no job was submitted to {target.label}"
+    by_job = {name.rpartition("-")[0]: name for name in names}
+    close = None if is_unclear else nearest(named, [*names, *by_job])
+    return Problem("ID", message, named, allowed, by_job.get(close or "", close))
 
 
 def again(target: Target, verb: str, *rest: str) -> str:
     """A command line that speaks to the same target."""
     return command("trainwright", verb, *rest, *target.options)
-
-
-@contextmanager
-def leaving_it_running(report: Report, target: Target, submission: str) -> Iterator[None]:
-    """Ctrl-C ends the watching, not the job.
-
-    Raises:
-        typer.Exit: with status 130, after saying how to come back.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        report.remark(f"the job goes on; `{again(target, 'logs', submission, '-f')}` follows it")
-        report.remark(f"`{again(target, 'stop', submission)}` stops it")
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def follow(report: Report, target: Target, submission: str, quiet: bool = False) -> Submission:
-    """Print its log to the end and say whenever its state changes; what became of it.
-
-    The log goes to standard output, all else to standard error.
-    """
-    last: Submission | None = None
-    with leaving_it_running(report, target, submission):
-        for event in target.follow(submission):
-            if isinstance(event, str):
-                if not report.as_json:
-                    report.out.print(event, soft_wrap=True, markup=False, highlight=False)
-                continue
-            if last is None or (event.state, event.says) != (last.state, last.says):
-                report.err.print(line_of(event), soft_wrap=True)
-            last = event
-    assert last is not None
-    return last
-
-
-def exit_with(report: Report, target: Target, submission: Submission) -> None:
-    """Say what to do after a job that has ended.
-
-    Raises:
-        typer.Exit: with status 1 for one that failed, 130 for one that was stopped.
-    """
-    report.answer = {"status": submission.state, **submission.to_json()}
-    if submission.state == "finished":
-        if submission.run and submission.storage:
-            export = command(
-                "trainwright", "export", submission.run, "--storage", submission.storage
-            )
-            report.remark(f"`{export}` writes the weights")
-        return
-    if submission.state == "failed":
-        report.remark(
-            f"`{again(target, 'logs', submission.id)}` shows its log; submitting the same job "
-            "again goes on from the last checkpoint"
-        )
-        raise typer.Exit(1)
-    report.remark("submitting the same job again goes on from the last checkpoint")
-    raise typer.Exit(INTERRUPTED)

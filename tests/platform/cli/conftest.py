@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretended_target import PretendedTarget
 from typer.testing import CliRunner
 
 from trainwright.cli.main import app
@@ -75,6 +76,19 @@ def call() -> Callable[..., Said]:
         return Said(result.exit_code, result.stdout, result.stderr)
 
     return invoke
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch) -> PretendedTarget:
+    """What every --to leads to; jobs are packed without a look at their data."""
+    from trainwright.submission import packing, targets
+    from trainwright.submission.checking import Checked
+
+    made = PretendedTarget()
+    monkeypatch.setattr(targets.Address, "open", lambda self: made)
+    monkeypatch.setattr(packing, "check_here", lambda *_: Checked("tiny-1234abcd", ["a remark"]))
+    monkeypatch.delenv("TRAINWRIGHT_TO", raising=False)
+    return made
 
 
 def environment() -> dict[str, str]:

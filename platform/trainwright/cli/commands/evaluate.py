@@ -19,7 +19,7 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Other samples: a file, URL or dataset. [default: the job's own]"
+            metavar="URL", help="Other samples: a file, URL or dataset; default: the job's own."
         ),
     ] = None,
     checkpoint: Weights = None,

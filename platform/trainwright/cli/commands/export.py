@@ -18,7 +18,7 @@ def export(
     ],
     to: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where to write. [default: export/ in the run's folder]"),
+        typer.Option(metavar="URL", help="Where to write; default: export/ in the run's folder."),
     ] = None,
     checkpoint: Weights = None,
     trust_run_code: TrustRunCode = False,

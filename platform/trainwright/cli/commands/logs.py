@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trainwright.cli.following import exit_with, follow, print_as_it_is
 from trainwright.cli.reporting import reporting
 from trainwright.cli.sending import (
     CaFile,
@@ -14,11 +15,10 @@ from trainwright.cli.sending import (
     Profile,
     Sent,
     To,
-    exit_with,
-    follow,
     found,
     target_of,
 )
+from trainwright.cli.submissions import line_of
 
 
 def logs(
@@ -46,9 +46,15 @@ def logs(
     """
     with reporting(as_json=False) as report:
         target = target_of(to, profile, namespace, context, ca_file)
-        name = found(target, submission).id
+        one = found(target, submission)
         if following:
-            exit_with(report, target, follow(report, target, name))
+            exit_with(report, follow(report, target, one.id))
             return
-        for line in target.logs(name):
-            report.out.print(line, soft_wrap=True, markup=False, highlight=False)
+        is_empty = True
+        for line in target.logs(one.id):
+            print_as_it_is(report, f"{line}\n")
+            is_empty = False
+        report.out.file.flush()
+        if is_empty:
+            report.err.print(line_of(one), soft_wrap=True)
+            report.remark("it has no log" if one.has_ended else "it has no log yet")

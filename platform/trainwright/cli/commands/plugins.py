@@ -11,7 +11,9 @@ from rich.text import Text
 
 from trainwright.cli.options import AsJson
 from trainwright.cli.reporting import Report, reporting
-from trainwright.cli.sending import CaFile, Context, Namespace, Profile, table_of, target_of
+from trainwright.cli.sending import CaFile, Context, Namespace, Profile, target_of
+from trainwright.cli.submissions import list_all
+from trainwright.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from trainwright.plugins.catalogue import Entry
@@ -43,6 +45,7 @@ def list_plugins(
     $ trainwright list --to k8s
     """
     with reporting(as_json) as report:
+        _refuse_idle(group, to, profile, namespace, context, ca_file)
         if to is not None:
             _say_submissions(report, target_of(to, profile, namespace, context, ca_file))
             return
@@ -78,13 +81,24 @@ def show(
             print_page(report.out, found)
 
 
+def _refuse_idle(group: str | None, to: str | None, *options: object) -> None:
+    """Refuse what would have no effect."""
+    if group is not None and to is not None:
+        message = "lists submitted jobs, and a group is one of plugins"
+        raise InputError(Problem("--to", message, to, mend=f"leave out {group}, or --to"))
+    names = ("--profile", "--namespace", "--context", "--ca-file")
+    given = [name for name, value in zip(names, options, strict=True) if value is not None]
+    if given and to is None:
+        raise InputError([Problem(name, "means nothing without --to") for name in given])
+
+
 def _say_submissions(report: Report, target: Target) -> None:
     submissions = target.all()
     report.answer = {"submissions": [one.to_json() for one in submissions]}
-    if submissions:
-        report.out.print(table_of(submissions))
-    else:
-        report.out.print(f"no job was submitted to {target.label}")
+    if not submissions:
+        report.err.print(Text(f"no job was submitted to {target.label}"), soft_wrap=True)
+    elif not report.as_json:
+        list_all(report.out, submissions)
 
 
 def _say(report: Report, entries: Sequence[Entry], everything: bool) -> None:

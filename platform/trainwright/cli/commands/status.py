@@ -12,10 +12,9 @@ from trainwright.cli.sending import (
     Sent,
     To,
     found,
-    line_of,
     target_of,
-    tell_details,
 )
+from trainwright.cli.submissions import line_of, tell_details
 
 
 def status(

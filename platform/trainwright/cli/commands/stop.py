@@ -12,9 +12,9 @@ from trainwright.cli.sending import (
     Sent,
     To,
     found,
-    line_of,
     target_of,
 )
+from trainwright.cli.submissions import line_of
 
 
 def stop(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from trainwright.cli.following import exit_with, follow, print_as_it_is
 from trainwright.cli.options import AsJson, JobFile, Overrides
 from trainwright.cli.reporting import Report, reporting
 from trainwright.cli.sending import (
@@ -17,11 +18,10 @@ from trainwright.cli.sending import (
     ProfileChanges,
     To,
     again,
-    exit_with,
-    follow,
-    line_of,
     target_of,
 )
+from trainwright.cli.submissions import line_of
+from trainwright.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from trainwright.submission.parcel import Parcel
@@ -69,6 +69,8 @@ def submit(
         from trainwright.submission.packing import pack
         from trainwright.submission.submitting import submit as send
 
+        if dry_run and following:
+            raise InputError(Problem("--follow", "means nothing with --dry-run"))
         target = target_of(to, profile, namespace, context, ca_file, changes)
         parcel = pack(job, overrides, target.site)
         if dry_run:
@@ -78,13 +80,14 @@ def submit(
         report.answer = {"status": sent.submission.state, **sent.submission.to_json()}
         _tell(report, target, parcel, sent)
         if following:
-            exit_with(report, target, follow(report, target, sent.submission.id))
+            exit_with(report, follow(report, target, sent.submission.id))
 
 
 def _tell_dry(report: Report, target: Target, parcel: Parcel) -> None:
     text = target.preview(parcel.base, parcel)
     report.answer = {"status": "not sent", "id": parcel.base, "manifests": text}
-    report.out.print(text, end="", soft_wrap=True, markup=False, highlight=False)
+    if not report.as_json:
+        print_as_it_is(report, text)
     for remark in parcel.remarks:
         report.remark(remark)
 

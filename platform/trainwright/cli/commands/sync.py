@@ -24,7 +24,7 @@ def sync(
     storage: Storage = DEFAULT_STORAGE,
     uri: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="MLflow tracking URI. [default: the one the run used]"),
+        typer.Option(metavar="URI", help="MLflow tracking URI; default: the one the run used."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
