@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,6 @@ class Failing(nn.Module):
             raise ZeroDivisionError("on purpose")
         return nn.functional.cross_entropy(logits, target)
 """
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
-    started = Head(num_cpus=2)
-    try:
-        yield started
-    finally:
-        started.close()
 
 
 @pytest.fixture(autouse=True)

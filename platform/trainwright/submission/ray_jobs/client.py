@@ -72,6 +72,24 @@ class Client(JobSubmissionClient):  # type: ignore[misc]  # ray has no types her
         self._server_ray_version = self._version_there()
         self._is_known = True
 
+    @property
+    def ray_version(self) -> str:
+        """Of Ray on the head."""
+        return str(self._server_ray_version)
+
+    def lets_anybody_in(self) -> bool:
+        """Whether whoever comes without a token may see, and so send, jobs."""
+        options: dict[str, Any] = {"verify": self._verify}
+        if is_loopback(self.url):
+            options["proxies"] = {"no_proxy": "*"}
+        patience = (CONNECT_S, ANSWER_S)
+        place = f"{self._address}/api/jobs/"
+        try:
+            answer = requests.get(place, auth=_as_it_is, timeout=patience, **options)
+        except requests.RequestException as error:
+            raise unreachable(self.url, error) from error
+        return bool(answer.status_code == 200)
+
     def tail_of_log(self, node: str, submission: str, lines: int) -> str:
         """The last lines of a job's log, without the rest; empty where Ray does not give them."""
         file = f"job-driver-{submission}.log"

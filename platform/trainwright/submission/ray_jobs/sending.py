@@ -48,8 +48,7 @@ def order_for(url: str, submission: str, parcel: Parcel) -> Order:
         "storage": parcel.storage and mask(parcel.storage),
     }
     return Order(
-        # Without a shell in between that a signal would end before the driver.
-        entrypoint=f"exec {shlex.quote(_python(url))} -m {ENTRY_MODULE}",
+        entrypoint=entrypoint(url, ENTRY_MODULE),
         # Ray's supervisor of the job reads its own variable in this environment.
         env_vars={SUBMISSION: submission, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
         metadata={name: value for name, value in metadata.items() if value},
@@ -62,6 +61,12 @@ def preview(url: str, submission: str, parcel: Parcel) -> str:
     files = {name: _text(content) for name, content in sorted(parcel.files.items())}
     values = {"to": mask(url), "submission": submission, **order, "files": files}
     return yaml.dump(values, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def entrypoint(url: str, module: str) -> str:
+    """The line for the shell of the head that runs a module of ours."""
+    # Without a shell in between that a signal would end before the driver.
+    return f"exec {shlex.quote(_python(url))} -m {module}"
 
 
 def is_loopback(url: str) -> bool:

@@ -19,7 +19,13 @@ from trainwright.submission.probe import Trial
 from trainwright.submission.ray_jobs.describing import described, is_ours
 from trainwright.submission.ray_jobs.errors import Answered, Unreachable
 from trainwright.submission.ray_jobs.following import Following
-from trainwright.submission.ray_jobs.sending import STOP_WAIT_S, is_loopback, order_for, preview
+from trainwright.submission.ray_jobs.sending import (
+    STOP_WAIT_S,
+    Order,
+    is_loopback,
+    order_for,
+    preview,
+)
 from trainwright.submission.site import Site
 from trainwright.submission.target import AlreadyThere, Submission, TargetError
 
@@ -94,15 +100,7 @@ class RayTarget:
             TargetError: the cluster does not take it.
         """
         order = order_for(self._url, submission, parcel)
-        with tempfile.TemporaryDirectory(prefix="trainwright-submit-") as folder:
-            parcel.write(Path(folder))
-            environment = {"working_dir": folder, "env_vars": order.env_vars}
-            self._send(
-                submission_id=submission,
-                entrypoint=order.entrypoint,
-                runtime_env=environment,
-                metadata=order.metadata,
-            )
+        self._send(submission, parcel, order)
         return Submission(
             submission,
             parcel.name,
@@ -165,7 +163,9 @@ class RayTarget:
 
     def examine(self, trial: Trial) -> Generator[Finding, None, None]:
         """Check whether a job could run there."""
-        raise NotImplementedError
+        from trainwright.submission.ray_jobs.examining import examine_ray
+
+        yield from examine_ray(self._client, self._send, trial)
 
     @cached_property
     def _client(self) -> Client:
@@ -203,7 +203,18 @@ class RayTarget:
         except (Answered, Unreachable):
             return []  # the machine that had it is gone
 
-    def _send(self, **order: Any) -> None:
+    def _send(self, submission: str, parcel: Parcel, order: Order) -> None:
+        with tempfile.TemporaryDirectory(prefix="trainwright-submit-") as folder:
+            parcel.write(Path(folder))
+            environment = {"working_dir": folder, "env_vars": order.env_vars}
+            self._submit(
+                submission_id=submission,
+                entrypoint=order.entrypoint,
+                runtime_env=environment,
+                metadata=order.metadata,
+            )
+
+    def _submit(self, **order: Any) -> None:
         deadline = time.monotonic() + _READY_S
         while True:
             try:
