@@ -67,3 +67,21 @@ def catch_signals(stop: StopRequest | None = None) -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ending_as_interrupts(*numbers: signal.Signals) -> Iterator[None]:
+    """Inside, these signals raise ``KeyboardInterrupt``, so that what was begun is put away.
+
+    In a thread other than the main one they are left as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

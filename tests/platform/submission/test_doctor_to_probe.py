@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from trainwright.doctor import Finding
 from trainwright.job.models import ClusterSpec
-from trainwright.submission.parcel import Need, Orders, Parcel
+from trainwright.submission.parcel import JOB, ORDERS, Need, Orders, Parcel
 from trainwright.submission.probe import PROBE_MODULE, Hearing, Questions, looking
 from trainwright.submission.probe.nodes import check_room, judged, summed_up
 from trainwright.submission.probe.room import check_cuda, check_folders
 from trainwright.submission.probe.telling import tell, tell_end
 from trainwright.submission.probe.versions import check_versions, compared, versions_here
 
-JOB = b"""
+CONTENT = b"""
 name: small
 data: {source: digits, batch_size: 64}
 model: mlp
@@ -194,7 +194,7 @@ def look(folder: Path, orders: Orders | None, **questions: Any) -> dict[str, Fin
     """What is found in a folder to which the questions, and the job with ``orders``, travelled."""
     parcel = None
     if orders is not None:
-        files = {"job.yaml": JOB, "submission.json": orders.to_bytes()}
+        files = {JOB: CONTENT, ORDERS: orders.to_bytes()}
         parcel = Parcel("small", files, Need(0, 1.0, 0.0))
     Questions(versions=versions_here(), **questions).packed(parcel).write(folder)
     return {finding.name: finding for finding in looking.look(folder)}
@@ -256,6 +256,25 @@ def test_a_check_that_fails_does_not_end_the_others(
     assert found["plugins"].state == "stop"
     assert "on fire" in found["plugins"].says
     assert found["storage"].state == "ok"
+
+
+def test_a_look_that_never_ends_is_ended(tmp_path: Path) -> None:
+    code = """
+import time
+from trainwright.doctor import Finding
+from trainwright.submission.inside import probe
+def look(folder):
+    yield Finding("memory", "ok", "")
+    time.sleep(1000)
+probe.look = look
+probe.main(longest_s=0.1)
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found, hearing = heard(ended.stdout)
+    assert hearing.is_over
+    assert [finding.state for finding in found] == ["ok", "stop"]
+    assert "what follows memory" in found[1].says
 
 
 @pytest.mark.slow

@@ -68,7 +68,8 @@ def test_a_job_that_has_too_many_workers(head: Head, tmp_path: Path) -> None:
     assert not any(name.startswith("doctor-") for name in jobs_of(head))
 
 
-def test_ctrl_c_leaves_nothing(head: Head) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_who_is_interrupted_leaves_nothing(head: Head, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "trainwright", "doctor", "--to", head.url]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ}
@@ -76,7 +77,7 @@ def test_ctrl_c_leaves_nothing(head: Head) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if "memory" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     assert process.wait() == 130
     wait_until(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from trainwright.cli.sending import (
     target_of,
 )
 from trainwright.errors import InputError, Problem
+from trainwright.orchestration.signals import ending_as_interrupts
 
 if TYPE_CHECKING:
     from trainwright.doctor import Finding
@@ -170,7 +172,9 @@ def _told(report: Report, found: Findings) -> list[Finding]:
     findings: list[Finding] = []
     live = report.out.is_terminal
     waiting = report.out.status("looking around") if live else contextlib.nullcontext()
-    with waiting, contextlib.closing(found):
+    # Also of a terminal that is closed: what runs on a cluster would stay.
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    with ending_as_interrupts(*ends), waiting, contextlib.closing(found):
         for finding in found:
             findings.append(finding)
             _say(report, finding)
