@@ -195,7 +195,7 @@ def _forbidden(answer: Answer, action: Action) -> Problem:
     qualified = f"{resource}.{group}" if group else resource
     message = f"{match['user']} may not {verb} {qualified} in namespace {action.namespace}"
     mend = (
-        f"ask whoever runs the cluster for a Role with {verb} on {qualified}; "
+        "ask whoever runs the cluster to bind you to the role of k8s/submitters.yaml; "
         f"`kubectl -n {action.namespace} auth can-i {verb} {qualified}` checks it"
     )
     return Problem("", message, mend=mend)

@@ -14,6 +14,8 @@ _WAITS = "Waiting for Ray Dashboard GCS to become healthy at "
 _OUTCOME = re.compile(r"-+|Job '.*' (?:failed|was stopped)")
 _REPEATS = "Status message: Job entrypoint command failed"
 _AHEAD = 64
+_STRANGE = 5
+"""So many lines in a row that were not shown before are those of another log."""
 
 
 class Window:
@@ -78,6 +80,7 @@ class Reader:
         self._shown = shown
         self._before = len(shown)
         self._at = 0
+        self._strange = 0
         self._is_over = False
 
     def new(self, text: str) -> Iterator[str]:
@@ -89,8 +92,11 @@ class Reader:
         end = min(self._before, self._at + _AHEAD)
         for place in range(self._at, end):
             if self._shown[place] == key:
-                self._at = place + 1
+                self._at, self._strange = place + 1, 0
                 return
+        self._strange += 1
+        if self._strange == _STRANGE:
+            self._at = self._before
         self._shown.append(key)
         yield told
 

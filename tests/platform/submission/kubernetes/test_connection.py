@@ -46,7 +46,12 @@ def test_a_right_is_missing(
 ) -> None:
     server.forbid(verb, resource)
     act = target.all if verb == "list" else lambda: target.create(parcel.base, parcel)
-    refused(act, what, f"`kubectl -n default auth can-i {verb} {resource}", "for a Role with")
+    refused(
+        act,
+        what,
+        f"`kubectl -n default auth can-i {verb} {resource}",
+        "the role of k8s/submitters.yaml",
+    )
 
 
 def test_kuberay_is_not_installed(

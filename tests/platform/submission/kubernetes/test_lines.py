@@ -61,10 +61,23 @@ def test_a_second_submitter_begins_anew(first: list[str], more: list[str], cut: 
 
 def test_a_line_that_was_cut_off_comes_again_whole() -> None:
     attempt = Attempt()
-    shown = [line for text in ("a", "b", "epoch 3 lo") for line in attempt.reader().new(text)]
+    one = attempt.reader()
+    shown = [line for text in ("a", "b", "epoch 3 lo") for line in one.new(text)]
     two = attempt.reader()
     shown += [line for text in ("a", "b", "epoch 3 loss 1", "c") for line in two.new(text)]
     assert shown == ["a", "b", "epoch 3 lo", "epoch 3 loss 1", "c"]
+
+
+def test_another_driver_after_the_head_died_loses_no_line() -> None:
+    """The log of a driver that begins anew is another, and only begins alike."""
+    attempt = Attempt()
+    one = attempt.reader()
+    first = ["hello", "", *(f"step {number}" for number in range(20)), "saved", ""]
+    shown = [line for text in first for line in one.new(text)]
+    second = ["hello", "", "goes on", *(f"after {number}" for number in range(5)), "saved", "", "x"]
+    two = attempt.reader()
+    shown += [line for text in second for line in two.new(text)]
+    assert shown == first + second[2:]
 
 
 CLI = "2026-01-01 10:00:00,123\t"
