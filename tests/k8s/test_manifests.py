@@ -13,8 +13,6 @@ from kube_schemas import pod_of, wrong
 from kuberay import misfits, refusals
 from manifests import FOLDER, Manifest, containers, pods, rendered, written
 
-from trainwright.cli.main import app
-
 ROOT = FOLDER.parent
 OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 WHOLE = [*(f"overlays/{name}" for name in OVERLAYS), "base", "services"]
@@ -176,15 +174,19 @@ def test_no_secret_is_written_down() -> None:
 
 
 def test_the_image_holds_what_the_manifests_start() -> None:
-    """The user is the one of the manifests, the command one that the command line has."""
+    """The user is the one of the manifests; what is copied exists and gets to the builder."""
     dockerfile = (FOLDER / "Dockerfile").read_text()
     users = {pod["securityContext"]["runAsUser"] for pod in PODS.values()}
     assert {int(user) for user in re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)} == users
+    let_through = set((FOLDER / "Dockerfile.dockerignore").read_text().split())
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
-        assert all((ROOT / name).exists() for name in copied.split())
-    (command,) = re.findall(r'^CMD \["trainwright", "(.+)"\]$', dockerfile, re.MULTILINE)
-    assert command == "--help"
-    assert app.registered_commands
+        for name in copied.split():
+            assert (ROOT / name).exists()
+            assert f"!{name}" in let_through
+    (extras,) = re.findall(r'"\.\[(.+)\]"$', dockerfile, re.MULTILINE)
+    project = (ROOT / "pyproject.toml").read_text()
+    assert all(re.search(rf"^{extra} = \[", project, re.MULTILINE) for extra in extras.split(","))
+    assert re.search(r'^CMD \["trainwright", "--help"\]$', dockerfile, re.MULTILINE)
 
 
 def test_the_cluster_is_told_the_ray_of_the_image() -> None:
