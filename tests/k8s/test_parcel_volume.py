@@ -51,6 +51,7 @@ def test_the_parcel_arrives_whole_and_once(tmp_path: Path) -> None:
         "a__b.py": b"A = 1\n",
         "a/b.py": b"\xe4 no text",
         "gr\xf6\xdfe.py": b"B = 2\n",
+        "gr\xfc\xdfe.py": b"C = 3\n",
     }
     manifests = rendered(files)
     keys = [*manifests["ConfigMap"]["data"], *manifests["ConfigMap"]["binaryData"]]

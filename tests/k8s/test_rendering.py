@@ -208,6 +208,16 @@ def test_a_job_without_workers_trains_in_a_head_of_a_workers_shape() -> None:
     assert {"name": "shared-mem", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
 
 
+@pytest.mark.parametrize(
+    ("cpu", "quantity"),
+    [(2, "2"), (0.5, "500m"), (1.1, "1100m"), (0.0001, "1m"), (1.0001, "1001m"), (0.29, "290m")],
+)
+def test_a_pod_gets_the_cpus_that_it_was_promised(cpu: float, quantity: str) -> None:
+    spec = rendered(head={"cpu": cpu})["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]
+    container = spec["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["cpu"] == quantity
+
+
 def test_with_workers_the_head_trains_nothing() -> None:
     head = rendered()["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]
     assert head["rayStartParams"]["num-cpus"] == "0"
@@ -251,6 +261,7 @@ def test_who_reaches_the_pods() -> None:
     assert all(
         wanted <= one["metadata"]["labels"].items() for one in templates(manifests["RayJob"])
     )
+    assert spec["policyTypes"] == ["Ingress"]
     own, operator = spec["ingress"]
     assert own == {"from": [{"podSelector": {"matchLabels": dict(wanted)}}]}
     assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]

@@ -56,6 +56,13 @@ def test_files_stand_in_it_as_they_were_written() -> None:
     )
 
 
+def test_what_some_reader_takes_for_something_else_stands_in_quotes() -> None:
+    """Readers of old versions of YAML take ``y`` for true."""
+    text = text_of([{"y": "n", "a": "N", "b": "yes", "c": "nan", "d": "2026-11-30", "e": "1e3"}])
+    assert text == '"y": "n"\na: "N"\nb: "yes"\nc: "nan"\nd: "2026-11-30"\ne: "1e3"\n'
+    assert text_of([{"a": "1Gi", "b": "500m", "c": "x y"}]) == "a: 1Gi\nb: 500m\nc: x y\n"
+
+
 def test_nothing_refers_to_another_place() -> None:
     shared = {"a": ["b"]}
     text = text_of([{"p": shared, "q": shared}])
