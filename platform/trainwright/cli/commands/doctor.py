@@ -23,6 +23,7 @@ from trainwright.cli.sending import (
 )
 from trainwright.errors import InputError, Problem
 from trainwright.orchestration.signals import ending_as_interrupts
+from trainwright.secrets import mask
 
 if TYPE_CHECKING:
     from trainwright.doctor import Finding
@@ -145,10 +146,13 @@ def _here(job: Path | None, overrides: list[str], storage: str | None) -> Findin
 def _trial(
     target: Target, job: Path | None, overrides: list[str], storage: str | None, probe: bool
 ) -> Trial:
-    from trainwright.submission.packing import pack
     from trainwright.submission.probe import Trial
 
-    parcel = pack(job, overrides, target.site) if job is not None else None
+    parcel = None
+    if job is not None:
+        from trainwright.submission.packing import pack
+
+        parcel = pack(job, overrides, target.site)
     return Trial(parcel, _there(target.site, storage), probe)
 
 
@@ -183,9 +187,9 @@ def _told(report: Report, found: Findings) -> list[Finding]:
 
 def _say(report: Report, finding: Finding) -> None:
     sign, style = _SIGNS[finding.state]
-    line = Text.assemble((sign, style), f"  {finding.name:<18}{finding.says}")
+    line = Text.assemble((sign, style), f"  {finding.name:<18}{mask(finding.says)}")
     report.out.print(line, soft_wrap=True)
-    for text in finding.mend.splitlines():
+    for text in mask(finding.mend).splitlines():
         report.out.print(Text(f"{'':24}{text}", style="dim"), soft_wrap=True)
 
 

@@ -73,6 +73,11 @@ class Api:
         self._sleep = sleep
         self.last_answer = time.monotonic()
 
+    @property
+    def host(self) -> str:
+        """Its URL."""
+        return self._reach.host
+
     def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """One object.
 

@@ -120,7 +120,10 @@ class KubernetesTarget:
 
     def examine(self, trial: Trial) -> Generator[Finding, None, None]:
         """Check whether a job could run there, one finding after the other."""
-        raise NotImplementedError
+        from trainwright.submission.kubernetes.examining import Examination
+
+        whole = Examination(self._api, self._profile, self._pace, self._sleep)
+        yield from whole.findings(trial)
 
     @cached_property
     def _api(self) -> Api:

@@ -17,6 +17,7 @@ from trainwright.submission.kubernetes.explain.scene import (
     condition_of,
     is_true,
     role_of,
+    who,
 )
 from trainwright.submission.kubernetes.explain.scheduling import no_node
 from trainwright.submission.kubernetes.resources import Json
@@ -51,7 +52,10 @@ def _why(scene: Scene) -> str:
     told = _not_begun(scene) or _no_pods(scene)
     if told is not None:
         return "; ".join(told)
-    return _pods(scene) or (_so_far(scene) if state == "waiting" else "")
+    told = trouble_of(scene)
+    if told is not None:
+        return "; ".join(told)
+    return _so_far(scene) if state == "waiting" else ""
 
 
 def _not_begun(scene: Scene) -> Told | None:
@@ -96,18 +100,21 @@ def _has(scene: Scene, role: str) -> bool:
     return any(role_of(pod) == role for pod in scene.pods)
 
 
-def _pods(scene: Scene) -> str:
-    """What is wrong with the pods that are there."""
+def trouble_of(scene: Scene) -> Told | None:
+    """What is wrong with the pods that are there, and what to do; None where nothing is."""
     pods = [pod for pod in by_role(scene.pods) if not pod["metadata"].get("deletionTimestamp")]
     waiting = [pod for pod in pods if _no_place(pod)]
     for pod in waiting:
         message = _no_place(pod)
         same = [o for o in waiting if role_of(o) == role_of(pod) and _no_place(o) == message]
-        return "; ".join(no_node(same, message))
+        return no_node(same, message)
     found = not_running(pods, scene) or ended_badly(
         [pod for pod in pods if role_of(pod) != "submitter"]
     )
-    return sentence(*found) if found else ""
+    if found is None:
+        return None
+    who_has_it, (cause, mend) = found
+    return f"{who(who_has_it)}: {cause}", mend
 
 
 def _no_place(pod: Json) -> str:
