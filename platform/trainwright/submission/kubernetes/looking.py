@@ -63,7 +63,8 @@ class Looker:
         names = {name_of(job), name, *map(name_of, pods)}
         events = [
             event
-            for event in self._list(EVENTS, unseen, fields="type=Warning")
+            for fields in ("type=Warning", "reason=Pulling")
+            for event in self._list(EVENTS, unseen, fields=fields)
             if (event.get("involvedObject") or {}).get("name") in names
         ]
         return Scene(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trainwright.submission.kubernetes.api import Api
 from trainwright.submission.kubernetes.errors import Action, Refusal, Unreachable
+from trainwright.submission.kubernetes.explain.scene import is_over
 from trainwright.submission.kubernetes.lines import Window
 from trainwright.submission.kubernetes.resources import PODS, Json, name_of
 
@@ -80,8 +81,7 @@ class PodLog:
                     yield count - 1, text
                 window = Window()
             run = count
-            has_ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-            goes_on = self._follows and not has_ended
+            goes_on = self._follows and not is_over(pod)
             for text in self._read(window, follow=goes_on):
                 yield run, text
             if not goes_on:

@@ -166,3 +166,17 @@ def test_nothing_is_wrong() -> None:
     for over in ("Complete", "Suspended"):
         job = ray_job({"jobDeploymentStatus": over, "jobStatus": "SUCCEEDED"})
         assert why(scene(container_in({"terminated": OOM}), job=job)) == ""
+
+
+def test_an_image_takes_its_time() -> None:
+    pods = [held("ContainerCreating", number=number) for number in range(2)]
+    events = [warning(pod, "Pulling", "Pulling image") for pod in pods]
+    found = scene(ready_pod("head"), *pods, events=events)
+    assert why(found) == "2 worker pods pull the image: head 1 of 1, workers 0 of 2"
+
+
+def test_pods_of_the_last_attempt_are_not_told_of() -> None:
+    job = ray_job({**BEGINS, "jobDeploymentStatus": "Retrying", "failed": 1})
+    assert why(scene(ready_pod("head"), job=job)) == ""
+    over = container_in({"terminated": {"exitCode": 0}}, "submitter", phase="Succeeded")
+    assert pods_line(scene(ready_pod("head"), over)) == "head 1 of 1, workers 0 of 2"

@@ -67,6 +67,12 @@ def ended_badly(pods: Sequence[Json]) -> tuple[list[Json], Told] | None:
     return None
 
 
+def is_being_made(pod: Json) -> bool:
+    """Whether a pod has a node, which makes its first container."""
+    waiting = [(container.get("state") or {}).get("waiting") or {} for container in _statuses(pod)]
+    return any(one.get("reason") in ("ContainerCreating", "PodInitializing") for one in waiting)
+
+
 def _statuses(pod: Json) -> list[Json]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
@@ -77,7 +83,7 @@ def _container_trouble(pod: Json, scene: Scene) -> Told | None:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
         if reason in _IMAGE:
-            more = scene.warnings("Failed", about=name_of(pod))
+            more = scene.messages("Failed", about=name_of(pod))
             image = str(container.get("image") or "")
             return not_pulled(image, reason, " ".join([message, *more]))
         if reason in _CONFIG:
@@ -114,7 +120,7 @@ def _absent(kind: str, name: str) -> Told:
 def _mount_trouble(pod: Json, scene: Scene) -> Told | None:
     if (pod.get("status") or {}).get("phase") != "Pending":
         return None
-    for message in scene.warnings("FailedMount", "FailedAttachVolume", about=name_of(pod)):
+    for message in scene.messages("FailedMount", "FailedAttachVolume", about=name_of(pod)):
         if match := _MISSING.search(message):
             return _absent(match["kind"], match["name"])
         short = " ".join(message.split())[:300]

@@ -23,7 +23,7 @@ class Scene:
         job: its RayJob.
         cluster: the RayCluster that the job runs on; None while there is none.
         pods: those of head, workers and submitter.
-        events: warnings about any of these.
+        events: about any of these: warnings, and that an image is being pulled.
         workload: Kueue's record; None where there is none.
         now: seconds since 1970.
         unseen: kinds of objects that the user may not read, as ``pods``.
@@ -43,7 +43,7 @@ class Scene:
         made = seconds_of(self.job.get("metadata", {}).get("creationTimestamp"))
         return 0.0 if made is None else self.now - made
 
-    def warnings(self, *reasons: str, about: str | None = None) -> list[str]:
+    def messages(self, *reasons: str, about: str | None = None) -> list[str]:
         """The messages of events with one of these reasons, the newest first.
 
         Args:
@@ -63,6 +63,11 @@ class Scene:
 def role_of(pod: Json) -> str:
     """``head``, ``worker`` or ``submitter``."""
     return labels_of(pod).get(NODE_TYPE, "submitter")
+
+
+def is_over(pod: Json) -> bool:
+    """Whether nothing more will happen in a pod."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def by_role(pods: Iterable[Json]) -> list[Json]:

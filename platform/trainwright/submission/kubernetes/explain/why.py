@@ -6,6 +6,7 @@ import re
 
 from trainwright.submission.kubernetes.explain.containers import (
     ended_badly,
+    is_being_made,
     not_running,
     sentence,
 )
@@ -15,12 +16,13 @@ from trainwright.submission.kubernetes.explain.scene import (
     Scene,
     by_role,
     condition_of,
+    is_over,
     is_true,
     role_of,
     who,
 )
 from trainwright.submission.kubernetes.explain.scheduling import no_node
-from trainwright.submission.kubernetes.resources import Json
+from trainwright.submission.kubernetes.resources import Json, name_of
 from trainwright.submission.kubernetes.states import is_suspended, state_of, was_stopped
 
 _PATIENCE_S = 15.0
@@ -79,14 +81,14 @@ def _no_pods(scene: Scene) -> Told | None:
     if failure.get("status") == "True":
         return _made_by_nobody(str(failure.get("message") or ""), "its pods are not made")
     if not _has(scene, "head"):
-        for message in scene.warnings("FailedToCreateHeadPod", "FailedToCreateRayCluster"):
+        for message in scene.messages("FailedToCreateHeadPod", "FailedToCreateRayCluster"):
             return _made_by_nobody(message, "its pods are not made")
     if (
         scene.cluster is not None
         and is_true(scene.cluster, "RayClusterProvisioned")
         and not _has(scene, "submitter")
     ):
-        for message in scene.warnings("FailedCreate", "FailedToCreateRayJobSubmitter"):
+        for message in scene.messages("FailedCreate", "FailedToCreateRayJobSubmitter"):
             return _made_by_nobody(message, "its submitter pod is not made")
     return None
 
@@ -129,9 +131,17 @@ def _no_place(pod: Json) -> str:
 
 def _so_far(scene: Scene) -> str:
     """How far pods are that have no trouble."""
-    if not scene.pods:
-        return ""
-    ready = pods_line(scene)
+    if (scene.job.get("status") or {}).get("jobDeploymentStatus") == "Retrying":
+        return ""  # these are the last attempt's, which end
+    ready = pods_line(scene) if scene.pods else ""
+    pulling = [
+        pod
+        for pod in by_role(scene.pods)
+        if is_being_made(pod) and scene.messages("Pulling", about=name_of(pod))
+    ]
+    if pulling:
+        pull = "pulls" if len(pulling) == 1 else "pull"
+        return f"{who(pulling)} {pull} the image: {ready}"
     return f"its pods begin: {ready}" if ready else ""
 
 
@@ -139,7 +149,7 @@ def pods_line(scene: Scene) -> str:
     """How many are ready: ``head 1 of 1, workers 1 of 2``."""
     parts = []
     for role, word in (("head", "head"), ("worker", "workers"), ("submitter", "submitter")):
-        pods = [pod for pod in scene.pods if role_of(pod) == role]
+        pods = [pod for pod in scene.pods if role_of(pod) == role and not is_over(pod)]
         wanted = max(len(pods), _desired(scene.cluster) if role == "worker" else 0)
         if wanted:
             ready = sum(is_true(pod, "Ready") for pod in pods)
