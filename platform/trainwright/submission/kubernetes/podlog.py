@@ -82,21 +82,26 @@ class PodLog:
                 window = Window()
             run = count
             goes_on = self._follows and not is_over(pod)
+            is_quiet = True
             for text in self._read(window, follow=goes_on):
+                is_quiet = False
                 yield run, text
             if not goes_on:
                 return
-            self._stop.wait(self._pace.retry_s)
+            if is_quiet:  # otherwise the pod may be gone before the next look
+                self._stop.wait(self._pace.retry_s)
 
     def _pod(self) -> Json | None:
         """The pod now; None if it is gone."""
-        while True:
+        while not self._stop.is_set():
             try:
                 pod = self._api.find(PODS, self._action.namespace, self._action.name)
             except (Unreachable, Refusal) as error:
-                self._bear(error)
+                self._raise_what_stays(error)
+                self._stop.wait(self._pace.retry_s)
                 continue
             return pod if pod is not None and pod["metadata"]["uid"] == self._uid else None
+        return None
 
     def _count(self, pod: Json) -> int:
         """How often its container has begun again."""
@@ -127,16 +132,14 @@ class PodLog:
             except (Unreachable, Refusal) as error:
                 if isinstance(error, Refusal) and error.status in (400, 404):
                     return  # it has not begun yet, or is gone
+                self._raise_what_stays(error)
                 if follow:
-                    self._bear(error)
                     return
-                self._bear(error)
+                self._stop.wait(self._pace.retry_s)
 
-    def _bear(self, error: Unreachable | Refusal) -> None:
-        """Wait after an error that may pass; raise any other."""
+    def _raise_what_stays(self, error: Unreachable | Refusal) -> None:
+        """Raise an error that does not pass by itself, or has come too often."""
         is_passing = isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
         self._failures += 1
         if not is_passing or (not self._follows and self._failures > _TRIES):
-            raise error
-        if self._stop.wait(self._pace.retry_s):
             raise error

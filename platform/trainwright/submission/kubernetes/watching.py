@@ -49,6 +49,7 @@ class Watcher:
         """
         version, fields = "", f"metadata.name={self._name}"
         while not self._stop.is_set():
+            is_quiet = True
             try:
                 if not version:
                     found = self._api.list(RAYJOBS, self._namespace, fields=fields)
@@ -57,6 +58,7 @@ class Watcher:
                     if not found.items:
                         return
                 for kind, job in self._events(fields, version):
+                    is_quiet = False
                     version = str(job["metadata"]["resourceVersion"])
                     if kind == "DELETED":
                         yield None
@@ -64,14 +66,14 @@ class Watcher:
                     if kind != "BOOKMARK":
                         yield job
             except Unreachable:
-                self._stop.wait(self._retry_s)
+                pass  # who looks at the job tells of it
             except Refusal as error:
                 if error.status == 410:
                     version = ""
                 elif error.status < 500 and error.status != 429:
                     raise
-                else:
-                    self._stop.wait(self._retry_s)
+            if is_quiet:
+                self._stop.wait(self._retry_s)
 
     def _events(self, fields: str, version: str) -> Iterator[tuple[str, Json]]:
         query = {
