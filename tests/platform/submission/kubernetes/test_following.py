@@ -65,7 +65,8 @@ def test_a_container_that_begins_again_repeats_nothing(
     operator.log("a", "b")
     following.until("b")
     with server.store.changed:
-        # In the moment in which the container ends it says why.
+        # In the moment in which the container ends it says why, to nobody.
+        server.cut_logs()
         operator.log("c")
         server.kubelet.exit(pod, 1)
         server.store.patch("pods", pod, {"status": {"phase": "Running"}})
