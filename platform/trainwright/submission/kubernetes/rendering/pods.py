@@ -1,8 +1,4 @@
-"""The pods of a submission: Ray's head, its workers, and the one that sends the job to them.
-
-There are no probes in here: KubeRay asks Ray's own agent whether a pod is well, and would leave out
-its probes for any of ours.
-"""
+"""The pods of a submission: Ray's head, its workers, and the one that sends the job to them."""
 
 from __future__ import annotations
 
@@ -27,6 +23,28 @@ USER = 10001
 
 LEAVE = ["python", "-m", "trainwright.submission.inside.leave"]
 """Run in a pod of Ray's that is about to end, before its processes are told so."""
+
+_HEALTH = {"httpGet": {"path": "/api/healthz", "port": 52365}}
+"""Ray's agent in each pod says whether the processes of Ray in there are well; it asks no token."""
+
+_PROBES = {
+    "readinessProbe": {
+        **_HEALTH,
+        "initialDelaySeconds": 10,
+        "periodSeconds": 5,
+        "timeoutSeconds": 5,
+        "failureThreshold": 10,
+    },
+    # Patient: a busy machine answers late, and a restart costs more than some minutes.
+    "livenessProbe": {
+        **_HEALTH,
+        "initialDelaySeconds": 30,
+        "periodSeconds": 5,
+        "timeoutSeconds": 5,
+        "failureThreshold": 120,
+    },
+}
+"""Those that KubeRay 1.7 would add. Older ones call wget, which the image does not have."""
 
 _AFTER_STOP_S = 30
 """Seconds between the end of a job that was stopped and the end of its pods."""
@@ -101,6 +119,7 @@ def _ray_container(
         "env": variables(profile),
         **({"envFrom": secrets} if secrets else {}),
         "resources": _exactly(_resources(shape)),
+        **deepcopy(_PROBES),
         "lifecycle": {"preStop": {"exec": {"command": leave}}},
     }
 
