@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from trainwright.runs import RunRecord
 from trainwright.storage import Folder
+from trainwright.submission.inside.attending import ERRAND
 from trainwright.submission.inside.kept_logs import PLACE, Source, name_of, printed
 from trainwright.submission.inside.pace import Pace
 from trainwright.submission.kubernetes import marks
@@ -76,14 +79,14 @@ class Attendant:
             self.process.wait(PATIENCE_S)
 
     def _spawn(self, folder: Folder, logs: list[Source]) -> None:
-        command = [sys.executable, "-m", _MODULE, "--run", folder.url, "--name", self._name]
-        for log in logs:
-            command += ["--log", log.path, str(log.start), log.ending]
+        errand = {"run": folder.url, "name": self._name, "logs": [asdict(log) for log in logs]}
+        # A URL may hold what others should not read from the list of processes.
+        environ = {ERRAND: json.dumps(errand), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
         with contextlib.suppress(OSError):
             self.process = subprocess.Popen(  # noqa: S603
-                command,
+                [sys.executable, "-m", _MODULE],
                 stdin=subprocess.PIPE,
-                env={**os.environ, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **environ},
                 # Ray kills the driver's group as soon as the driver has gone.
                 start_new_session=True,
             )

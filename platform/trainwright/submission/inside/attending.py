@@ -7,8 +7,8 @@ nothing and can do its last work after a crash of the driver, too.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import json
 import os
 import select
 import signal
@@ -24,6 +24,9 @@ from trainwright.submission.inside.kept_logs import KeptLog, Source
 from trainwright.submission.inside.pace import Pace
 from trainwright.submission.kubernetes import marks
 from trainwright.submission.progress import Progress
+
+ERRAND = "TRAINWRIGHT_ATTEND"
+"""Environment variable that says, in JSON, which run to attend and which logs to keep."""
 
 SECONDS_BETWEEN_LOOKS = 10.0
 SECONDS_BETWEEN_LINES = 30.0
@@ -143,16 +146,12 @@ def attend(driver: Driver, reporter: Reporter, logs: Sequence[KeptLog]) -> None:
 
 
 def main() -> None:
-    """Attend the run that the arguments name."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--log", nargs=3, action="append", default=[])
-    given = parser.parse_args()
-    folder, rayjob = Folder(given.run), os.environ.get(marks.RAYJOB)
+    """Attend the run that the environment names."""
+    errand = json.loads(os.environ[ERRAND])
+    folder, rayjob = Folder(errand["run"]), os.environ.get(marks.RAYJOB)
     annotations = Annotations(rayjob, remark) if rayjob else None
-    sources = [Source(path, int(start), ending) for path, start, ending in given.log]
-    logs = [KeptLog(source, folder, given.name, remark) for source in sources]
+    sources = [Source(**source) for source in errand["logs"]]
+    logs = [KeptLog(source, folder, errand["name"], remark) for source in sources]
     attend(Driver(), Reporter(folder, annotations), logs)
 
 
