@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -93,10 +94,16 @@ class Annotations:
 
 
 def _connect() -> Any:
-    """A client with the rights of the pod; it reads the token anew when that changes."""
+    """A client with the rights of the pod, whose token it reads anew when that changes.
+
+    Ray's own machines outside of pods may name a kubeconfig instead.
+    """
     from kubernetes import client, config
 
     settings = client.Configuration()
-    config.load_incluster_config(client_configuration=settings)
+    if os.environ.get("KUBECONFIG"):
+        config.load_kube_config(client_configuration=settings)
+    else:
+        config.load_incluster_config(client_configuration=settings)
     settings.retries = False
     return client.CustomObjectsApi(client.ApiClient(settings))
