@@ -116,6 +116,7 @@ HOOKS = [
 ]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_on_the_way(scene: Scene, tmp_path: Path) -> None:
     """One run, killed at every hook in turn, by one command repeated until it is done."""
     scene.order(HOOKS)

@@ -137,6 +137,7 @@ def test_killed_workers_are_restarted_within_one_command(
     assert len(list((the_run(tmp_path) / "journal").iterdir())) == len(orders) + 1
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_is_named_ended_and_restarted(scene: Scene, tmp_path: Path) -> None:
     """Here before there is any checkpoint."""
     scene.order("hold-1-1")

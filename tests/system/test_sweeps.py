@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 @pytest.mark.usefixtures("cluster")
 class TestOnRay:
+    @pytest.mark.slow
     def test_stopped_trials_leave_their_actors_to_others(self) -> None:
         remarks: list[str] = []
 

@@ -67,6 +67,7 @@ class TestCentralised:
         assert len(set(rates)) == 4
 
 
+@pytest.mark.slow
 def test_a_million_clients_are_as_cheap_as_a_thousand(job: Make) -> None:
     """What a round takes does not depend on who is not there."""
 

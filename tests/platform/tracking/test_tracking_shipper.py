@@ -149,6 +149,7 @@ def test_what_cannot_be_sent_in_time_is_left_for_sync(
     assert status(server.database, str(state.mlflow_run_id)) == "FAILED"
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_started_again(
     run: Any, database: Any, start: Callable[..., ShipperProcess], wait_until: Wait
 ) -> None:
@@ -187,6 +188,7 @@ def test_killed_at_random_moments_and_started_again(
     assert all(value == 1 / at for at, value in stored)
 
 
+@pytest.mark.slow
 def test_a_second_shipper_waits_for_the_first(
     run: Any, database: Any, start: Callable[..., ShipperProcess], wait_until: Wait
 ) -> None:
