@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
@@ -20,14 +20,14 @@ def check_quota(reader: Reader, pods: Mapping[str, tuple[Json, int]]) -> Iterato
         reader: of the namespace.
         pods: role -> the pod's spec, and how many there will be.
     """
-    wanted: Counter[str] = Counter()
+    wanted: defaultdict[str, Decimal] = defaultdict(Decimal)
     for spec, many in pods.values():
         wanted["pods"] += many
         for kind in ("requests", "limits"):
             for resource, amount in _resources(spec, kind).items():
-                wanted[f"{kind}.{resource}"] += amount * many  # type: ignore[assignment]
+                wanted[f"{kind}.{resource}"] += amount * many
                 if kind == "requests":
-                    wanted[resource] += amount * many  # type: ignore[assignment]
+                    wanted[resource] += amount * many
     try:
         quotas = reader.all(QUOTAS)
     except Unseen:
@@ -36,7 +36,7 @@ def check_quota(reader: Reader, pods: Mapping[str, tuple[Json, int]]) -> Iterato
         yield _quota(quota, wanted)
 
 
-def _quota(quota: Json, wanted: Mapping[str, float]) -> Finding:
+def _quota(quota: Json, wanted: Mapping[str, Decimal]) -> Finding:
     status = quota.get("status") or {}
     used = status.get("used") or {}
     short = [
@@ -108,7 +108,7 @@ def _number(quantity: object) -> Decimal:
     return number
 
 
-def _shown(amount: float | Decimal) -> str:
+def _shown(amount: Decimal) -> str:
     value = float(amount)
     return f"{value / 2**30:g}Gi" if value >= 2**20 else f"{value:g}"
 
