@@ -48,6 +48,18 @@ class Machines:
         command += ["--deadline-remaining-seconds", "60"]
         subprocess.run(command, check=True, capture_output=True)
 
+    @property
+    def draining(self) -> list[str]:
+        """Nodes that were announced to be taken away."""
+        import ray
+        from ray._private.state import GlobalState
+
+        state = GlobalState()
+        state._initialize_global_state(
+            ray._raylet.GcsClientOptions.create(self.address, None, True, False)
+        )
+        return list(state.get_draining_nodes())
+
     def node_of(self, pid: int) -> list[psutil.Process]:
         """The raylet of a worker, and all processes below it."""
         raylet = psutil.Process(pid)
