@@ -139,10 +139,11 @@ class Submitted:
             "cluster": {"workers": 0},
             "tracking": {"enabled": False},
         }
-        driving.write_job(self.parcel, {**job, **values}, JOB)
+        self.plugins = (self.parcel / JOB).parent
+        driving.write_job(self.plugins, {**job, **values}, Path(JOB).name)
         orders = Orders((f"storage={self._storage.url}", "cluster.address=auto"))
         (self.parcel / ORDERS).write_bytes(orders.to_bytes())
-        (self.parcel / SABOTEUR.name).write_bytes(SABOTEUR.read_bytes())
+        (self.plugins / SABOTEUR.name).write_bytes(SABOTEUR.read_bytes())
 
     def attempt(self, hold: int | None = None) -> Attempt:
         """Start one, and wait until it stands at the update ``hold``."""

@@ -76,7 +76,7 @@ def test_what_ends_badly_says_so(
     tmp_path: Path, values: dict[str, Any], status: int, last: str
 ) -> None:
     scene = Submitted(tmp_path, **values)
-    (scene.parcel / "losses.py").write_text(FAILING)
+    (scene.plugins / "losses.py").write_text(FAILING)
     attempt = scene.attempt()
     assert attempt.wait() == status
     assert last in attempt.log

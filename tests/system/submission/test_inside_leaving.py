@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from attempts import Attempt, Submitted
-from driving import wait_until
+from driving import KILLED, wait_until
 from machines import Machines
 from stories import Story
 
@@ -93,6 +93,23 @@ def test_the_heads_pod_ends(submitted: Submitted) -> None:
     second = submitted.attempt()
     assert second.wait() == 0, second.log
     assert "going on from an earlier attempt" in second.log
+    assert_whole(submitted, first, second)
+
+
+def test_the_heads_pod_is_killed(submitted: Submitted) -> None:
+    """What KubeRay does then is another attempt with the same parcel."""
+    first = submitted.attempt(hold=HELD)
+    first.until("progress: step ")
+    first.process.kill()
+    assert first.wait() == KILLED
+    submitted.let_go()
+    second = submitted.attempt()
+    assert second.wait() == 0, second.log
+    assert "going on from an earlier attempt" in second.log
+    told = re.findall(r"\nprogress: step (\d+) of (\d+) ", first.log + second.log)
+    assert {total for _, total in told} == {"92"}
+    assert told[-1] == ("92", "92")
+    assert Story.of(submitted.run).attempts == [1, 2]
     assert_whole(submitted, first, second)
 
 

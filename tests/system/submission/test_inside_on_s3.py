@@ -48,7 +48,7 @@ def test_all_that_is_lost_with_a_pod_is_what_was_printed_last(bucket: str, tmp_p
     submitted = Submitted(
         tmp_path, storage=f"{bucket}/runs", objective={"name": "talking.py:Talking"}
     )
-    (submitted.parcel / "talking.py").write_text(TALKING)
+    (submitted.plugins / "talking.py").write_text(TALKING)
     first = submitted.attempt(hold=12)
     wait_until(lambda: len(submitted.kept) == 2, what="copies")
     end_all([first.process, *first.process.children(recursive=True)])
