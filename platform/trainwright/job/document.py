@@ -124,7 +124,7 @@ class Document:
 
         def position(problem: Problem) -> tuple[bool, bool, str, int]:
             at = problem.location or Location(self.file)
-            return (at.file.startswith("-s "), at.file != self.file, at.file, at.line)
+            return (at.file.startswith("-"), at.file != self.file, at.file, at.line)
 
         return sorted((self.place(problem) for problem in problems), key=position)
 

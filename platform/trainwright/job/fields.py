@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from trainwright.job.forms import Form
 from trainwright.job.merging import EXTENDS
 from trainwright.job.models import HeldOut, Monitor, PluginSpec, Section, TrainJob
 from trainwright.job.plugin_spec import JobSection
 from trainwright.job.streaming_spec import StreamingSpec
 from trainwright.plugins.describe import describe
+from trainwright.plugins.markers import marker_of
 from trainwright.suggest import nearest, one_of
 
 _UNIONS = (Union, types.UnionType)
@@ -116,6 +118,9 @@ def words(annotation: Any) -> str:
     if len(members) > 1:
         return " or ".join(dict.fromkeys(words(part) for part in members))
     (only,) = members
+    form = marker_of(only, Form)
+    if form is not None:
+        return str(form.words)
     if _is_model(only):
         return _model_words(only)
     if get_origin(only) is list:

@@ -10,7 +10,7 @@ from trainwright.job.merging import EXTENDS
 from trainwright.job.shorthand import written_out
 from trainwright.job.yaml_reader import Parsed, no_text, read_value
 
-_FORM = "-s section.key=value, with a number for the entry of a list: -s strategies.0.name=value"
+_FORM = "{0} section.key=value, with a number for the entry of a list: {0} section.0.key=value"
 
 
 class _RefusedError(Exception):
@@ -22,12 +22,13 @@ class _RefusedError(Exception):
         self.details = details
 
 
-def apply_overrides(parsed: Parsed, overrides: Iterable[str]) -> Parsed:
+def apply_overrides(parsed: Parsed, overrides: Iterable[str], option: str = "-s") -> Parsed:
     """The job with all ``overrides`` made, one after the other.
 
     Args:
         parsed: the job as read.
         overrides: each of the form ``a.b=value``, the value in YAML.
+        option: of the command line, by which they were given.
 
     Raises:
         JobError: an override has another form, its value is not YAML, or its path leads through
@@ -36,7 +37,7 @@ def apply_overrides(parsed: Parsed, overrides: Iterable[str]) -> Parsed:
     problems: list[Problem] = []
     for text in overrides:
         try:
-            parsed = _applied(parsed, text)
+            parsed = _applied(parsed, text, option)
         except JobError as error:
             problems += error.problems
     if problems:
@@ -44,15 +45,15 @@ def apply_overrides(parsed: Parsed, overrides: Iterable[str]) -> Parsed:
     return parsed
 
 
-def _applied(parsed: Parsed, text: str) -> Parsed:
-    place = f"-s {text}"
+def _applied(parsed: Parsed, text: str, option: str) -> Parsed:
+    place = f"{option} {text}"
     location = Location(place)
     path, sign, written = text.partition("=")
     path = path.strip()
     keys = path.split(".")
     if not sign or not all(keys):
         message = "an override needs a path, '=' and a value"
-        raise JobError(Problem("", message, text, allowed=_FORM, location=location))
+        raise JobError(Problem("", message, text, allowed=_FORM.format(option), location=location))
     if (odd := no_text(path)) is not None:
         raise JobError(Problem(path, odd, location=location))
     if keys[0] == EXTENDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,6 +20,7 @@ from trainwright.job.fields import (
     section_at,
     spellings,
     type_at,
+    words,
 )
 from trainwright.job.models import PluginSpec, TrainJob
 from trainwright.suggest import nearest, one_of
@@ -103,7 +104,13 @@ def _problem(
         return _unknown_key(loc, values, root)
     if detail["type"] == "missing":
         return _missing_key(loc, values, root)
+    if detail["loc"][-1] == "[key]":
+        return _wrong_key(path, loc, root)
     got = _value_at(values, loc)
+    if detail["type"] == "value_error":
+        # What stands in a section may be secret, and only a part of it is wrong.
+        shown = MISSING if isinstance(got, (Mapping, list)) else got
+        return Problem(path, str(detail["ctx"]["error"]), shown)
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return _unknown_name(path, got, names_of(type_at(loc, root)))
     annotation = type_at(loc, root)
@@ -119,6 +126,12 @@ def _problem(
         nearest=nearest(got, [*spellings(annotation), *_OTHER_SPELLINGS.get(path, ())]),
         mend=_mend(detail["type"], got),
     )
+
+
+def _wrong_key(path: str, loc: Loc, root: type[BaseModel]) -> Problem:
+    """A key that is the user's own, of another form than keys have there."""
+    allowed = words(get_args(type_at(loc[:-1], root))[0])
+    return Problem(path, f"the key {_WORDS['string_pattern_mismatch']}", loc[-1], allowed=allowed)
 
 
 def _unknown_name(path: str, got: Any, names: list[str]) -> Problem:

@@ -60,7 +60,7 @@ def job_schema() -> dict[str, Any]:
     definitions["TrainJob"]["properties"]["deepspeed"] |= _deepspeed(definitions)
     _accept_bases(definitions)
     for section in definitions.values():
-        _without_titles(section)
+        without_titles(section)
     return {
         "$schema": DIALECT,
         "title": "Trainwright job",
@@ -179,13 +179,13 @@ def _model(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(by_alias=True)
 
 
-def _without_titles(schema: Any) -> None:
+def without_titles(schema: Any) -> None:
     """Titles that only repeat a key's name are noise in an editor."""
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
             del schema["title"]
         for item in schema.values():
-            _without_titles(item)
+            without_titles(item)
     elif isinstance(schema, list):
         for item in schema:
-            _without_titles(item)
+            without_titles(item)

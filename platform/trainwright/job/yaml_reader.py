@@ -58,7 +58,7 @@ def read_file(path: Path, location: Location | None = None) -> str:
         names = sorted(item.name for item in path.glob("*.y*ml"))
         mend = f"name one of its files: {one_of(names)}" if names else None
         raise JobError(
-            Problem("", f"{path} is a folder, not a job file", mend=mend, location=at)
+            Problem("", f"{path} is a folder, not a file", mend=mend, location=at)
         ) from None
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
@@ -89,7 +89,7 @@ def read_yaml(text: str, file: str) -> Parsed:
     if node is None:
         raise JobError(Problem("", "the file is empty", location=Location(file, 1)))
     if not isinstance(node, MappingNode):
-        message = "a job file holds keys and values ('name: my-job'), this one does not"
+        message = "a file of this kind holds keys and values ('name: my-job'), this one does not"
         raise JobError(Problem("", message, location=_location(node, file)))
     reading = _Reading(file)
     values = reading.value(node, "")
@@ -259,7 +259,7 @@ _TAGS: dict[type[Node], set[str]] = {
 
 def _wrong_tag(node: Node, path: str, file: str) -> Problem:
     tag = node.tag.replace(CORE, "!!")
-    message = f"the tag {tag} has no meaning in a job file"
+    message = f"the tag {tag} has no meaning here"
     return Problem(path, message, mend="remove it", location=_location(node, file))
 
 

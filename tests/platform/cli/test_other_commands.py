@@ -156,6 +156,7 @@ def test_schema_on_standard_output_and_in_a_file(tmp_path: Path, call: Callable[
     assert "z_loss" in said.out
     assert call("schema", "--output", "docs/job.schema.json").out == ""
     assert (tmp_path / "docs" / "job.schema.json").read_text() == said.out
+    assert json.loads(call("schema", "--profile").out)["title"] == "Trainwright profile"
 
 
 def test_runs_of_an_empty_storage(call: Callable[..., Any]) -> None:

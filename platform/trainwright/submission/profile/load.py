@@ -36,8 +36,9 @@ def find_profile(named: str | None = None, overrides: Iterable[str] = ()) -> Pro
     Raises:
         InputError: there is none, or it is wrong; every problem with its file and line.
     """
-    name = named or os.environ.get(PROFILE) or DEFAULT
-    return read_profile(_file_of(name), overrides)
+    asked = named or os.environ.get(PROFILE)
+    path = "--profile" if named or not asked else PROFILE
+    return read_profile(_file_of(asked, path), overrides)
 
 
 def read_profile(file: Path, overrides: Iterable[str] = ()) -> Profile:
@@ -46,7 +47,8 @@ def read_profile(file: Path, overrides: Iterable[str] = ()) -> Profile:
     Raises:
         InputError: it is wrong; every problem with its file and line.
     """
-    parsed = apply_overrides(read_with_extends(read_file(file), str(file)), overrides)
+    written = read_with_extends(read_file(file), str(file))
+    parsed = apply_overrides(written, overrides, "--set-profile")
     document = Document(parsed.values, parsed.locations, str(file), "")
     try:
         return Profile.model_validate(parsed.values, strict=True)
@@ -64,29 +66,31 @@ def profiles_here() -> dict[str, Path]:
     return found
 
 
-def _file_of(name: str) -> Path:
+def _file_of(asked: str | None, path: str) -> Path:
+    """The file of a profile.
+
+    Args:
+        asked: its name or path; None for the default one.
+        path: where the user says so.
+    """
+    name = asked or DEFAULT
     if "/" in name or name.endswith((".yaml", ".yml")):
-        file = Path(name).expanduser()
+        file = Path(os.path.expanduser(name))
         if file.is_file():
             return file
-        raise InputError(Problem("--profile", "there is no such file", name))
+        raise InputError(Problem(path, "there is no such file", name))
     found = profiles_here()
     if name in found:
         return found[name]
-    places = one_of(str(folder) for folder in _folders())
-    raise InputError(
-        Problem(
-            "--profile",
-            "there is no such profile",
-            name,
-            allowed=one_of(found) if found else f"a file NAME.yaml in {places}",
-            nearest=nearest(name, found),
-            mend="give a name or a file, or write one; it needs an image at least",
-        )
-    )
+    places = " or ".join(str(folder) for folder in _folders())
+    mend = f"write a file NAME.yaml in {places}; it needs an image at least"
+    if asked is None:
+        message = f"none is named, and there is none called {DEFAULT}"
+        raise InputError(Problem(path, message, allowed=one_of(found) or None, mend=mend))
+    message, close = "there is no such profile", nearest(name, found)
+    raise InputError(Problem(path, message, name, one_of(found) or None, close, mend))
 
 
 def _folders() -> list[Path]:
-    config = os.environ.get("XDG_CONFIG_HOME")
-    user = Path(config) if config else Path("~/.config").expanduser()
-    return [Path("k8s/profiles"), user / "trainwright" / "profiles"]
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return [Path("k8s/profiles"), Path(config) / "trainwright" / "profiles"]
