@@ -59,8 +59,6 @@ class Address:
             "--context": self.context,
         }
         _refuse(only, "a Ray cluster's own address", f"it goes with --to {KUBERNETES}")
-        if self.ca_file is not None:
-            self._check_certificates(self.ca_file)
         from trainwright.submission.ray_jobs.target import RayTarget
 
         return RayTarget(self.to.rstrip("/"), self.ca_file)
@@ -81,13 +79,6 @@ class Address:
         for name, value in {**named, **given}.items():
             options += [f"--{name}", value]
         return KubernetesTarget(find_profile(self.profile, changes), tuple(options))
-
-    def _check_certificates(self, file: Path) -> None:
-        if self.to.startswith("http://"):
-            message = "means nothing without TLS"
-            raise InputError(Problem("--ca-file", message, str(file), mend="write https://"))
-        if not file.is_file():
-            raise InputError(Problem("--ca-file", "there is no such file", str(file)))
 
 
 def _no_target(to: str) -> Problem:
