@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from trainwright.job.yaml_core import CORE_SCHEMA
+from trainwright.job.yaml_core import CORE, CORE_SCHEMA
 
 
 class _Dumper(yaml.SafeDumper):
@@ -21,6 +22,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Breaks of lines that are none in YAML 1.2 would be folded outside of double quotes."""
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar(f"{CORE}str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 for _tag, _pattern in CORE_SCHEMA:
     _Dumper.add_implicit_resolver(_tag, _pattern, None)
 
