@@ -72,8 +72,8 @@ def exit_with(report: Report, submission: Submission) -> None:
         typer.Exit: with status 1 for one that failed, 130 for one that was stopped.
     """
     if submission.state == "finished":
-        storage = (submission.storage or "").rstrip("/").rpartition("/")[0]
-        if storage:
+        if submission.storage and submission.run:
+            storage = submission.storage.rstrip("/").removesuffix(f"/{submission.run}")
             runs = command("trainwright", "runs", "--storage", storage)
             report.remark(f"`{runs}` lists its run, {submission.run}")
         return

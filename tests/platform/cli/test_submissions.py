@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,15 @@ def test_what_cannot_run_there_is_not_sent(job: Path, target: PretendedTarget, c
     ("last", "status", "words"),
     [
         (ended(), 0, "`trainwright runs --storage s3://b/runs` lists its run, tiny-1234abcd"),
+        (
+            replace(ended(), storage="/srv/runs"),  # as long as nobody knows more than the job
+            0,
+            "`trainwright runs --storage /srv/runs` lists its run, tiny-1234abcd",
+        ),
         (ended("failed", says="out of memory"), 1, "again goes on from the last checkpoint"),
         (ended("stopped"), 130, "submitting the same job again goes on"),
     ],
-    ids=["finished", "failed", "stopped"],
+    ids=["finished", "finished, by the job", "failed", "stopped"],
 )
 def test_followed_to_the_end(
     last: Submission, status: int, words: str, job: Path, target: PretendedTarget, call: Call
