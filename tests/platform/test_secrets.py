@@ -146,3 +146,18 @@ def test_jobs_inside_of_others_keep_no_expanded_variables(
     written = (tmp_path / "job.yaml").read_text()
     assert CANARY not in written
     assert "***@canary:1" in written
+
+
+def test_the_longer_of_two_secrets_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", CANARY)
+    monkeypatch.setenv("B_TOKEN", f"{CANARY}-and-more")
+    assert mask(f"x {CANARY}-and-more y {CANARY}") == "x *** y ***"
+    assert secrets.secret_variables_in(f"x {CANARY}-and-more") == ("A_TOKEN", "B_TOKEN")
+
+
+def test_a_problem_shows_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a value that is cut, nor in a key."""
+    monkeypatch.setenv("A_TOKEN", CANARY * 20)
+    told = str(Problem(f"model.{CANARY * 20}", "is wrong", {"inner": ["x" * 80, CANARY * 20]}))
+    assert "canary" not in told
+    assert told.startswith("model.***: is wrong")
