@@ -87,7 +87,7 @@ def _settle_storage(settled: Settled, path: str, value: str, site: Site) -> None
     elif site.storage is not None:
         settled.changes[path] = site.storage
         settled.remarks.append(f"runs are kept in {site.storage}, as the profile says")
-    elif site.mounts is None and os.path.isabs(_plain(value)):
+    elif os.path.isabs(_plain(value)) and site.may_keep(local):
         settled.remarks.append(f"runs are kept in {value}, a folder that all machines there share")
     else:
         message = "is a folder of this machine, and with the cluster its runs would be gone"

@@ -46,6 +46,10 @@ class Site:
         """Whether what is written to an absolute path there outlives the cluster."""
         return self.sees(path) and not _is_below(path, self.read_only)
 
+    def may_keep(self, path: str) -> bool:
+        """The same, as far as anybody knows: on disks that are not known, what is absolute may."""
+        return self.keeps(path) or (self.mounts is None and os.path.isabs(path))
+
     def has(self, variable: str) -> bool:
         """Whether processes there are known to have an environment variable."""
         return variable in self.environment or variable in (self.secrets or ())

@@ -44,7 +44,8 @@ class Submission:
         submitted: seconds since 1970; None where that is not known.
         ended: seconds since 1970; None while it goes on.
         run: name of its run; None until it is known.
-        storage: URL of the folder of its run; None until it is known.
+        storage: URL of the folder of its run, or of the one around it as long as nobody knows more;
+            None where that is not known either.
         details: what else a user may want to know, label -> text.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os.path
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -165,7 +166,7 @@ def _there(site: Site, storage: str | None) -> str | None:
     if storage is None or "://" in storage or "::" in storage:
         return storage
     whole = str(Path(storage).expanduser().absolute())
-    if not site.keeps(whole):
+    if not (site.keeps(whole) or site.may_keep(os.path.expanduser(storage))):
         message = "is a folder of this machine, which the cluster does not see"
         allowed = "a URL such as s3://bucket/folder, or a folder of a volume of the cluster"
         raise InputError(Problem("--storage", message, storage, allowed))
