@@ -174,6 +174,8 @@ def _unseen(path: str, text: str, site: Site) -> Problem:
 
 def _elsewhere(path: str, message: str, value: str, site: Site) -> Problem:
     volumes = f", or a folder below {' or '.join(site.mounts)}" if site.mounts else ""
+    if site.mounts is None:
+        volumes = ", or an absolute path that means the same on all machines there"
     return Problem(
         path,
         message,

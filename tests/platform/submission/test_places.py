@@ -149,6 +149,8 @@ def test_every_source_of_data(more: str, path: str, value: str, tmp_path: Path) 
         (path, value),
     ]
     assert "/data" in str(problems[0].allowed)
+    strange = settled(text, STRANGE, tmp_path, "storage=s3://b/r").problems
+    assert "an absolute path that means the same" in str(strange[0].allowed)
 
 
 @pytest.mark.parametrize("source", ["/data/a.csv", "s3://b/a.csv", "zip://a.csv::s3://b/a.zip"])
