@@ -73,15 +73,19 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
             upstream = socket.create_connection(("127.0.0.1", self._target_port), 5)
+            upstream.settimeout(None)  # an answer may take its time
             with upstream:
                 back = threading.Thread(
                     target=self._pump_back, args=(upstream, client), daemon=True
                 )
                 back.start()
-                while data := client.recv(_CHUNK):
-                    if self._stands_in_the_way(client, data):
-                        return
-                    upstream.sendall(data)
+                try:
+                    while data := client.recv(_CHUNK):
+                        if self._stands_in_the_way(client, data):
+                            return
+                        upstream.sendall(data)
+                finally:
+                    upstream.shutdown(socket.SHUT_RDWR)  # wakes who waits for an answer
 
     def _stands_in_the_way(self, client: socket.socket, data: bytes) -> bool:
         """Whether a piece of a request must not be passed on, and its connection ends."""

@@ -17,6 +17,7 @@ from gloo import free_port
 
 TOKEN = "0123456789abcdef" * 3
 _MARK = "TRAINWRIGHT_TEST_CLUSTER"
+_MISLEADING = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "http_proxy", "HTTP_PROXY")
 
 
 class Head:
@@ -68,7 +69,7 @@ class Head:
                 *("--dashboard-agent-listen-port=0", "--disable-usage-stats"),
             ],
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name not in _MISLEADING},
                 **{"HOME": str(self._folder), _MARK: str(self._folder)},
                 **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
             },

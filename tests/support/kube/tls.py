@@ -1,4 +1,4 @@
-"""A certificate for the loopback address, its own authority."""
+"""A certificate for an address, its own authority."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate() -> tuple[bytes, ssl.SSLContext]:
+def certificate(address: str = "127.0.0.1") -> tuple[bytes, ssl.SSLContext]:
     """A new certificate in PEM, which clients are to trust, and a server's context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
@@ -29,7 +29,7 @@ def certificate() -> tuple[bytes, ssl.SSLContext]:
         .not_valid_after(today + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
