@@ -108,6 +108,9 @@ def test_a_job_stopped_in_training_goes_on_when_it_is_sent_again(
     assert f"{name}-2 sent; it goes on where {name} ended" in sent.stdout
     wait_until(lambda: record_of(run).steps > reached, what="further steps")
     assert trainwright(head.url, "delete", f"{name}-2", "--force").exit_code == 0
+    client = RayTarget(head.url)._client
+    with pytest.raises(TimeoutError):  # nothing of it comes back
+        wait_until(lambda: f"{name}-2" in {one.submission_id for one in client.list_jobs()}, 2)
     assert trainwright(head.url, "delete", name).exit_code == 0
     assert began_at(run) == reached
 

@@ -34,6 +34,9 @@ from trainwright.submission.ray_jobs.sending import is_loopback
 _BUSY = (429, 502, 503, 504)
 _PAUSES_S = (0.5, 1.5)
 _REPEATED = ("GET", "PUT")  # asking twice does no harm
+_DELETIONS = 10
+_QUIET = 2
+_SETTLE_S = 1.5
 _DONE_S = 60  # for what the cluster does before it answers
 
 _ADDRESS = "RAY_API_SERVER_ADDRESS"
@@ -96,6 +99,25 @@ class Client(JobSubmissionClient):  # type: ignore[misc]  # ray has no types her
         place = f"/api/v0/logs/file?node_id={node}&filename={file}&lines={lines}&timeout=5"
         answer = self._do_request("GET", place)
         return answer.text if answer.status_code == 200 else ""
+
+    def forget(self, submission: str) -> None:
+        """Delete a job that has ended, for good; takes some seconds.
+
+        Ray's own watch over a job writes its end down once more up to two seconds after that, and
+        a ghost without metadata would hold its name.
+        """
+        num_quiet = 0
+        for _ in range(_DELETIONS):
+            try:
+                self.delete_job(submission)
+                num_quiet = 0
+            except Answered as error:
+                if error.status != 404:
+                    raise
+                num_quiet += 1
+            if num_quiet == _QUIET:
+                return
+            time.sleep(_SETTLE_S)
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
         options["timeout"] = (CONNECT_S, ANSWER_S if method == "GET" else _DONE_S)

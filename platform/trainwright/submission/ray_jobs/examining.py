@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 _END_S = 30.0
 """How long the probe may take to end when it is stopped."""
 
-_SETTLE_S = 1.5
-_TRIES = 5
-
 Send = Callable[[str, Parcel, Order], None]
 """Sends a job of a name: its files, and what to run."""
 
@@ -94,7 +91,4 @@ def _remove(client: Client, name: str) -> None:
         deadline = time.monotonic() + _END_S
         while not client.get_job_status(name).is_terminal() and time.monotonic() < deadline:
             time.sleep(0.2)
-        # Ray's own watch over a job may write down its end once more: until it is not found.
-        for _ in range(_TRIES):
-            time.sleep(_SETTLE_S)
-            client.delete_job(name)
+        client.forget(name)

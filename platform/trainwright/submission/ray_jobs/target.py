@@ -155,11 +155,7 @@ class RayTarget:
             return
         if not described(self._url, details).has_ended:
             self.stop(submission)
-        try:
-            self._client.delete_job(submission)
-        except Answered as error:
-            if error.status != 404:
-                raise
+        self._client.forget(submission)
 
     def examine(self, trial: Trial) -> Generator[Finding, None, None]:
         """Check whether a job could run there."""
