@@ -33,13 +33,16 @@ _DRAINING_S = 15
 _IDLE = "ray::IDLE"
 _TRAINS = "RayTrainWorker"
 
+Kind = Callable[[psutil.Process], bool]
+
 
 def leave_head() -> None:
     """Tell the drivers of submissions to stop, and wait until they have."""
     drivers = list(_ours(_is_driver))
+    deadline = time.monotonic() + _patience(drivers)
     for driver in drivers:
         _tell(driver)
-    psutil.wait_procs(drivers, timeout=_patience(drivers))
+    _stay_with(drivers, _is_driver, deadline)
 
 
 def leave_worker() -> None:
@@ -56,11 +59,16 @@ def leave_worker() -> None:
     for process in working:
         if _TRAINS in _title(process):
             _tell(process)
-    while any(map(_works, working)) and time.monotonic() < deadline:
+    _stay_with(working, _works, deadline)
+
+
+def _stay_with(processes: list[psutil.Process], kind: Kind, deadline: float) -> None:
+    """Until none of them is of that kind any more; one that nobody has reaped is not."""
+    while any(map(kind, processes)) and time.monotonic() < deadline:
         time.sleep(0.2)
 
 
-def _ours(kind: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
+def _ours(kind: Kind) -> Iterator[psutil.Process]:
     """Processes of submissions in this pod; of a single one where the environment names it."""
     only = os.environ.get(SUBMISSION)
     for process in psutil.process_iter():
@@ -70,7 +78,7 @@ def _ours(kind: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
 
 
 def _is_driver(process: psutil.Process) -> bool:
-    return _arguments(process)[1:3] == ["-m", ENTRY_MODULE]
+    return process.is_running() and _arguments(process)[1:3] == ["-m", ENTRY_MODULE]
 
 
 def _works(process: psutil.Process) -> bool:
