@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from http.client import BadStatusLine
 
 from trainwright.errors import Problem
 from trainwright.submission.target import TargetError
@@ -120,6 +121,11 @@ def _connection(url: str, causes: list[BaseException]) -> tuple[str, str]:
         return told, f"look at the cluster, or check the address: {_OTHER}"
     if has(ConnectionError):
         return "it closes the connection without an answer", "if it speaks TLS, write https://"
+    if has(BadStatusLine):
+        return (
+            "what listens there does not speak HTTP",
+            f"a cluster's own port is another: {_OTHER}",
+        )
     return f"there is no connection: {_last_line(str(causes[0]))}", _OTHER
 
 

@@ -98,14 +98,22 @@ def test_a_server_that_takes_the_connection_and_is_silent(monkeypatch: pytest.Mo
         assert "does not answer in time" in told(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
-def test_a_server_that_closes_the_connection() -> None:
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [(b"", "closes the connection"), (b"\0\0\x18\4\0\r\n\r\n", "does not speak HTTP")],
+    ids=["nothing", "grpc"],
+)
+def test_a_server_of_another_kind(said: bytes, says: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as rude:
 
-        def close() -> None:
-            rude.accept()[0].close()
+        def serve() -> None:
+            connection, _ = rude.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(said)
 
-        threading.Thread(target=close, daemon=True).start()
-        assert "closes the connection" in told(f"http://127.0.0.1:{rude.getsockname()[1]}")
+        threading.Thread(target=serve, daemon=True).start()
+        assert says in told(f"http://127.0.0.1:{rude.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(
