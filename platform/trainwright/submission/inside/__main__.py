@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import typer
@@ -29,7 +32,7 @@ def main() -> int:
     try:
         with reporting() as report:
             report.anew = ANEW
-            orders = Orders.read(Path.cwd())
+            orders = read_orders()
             os.environ.update(orders.variables)
             job, overrides = Path(JOB), list(orders.overrides)
             call = Call(report, job, overrides, Request(), quiet=False)
@@ -40,6 +43,22 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending, within seconds
     attendant.close(report.answer.get("storage") if report is not None else None)
     return status
+
+
+def read_orders() -> Orders:
+    """The orders of the parcel in the working directory, which is then left for one of our own.
+
+    Where several of Ray's nodes share a machine each unpacks the parcel anew, in the same place: a
+    process that stands there finds its folder gone. The job is read through a link, so that its
+    base is the place that every node has.
+    """
+    parcel = Path.cwd()
+    orders = Orders.read(parcel)
+    own = Path(tempfile.mkdtemp(prefix="trainwright-inside-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    (own / Path(JOB).parent).symlink_to(parcel / Path(JOB).parent)
+    os.chdir(own)
+    return orders
 
 
 if __name__ == "__main__":
