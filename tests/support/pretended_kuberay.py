@@ -230,9 +230,12 @@ class Attempt:
         self._remove_pod()
 
     def drain(self) -> None:
-        """Wait until the submitter has printed all."""
+        """Wait until the submitter has printed all; one that hangs is ended, as KubeRay does it."""
         if self._process is not None:
-            self._process.wait(60)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.end()
             self._reader.join(60)
 
     def end(self) -> None:
