@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import requests
-from driving import end_all, wait_until
+from driving import end_all, living, wait_until
 from gloo import free_port
 
 TOKEN = "0123456789abcdef" * 3
@@ -79,13 +79,17 @@ class Head:
         )
 
     def _processes(self) -> list[psutil.Process]:
-        """All that this object started, directly or not, whoever its parent is by now."""
-        found = []
+        """All that this object started, directly or not, whoever its parent is by now.
+
+        Ray's agents write their titles over their environment, and are known by their parents.
+        """
+        found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(_MARK) == str(self._folder):
-                    found.append(process)
-        return found
+                    for one in (process, *process.children(recursive=True)):
+                        found[one.pid] = one
+        return living(found.values())
 
     def _answers(self) -> bool:
         with contextlib.suppress(requests.RequestException):
