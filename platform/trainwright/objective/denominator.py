@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainwright.errors import PluginError, Problem
 from trainwright.objective.binding import NameBinding, arguments_of
 
 GROUP = "bag_id"
@@ -24,6 +25,9 @@ def denominator_of(objective: nn.Module, bind: Mapping[str, str]) -> Denominator
     names) whose sum is the number, or a method whose arguments name batch columns. The weighted
     and index-ignoring losses of ``torch.nn`` are known here. An objective that couples groups and
     says nothing averages over groups.
+
+    Raises:
+        PluginError: ``count`` is neither; somebody may have meant a counter.
     """
     count = getattr(objective, "count", None)
     if count is None and getattr(objective, "couples", "sample") == "group":
@@ -33,7 +37,16 @@ def denominator_of(objective: nn.Module, bind: Mapping[str, str]) -> Denominator
         return _torch_denominator(objective, bind)
     if callable(count):
         return _called(count, bind)
-    names = (count,) if isinstance(count, str) else tuple(count)
+    names = (count,) if isinstance(count, str) else count
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        problem = Problem(
+            "objective",
+            f"the attribute count of {type(objective).__name__} names no batch columns",
+            count,
+            allowed="the name of a column, a tuple of names, or a method of columns",
+            mend="if it counts something else, call it otherwise",
+        )
+        raise PluginError(problem)
     return lambda batch: torch.stack([batch[bind.get(n, n)].sum().double() for n in names]).sum()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from trainwright.errors import PluginError
 from trainwright.objective import Share, Term, WeightedSum
 
 
@@ -203,3 +204,14 @@ def test_the_strongest_coupling_counts() -> None:
 def test_only_terms_that_do_not_average_over_samples_need_counts() -> None:
     assert not _total(["plain"]).needs_counts
     assert _total(["plain", "ignoring"]).needs_counts
+
+
+@pytest.mark.parametrize("count", [0, ["weight", 3], {"weight": 1}], ids=["number", "mixed", "map"])
+def test_a_counter_called_count_is_told(count: object) -> None:
+    class Counting(nn.CrossEntropyLoss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = count
+
+    with pytest.raises(PluginError, match="attribute count of Counting names no batch columns"):
+        Term(Counting(), "counting")

@@ -58,9 +58,9 @@ def submit(
     $ trainwright submit job.yaml --to k8s --profile gpu -s training.epochs=5
     $ trainwright submit job.yaml --to k8s --dry-run > manifests.yaml
 
-    A Ray cluster that asks for a token gets that of RAY_AUTH_TOKEN (with
-    RAY_AUTH_MODE=token) or of ~/.ray/auth_token; Kubernetes is reached as
-    kubectl reaches it.
+    A Ray cluster that asks for a token gets that of RAY_AUTH_TOKEN, of the
+    file RAY_AUTH_TOKEN_PATH or of ~/.ray/auth_token; Kubernetes is reached
+    as kubectl reaches it.
 
     Exit status: 0 sent (with -f: finished), 1 failed, 2 bad input or a target
     that cannot be used, 130 stopped.
