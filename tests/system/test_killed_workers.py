@@ -170,7 +170,8 @@ def test_workers_lost_too_often_fail_the_run(scene: Scene, tmp_path: Path) -> No
     scene.assert_undisturbed(tmp_path)
 
 
-@pytest.mark.parametrize("place", ["there", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["there", "local"])
 def test_stopped_then_killed_driver(
     scene: Scene, tmp_path: Path, family: list[psutil.Process], place: str
 ) -> None:

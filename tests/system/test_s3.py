@@ -166,6 +166,7 @@ def test_the_server_goes_away_while_training_goes_on(
     assert all(own[name].equal(other[name]) for name in other)
 
 
+@pytest.mark.slow
 def test_two_ray_workers_that_were_there_before_the_server(
     cluster: None, bucket: str, tmp_path: Path
 ) -> None:

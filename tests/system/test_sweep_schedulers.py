@@ -84,6 +84,7 @@ def population(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return trainwright.run(values)
 
 
+@pytest.mark.slow
 class TestPopulation:
     def test_all_train_to_the_end_and_keep_their_curves(self, population: Any) -> None:
         trials = trials_of(population)

@@ -71,7 +71,7 @@ def doctor(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Check whether this machine, or a cluster, can run jobs, and say what to mend.
+    """Check whether this machine or a cluster can run jobs.
 
     Looks at versions, memory, disk, GPUs, ports, the storage folder, the
     MLflow server and the plugins, and starts Ray once. With a job file, it

@@ -36,7 +36,7 @@ def list_plugins(
     ca_file: CaFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the plugins that a job can name; with --to, the jobs submitted there.
+    """List the plugins a job can name; with --to, the jobs sent there.
 
     Examples:
     $ trainwright list
