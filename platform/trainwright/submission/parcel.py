@@ -29,6 +29,10 @@ LARGEST = 900_000
 SUBMISSION = "TRAINWRIGHT_SUBMISSION"
 """Environment variable that holds the name of the submission, on the cluster."""
 
+STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
+"""Environment variable of a job, by which Ray's supervisor of it knows how many seconds to wait
+between SIGTERM and SIGKILL; the driver writes a checkpoint meanwhile."""
+
 ENTRY_MODULE = "trainwright.submission.inside"
 """What runs a parcel, in the folder that holds it: ``python -m`` this."""
 

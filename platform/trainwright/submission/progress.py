@@ -19,6 +19,10 @@ _LINE = re.compile(
 )
 
 
+IN_LOG = "progress: "
+"""What a line of a job's log begins with that says how far the run is."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.
@@ -46,6 +50,11 @@ class Progress:
         of = f" of {self.total} ({self.percent}%)" if self.total else ""
         left = "" if self.seconds_left is None else f", {clock(self.seconds_left)} left"
         return f"{self.unit.removesuffix('s')} {self.step}{of}{left}"
+
+    @property
+    def log_line(self) -> str:
+        """The line of a job's log that says so."""
+        return f"{IN_LOG}{self.line}"
 
     @classmethod
     def of_line(cls, line: str) -> Self | None:

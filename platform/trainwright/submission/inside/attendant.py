@@ -62,7 +62,7 @@ class Attendant:
         with contextlib.suppress(Exception):
             record = RunRecord.load(self._folder)
             if record is not None:
-                print(f"progress: {Pace().progress(record).line}", flush=True)
+                print(Pace().progress(record).log_line, flush=True)
 
     def close(self, storage: str | None = None) -> None:
         """All is said: let it write the last progress and copy the log, for a few seconds.

@@ -104,7 +104,7 @@ class Reporter:
             progress = self._pace.progress(record)
             if in_log and self._has_news(progress) and self._due.is_due():
                 self._said = progress
-                say(f"progress: {progress.line}")
+                say(progress.log_line)
             if self._annotations is not None:
                 self._annotations.put(self._values(progress), at_once=is_last)
 

@@ -23,10 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from trainwright.submission.parcel import ENTRY_MODULE, SUBMISSION
-
-_PATIENCE = "RAY_JOB_STOP_WAIT_TIME_S"
-"""Environment variable of a job's processes: seconds that it is given to stop."""
+from trainwright.submission.parcel import ENTRY_MODULE, STOP_WAIT, SUBMISSION
 
 _DEFAULT_PATIENCE_S = 120
 _DRAINING_S = 15
@@ -102,7 +99,7 @@ def _tell(process: psutil.Process) -> None:
 
 def _patience(processes: list[psutil.Process]) -> int:
     """Seconds that the job is given to stop, as its own processes know."""
-    told = [_environment(process).get(_PATIENCE, "") for process in processes]
+    told = [_environment(process).get(STOP_WAIT, "") for process in processes]
     return max((int(text) for text in told if text.isdigit()), default=_DEFAULT_PATIENCE_S)
 
 

@@ -21,12 +21,14 @@ class Resource:
         version: of the group.
         plural: its name in paths.
         kind: its name in objects.
+        is_namespaced: whether such objects belong to a namespace.
     """
 
     group: str
     version: str
     plural: str
     kind: str
+    is_namespaced: bool = True
 
     @property
     def qualified(self) -> str:
@@ -34,9 +36,10 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Path of one object, or of all in a namespace."""
+        """Path of one object, or of all in a namespace; those that are in none ignore it."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root, "namespaces", quote(namespace, safe=""), self.plural]
+        place = ["namespaces", quote(namespace, safe="")] if self.is_namespaced else []
+        parts = [root, *place, self.plural]
         parts += [quote(part, safe="") for part in (name, subresource) if part]
         return "/".join(parts)
 

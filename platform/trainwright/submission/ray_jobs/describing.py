@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from trainwright.submission.progress import Progress
+from trainwright.submission.progress import IN_LOG, Progress
 from trainwright.submission.ray_jobs.sending import OURS
 from trainwright.submission.target import State, Submission
 
@@ -20,7 +20,6 @@ _STATES: dict[str, State] = {
 }
 _LONGEST = 300
 
-_PROGRESS = "progress: "
 _RUN = re.compile(r"run ([\w.-]+), (?:.*, )?in .+")
 _OF_RAY = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d [\d:,]+\t[A-Z]+ \w+\.py:\d+ -- ")
 _LABEL = re.compile(r"(?:failed|error|internal error): ")
@@ -71,8 +70,8 @@ def described(url: str, details: Any, log: Sequence[str] = ()) -> Submission:
 def progress_in(log: Sequence[str]) -> Progress | None:
     """How far the run is, by the last line that tells."""
     for line in reversed(log):
-        if line.startswith(_PROGRESS):
-            return Progress.of_line(line.removeprefix(_PROGRESS))
+        if line.startswith(IN_LOG):
+            return Progress.of_line(line.removeprefix(IN_LOG))
     return None
 
 

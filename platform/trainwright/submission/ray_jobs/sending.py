@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from trainwright import __version__
 from trainwright.secrets import mask
-from trainwright.submission.parcel import ENTRY_MODULE, SUBMISSION, Parcel
+from trainwright.submission.parcel import ENTRY_MODULE, STOP_WAIT, SUBMISSION, Parcel
+from trainwright.submission.readable import yaml_of
 
 STOP_WAIT_S = 120
-"""How long Ray waits between SIGTERM and SIGKILL; the driver writes a checkpoint meanwhile."""
+"""Seconds."""
 
 OURS = "trainwright"
 """Entry of a submission's metadata that only ours have; its value is the sender's version."""
@@ -49,8 +48,7 @@ def order_for(url: str, submission: str, parcel: Parcel) -> Order:
     }
     return Order(
         entrypoint=entrypoint(url, ENTRY_MODULE),
-        # Ray's supervisor of the job reads its own variable in this environment.
-        env_vars={SUBMISSION: submission, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
+        env_vars={SUBMISSION: submission, STOP_WAIT: str(STOP_WAIT_S)},
         metadata={name: value for name, value in metadata.items() if value},
     )
 
@@ -60,7 +58,7 @@ def preview(url: str, submission: str, parcel: Parcel) -> str:
     order = asdict(order_for(url, submission, parcel))
     files = {name: _text(content) for name, content in sorted(parcel.files.items())}
     values = {"to": mask(url), "submission": submission, **order, "files": files}
-    return yaml.dump(values, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=1000)
+    return yaml_of(values)
 
 
 def entrypoint(url: str, module: str) -> str:
@@ -88,16 +86,3 @@ def _text(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         return f"({len(content)} bytes)"
-
-
-class _Readable(yaml.SafeDumper):
-    """Writes texts of several lines as they are."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        """A block for what has several lines."""
-        return self.represent_scalar(
-            "tag:yaml.org,2002:str", data, style="|" if "\n" in data else None
-        )
-
-
-_Readable.add_representer(str, _Readable.represent_str)

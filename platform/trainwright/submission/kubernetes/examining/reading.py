@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from trainwright.submission.kubernetes.api import Api
 from trainwright.submission.kubernetes.errors import Refusal
 from trainwright.submission.kubernetes.resources import Json, Resource
-
-
-@dataclass(frozen=True)
-class Wide(Resource):
-    """A kind of object that belongs to no namespace."""
-
-    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Path of one object, or of all."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return "/".join([root, self.plural, *([quote(name, safe="")] if name else [])])
 
 
 @dataclass(frozen=True)
@@ -35,13 +24,21 @@ class Page(Resource):
         return self.place
 
 
-VERSION = Page("", "", "", "the version", "/version")
-RAY_GROUP = Page("ray.io", "v1", "", "what KubeRay serves", "/apis/ray.io/v1")
-REVIEWS = Wide("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
-NAMESPACES = Wide("", "v1", "namespaces", "Namespace")
-NODES = Wide("", "v1", "nodes", "Node")
-ALL_PODS = Wide("", "v1", "pods", "Pod")
-PRIORITIES = Wide("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass")
+VERSION = Page("", "", "", "the version", place="/version")
+RAY_GROUP = Page("ray.io", "v1", "", "what KubeRay serves", place="/apis/ray.io/v1")
+REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "selfsubjectaccessreviews",
+    "SelfSubjectAccessReview",
+    is_namespaced=False,
+)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", is_namespaced=False)
+NODES = Resource("", "v1", "nodes", "Node", is_namespaced=False)
+ALL_PODS = Resource("", "v1", "pods", "Pod", is_namespaced=False)
+PRIORITIES = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", is_namespaced=False
+)
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
@@ -51,7 +48,13 @@ QUEUES = tuple(
     for version in ("v1beta2", "v1beta1")
 )
 QUEUE_PRIORITIES = tuple(
-    Wide("kueue.x-k8s.io", version, "workloadpriorityclasses", "WorkloadPriorityClass")
+    Resource(
+        "kueue.x-k8s.io",
+        version,
+        "workloadpriorityclasses",
+        "WorkloadPriorityClass",
+        is_namespaced=False,
+    )
     for version in ("v1beta2", "v1beta1")
 )
 

@@ -6,10 +6,10 @@ from trainwright.submission.kubernetes import marks
 from trainwright.submission.kubernetes.rendering.extras import Manifest, metadata
 from trainwright.submission.kubernetes.rendering.pods import head_pod, submitter_pod, worker_pod
 from trainwright.submission.kubernetes.rendering.sizes import replicas_for, whole_cpus
-from trainwright.submission.kubernetes.rendering.text import yaml_of
 from trainwright.submission.kubernetes.rendering.volumes import PARCEL_FOLDER
-from trainwright.submission.parcel import ENTRY_MODULE, SUBMISSION, Parcel
+from trainwright.submission.parcel import ENTRY_MODULE, STOP_WAIT, SUBMISSION, Parcel
 from trainwright.submission.profile import Profile
+from trainwright.submission.readable import yaml_of
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 PRIORITY = "kueue.x-k8s.io/priority-class"
@@ -66,7 +66,7 @@ def _runtime_env(submission: str, profile: Profile) -> str:
     """
     variables = {
         SUBMISSION: submission,
-        "RAY_JOB_STOP_WAIT_TIME_S": str(profile.stop_seconds),
+        STOP_WAIT: str(profile.stop_seconds),
     }
     if profile.annotate:
         variables[marks.RAYJOB] = f"{profile.namespace}/{submission}"
