@@ -20,6 +20,7 @@ from typing import Any
 import requests
 import yaml
 from kube.clock import now
+from kube.samples import owned_by
 from kube.server import KubeServer
 
 ORIGIN = "ray.io/originated-from-cr-name"
@@ -192,13 +193,12 @@ class Attempt:
             {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
-                "metadata": {**where, "name": name, "ownerReferences": [_owner(self._job)]},
+                "metadata": {**where, "name": name, **owned_by(self._job)},
                 "spec": {"template": template},
             }
         )
         labels = {**template["metadata"]["labels"], ORIGIN: name, **dict.fromkeys(JOB_LABELS, name)}
-        owners = [_owner(job)]
-        metadata = {**where, "name": self._pod, "labels": labels, "ownerReferences": owners}
+        metadata = {**where, "name": self._pod, "labels": labels, **owned_by(job)}
         spec = template["spec"]
         store.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
@@ -281,14 +281,3 @@ class Attempt:
         (folder / "..data").symlink_to("..2026")
         for top in sorted({item["path"].split("/")[0] for item in items}):
             (folder / top).symlink_to(f"..data/{top}")
-
-
-def _owner(owner: dict[str, Any]) -> dict[str, Any]:
-    metadata = owner["metadata"]
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "controller": True,
-    }

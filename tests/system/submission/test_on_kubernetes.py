@@ -19,10 +19,11 @@ import s3fs
 import yaml
 from chaos.servers import ObjectStore, store_environment
 from click.testing import Result
-from driving import wait_until, write_job
+from driving import wait_until
 from kube.server import KubeServer
 from pretended_kuberay import Operator
 from ray_heads import TOKEN, Head
+from sent_jobs import LONG, small_job
 from typer.testing import CliRunner
 
 from trainwright.cli.main import app
@@ -41,8 +42,6 @@ PROFILE = {
     "secrets": ["store-keys"],
     "retries": 2,
 }
-LONG = 100_000
-"""Epochs that no test waits for."""
 
 
 @dataclass
@@ -120,17 +119,7 @@ def job(folder: Path, **changes: Any) -> Path:
     (folder / "losses.py").write_text(
         "from torch import nn\n\n\nclass Mine(nn.CrossEntropyLoss):\n    pass\n"
     )
-    values = {
-        "name": "digits",
-        "data": {"source": "digits", "batch_size": 256, "validation": 0.2},
-        "model": {"name": "mlp", "hidden": [8]},
-        "objective": "losses.py:Mine",
-        "training.epochs": 2,
-        "cluster.workers": 0,
-        "tracking.enabled": False,
-        **changes,
-    }
-    return write_job(folder, values)
+    return small_job(folder, objective="losses.py:Mine", **changes)
 
 
 def record(run: str) -> RunRecord:
