@@ -45,14 +45,14 @@ format: install  ## bring the code into the house style
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: install  ## measure against bare loops; writes jobs/benchmarks/RESULTS.md
+bench: install  ## measure against bare loops and peers; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
 .PHONY: flower
 flower:  ## create the environment of Flower, which `make bench` measures ours against
 	$(PYTHON) -m venv build/flower
 	build/flower/bin/python -m pip install --quiet --disable-pip-version-check \
-		-c jobs/benchmarks/flower-constraints.txt "flwr[simulation]" torch
+		-c jobs/benchmarks/common/peers/flower.txt "flwr[simulation]" torch
 
 .PHONY: bench-methods
 bench-methods: install  ## run every comparison of methods; fails unless all they expect holds

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from launch import STAGES, durations, medians
-from stamps import process_start, read_stamps, stamp
+from launch.measure import STAGES, durations, medians
+from launch.stamps import process_start, read_stamps, stamp
 
 import trainwright
 
@@ -48,10 +48,10 @@ def test_stamps_of_several_calls(tmp_path: Path) -> None:
 
 
 def test_the_bare_script_trains_the_network_of_the_job() -> None:
-    """Same weights, same outputs: launch_bare.py says what launch.yaml says."""
-    from launch_bare import CONFIG, network
+    """Same weights, same outputs: launch/bare.py says what launch.yaml says."""
+    from launch.bare import CONFIG, network
 
-    job = yaml.safe_load((ROOT / "jobs/benchmarks/launch.yaml").read_text())
+    job = yaml.safe_load((ROOT / "jobs/benchmarks/launch/launch.yaml").read_text())
     name, options = job["model"]["name"], {k: v for k, v in job["model"].items() if k != "name"}
     ours = trainwright.create("models", name, in_channels=1, out_features=10, **options).eval()
     bare = network().eval()

@@ -15,8 +15,8 @@ def measure_here(root: str, folder: str, case: tuple[Any, ...]) -> dict[str, Any
     from dataclasses import asdict
 
     sys.path.append(f"{root}/jobs/benchmarks")
-    from loop import measure
-    from loop_sides import Case
+    from loop.measure import measure
+    from loop.sides import Case
 
     from trainwright.tracking import JournalWriter
 
@@ -49,7 +49,7 @@ def test_a_short_form_with_two_workers(two_workers: Any, tmp_path: Path) -> None
 
 
 def test_losses_that_differ_are_noticed() -> None:
-    from loop import worst_difference
+    from loop.measure import worst_difference
 
     assert worst_difference([1.0, 2.0], [1.0, 1.5]) == 0.5
     with pytest.raises(AssertionError, match="2 losses and 1"):

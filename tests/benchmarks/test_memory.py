@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-import memory
-from children import environment_of
+from common.children import environment_of
+from memory.measure import compare
 
 
 def test_a_short_form() -> None:
-    result = memory.compare(samples=8, pairs=2)
+    result = compare(samples=8, pairs=2)
     assert result.ratio.pairs == 2
     assert 0 < result.ratio.low <= result.ratio.median <= result.ratio.high
     assert min(result.ours_peak, result.bare_peak) > 2**20

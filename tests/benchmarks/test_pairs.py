@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pairs import Side, interleave, ratio_of
+from common.pairs import Side, interleave, ratio_of
 
 
 def test_equal_ratios_leave_no_interval() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import paths
 import pytest
+from paths import measure
 
 from trainwright.testing import Rig
 
 
 @pytest.mark.slow
 def test_a_short_form() -> None:
-    result = paths.compare(paths.SUPERNETS[-1], pairs=2)
+    result = measure.compare(measure.SUPERNETS[-1], pairs=2)
     assert result.ratio.pairs == result.cpu.pairs == 2
     assert min(result.ours.median, result.bare.median) > 0
 
@@ -21,7 +21,7 @@ def test_a_short_form() -> None:
 def test_both_sides_take_the_same_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainwright_strategies.supernets.sampling import PathSampling
 
-    taken: dict[str, list[Any]] = {side: [] for side in paths.SIDES}
+    taken: dict[str, list[Any]] = {side: [] for side in measure.SIDES}
     drawn = PathSampling.drawn
     with Rig(tmp_path) as rig:
         for side, found in taken.items():
@@ -31,8 +31,8 @@ def test_both_sides_take_the_same_paths(tmp_path: Path, monkeypatch: pytest.Monk
                 return found[-1]
 
             monkeypatch.setattr(PathSampling, "drawn", noted)
-            job = paths.job_of(paths.SUPERNETS[-1], side, pairs=1)
+            job = measure.job_of(measure.SUPERNETS[-1], side, pairs=1)
             values = job.model_dump(mode="json", exclude_unset=True, by_alias=True)
             rig.train({**values, "strategies": values["strategies"][:-1]})
-    assert len(taken["ours"]) == 3 * paths.UPDATES
+    assert len(taken["ours"]) == 3 * measure.UPDATES
     assert taken["ours"] == taken["bare"]

@@ -6,17 +6,17 @@ import signal
 from pathlib import Path
 
 import pytest
-import recovery
-from launch import STAGES
-from recovery import Killer
-from stamps import stamp
+from launch.measure import STAGES
+from launch.stamps import stamp
+from recovery import measure
+from recovery.measure import Killer
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which stands still until it is set."""
     clock = [1000.0]
-    monkeypatch.setattr(recovery.time, "time", lambda: clock[0])
+    monkeypatch.setattr(measure.time, "time", lambda: clock[0])
     return clock
 
 
@@ -24,7 +24,7 @@ def test_one_kill_from_its_moment_to_the_first_update(
     now: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped: list[int] = []
-    monkeypatch.setattr(recovery.signal, "raise_signal", stopped.append)
+    monkeypatch.setattr(measure.signal, "raise_signal", stopped.append)
     kills: list[float] = []
     file = tmp_path / "stamps"
     file.touch()

@@ -1,0 +1,102 @@
+"""RESULTS.md, written from the records of each benchmark."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.benchmark import Benchmark
+from trainwright.orchestration.machine import cpus_here
+
+LIBRARIES = ("torch", "deepspeed", "ray", "mlflow")
+
+HEAD = """# Results
+
+Written by `make bench`, not by hand; README.md beside this file says how it is measured.
+A ratio is ours / the other: the median over pairs, with its 95 % interval. Times are medians with
+quartiles. A goal is met when the upper end of the interval does not exceed it.
+"""
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what was measured."""
+    return {
+        "cpus": cpus_here(),
+        "processor": _processor(),
+        "gpus": _gpus(),
+        "python": platform.python_version(),
+        "commit": _git("rev-parse", "--short", "HEAD") or "unknown",
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+
+
+def document(
+    benchmarks: Sequence[Benchmark],
+    records: Iterable[Mapping[str, Any]],
+    figures: Mapping[str, str] | None = None,
+) -> str:
+    """RESULTS.md.
+
+    Args:
+        benchmarks: all there are.
+        records: of some of them (see ``run_all.measured``), in the order of the sections.
+        figures: places of the figures, by the benchmark's name; ``ratios`` for the common one.
+    """
+    named = {benchmark.name: benchmark for benchmark in benchmarks}
+    figures = figures or {}
+    sections = [HEAD]
+    if "ratios" in figures:
+        sections.append(f"![All ratios with a goal]({figures['ratios']})")
+    for record in records:
+        name = record["name"]
+        lines = [f"## {name}", "", *_circumstances(record), ""]
+        lines += named[name].tables(record["results"])
+        if name in figures:
+            lines += ["", f"![{name}]({figures[name]})"]
+        sections.append("\n".join(lines))
+    return "\n".join(section.rstrip() + "\n" for section in sections)
+
+
+def _circumstances(record: Mapping[str, Any]) -> list[str]:
+    where, before, after = record["machine"], *record["load"]
+    versions = ", ".join(f"{name} {where[name]}" for name in ("python", *LIBRARIES))
+    busy = " The machine was NOT quiet." if before > where["cpus"] / 2 else ""
+    gpus = ", ".join(where.get("gpus", [])) or "no GPU"
+    changed = " with changes" if where.get("changed") else ""
+    return [
+        f"{record['date']}, `{record['command']}`, {record['seconds']:.0f} s, "
+        f"commit {where['commit']}{changed}  ",
+        f"{where['cpus']} CPUs ({where['processor']}), {gpus}; {versions}  ",
+        f"load average {before:.2f} before, {after:.2f} at the end (ours included).{busy}",
+    ]
