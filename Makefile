@@ -48,11 +48,9 @@ format: install  ## bring the code into the house style
 bench: install  ## measure against bare loops and peers; writes jobs/benchmarks/RESULTS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
 
-.PHONY: flower
-flower:  ## create the environment of Flower, which `make bench` measures ours against
-	$(PYTHON) -m venv build/flower
-	build/flower/bin/python -m pip install --quiet --disable-pip-version-check \
-		-c jobs/benchmarks/common/peers/flower.txt "flwr[simulation]" torch
+.PHONY: peers
+peers: install  ## create the environments of the peers beforehand that `make bench` measures ours against
+	$(BIN)/python jobs/benchmarks/common/peers.py
 
 .PHONY: bench-methods
 bench-methods: install  ## run every comparison of methods; fails unless all they expect holds

@@ -124,9 +124,9 @@ def test_the_federated_section() -> None:
         "| - | - | - | 2.0 | 0.900 |"
     ) in lines
     assert "| 1,000,000 | 100 | 20.00 (10.00 to 30.00) | 0.200 | 4.5 |" in lines
-    assert not [line for line in lines if "make flower" in line]
+    assert not [line for line in lines if "make peers" in line]
     alone = {**FEDERATED, "rows": FEDERATED["rows"][1:]}
-    assert "`make flower` creates it" in document([record("federated", alone)])
+    assert "`make peers` tries again" in document([record("federated", alone)])
 
 
 def test_the_committed_results_hold_every_case_with_its_goal() -> None:

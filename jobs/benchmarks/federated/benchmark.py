@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from common.benchmark import Benchmark, Judged
+from common.peers import python_of
 from common.words import ratio, side, table, verdict
 
 from federated import costs, measure
 
 WITHOUT_FLOWER = (
-    "Flower was left out, for its environment is not there: `make flower` creates it in "
-    "`build/flower` from `common/peers/flower.txt`."
+    "Flower was left out, for its environment could not be made: `make peers` tries again and "
+    "says why."
 )
 
 
@@ -21,7 +22,7 @@ def run(pairs: int, quick: bool) -> dict[str, Any]:
     """All sides, and the costs of rounds of other sizes; of the quick form, of one size."""
     sizes = costs.SIZES[: 1 if quick else None]
     return {
-        **asdict(measure.compare(pairs)),
+        **asdict(measure.compare(pairs, flower=python_of("flower"))),
         "costs": [asdict(row) for row in costs.costs(max(pairs // 4, 1), sizes)],
     }
 

@@ -21,9 +21,6 @@ from federated.work import BATCH, HIDDEN, LEARNING_RATE, Work
 from trainwright.federated.building import build_parts
 from trainwright.federated.spec import FederatedJob
 
-FLOWER_PYTHON = ROOT.parents[1] / "build" / "flower" / "bin" / "python"
-"""Of Flower's environment, which ``make flower`` creates."""
-
 CLIENTS = 100
 BLOCK = 50
 """Rounds in a turn; Flower makes one."""
@@ -135,7 +132,7 @@ def work_of(job: Mapping[str, Any]) -> Work:
     )
 
 
-def compare(turns: int, clients: int = CLIENTS, flower: Path = FLOWER_PYTHON) -> FederatedResult:
+def compare(turns: int, clients: int = CLIENTS, flower: Path | None = None) -> FederatedResult:
     """Measure all sides.
 
     Args:
@@ -158,8 +155,8 @@ def compare(turns: int, clients: int = CLIENTS, flower: Path = FLOWER_PYTHON) ->
             start_ours(sides, name, job, rounds)
         sides.timed(WARM_UP)
         alone, together = seconds(sides.timed(turns)), None
-        if flower.exists():
-            sides.start(FLOWER, "federated.flower", rounds, file, block=1, python=str(flower))
+        if flower is not None:
+            sides.start(FLOWER, "federated.flower", rounds, file, block=1, python=flower)
             sides.timed(1)
             together = seconds(sides.timed(beside))
         accuracies = {
