@@ -184,8 +184,15 @@ def compare(place: str, pairs: int, width: int = WIDTH) -> SavingResult:
 
 
 @contextmanager
-def storage(place: str) -> Iterator[tuple[Folder, psutil.Process | None]]:
-    """A run's folder on the disk, or on an S3 server on loopback, and that server."""
+def storage(
+    place: str, niceness: int = LOWEST_PRIORITY
+) -> Iterator[tuple[Folder, psutil.Process | None]]:
+    """A run's folder on the disk, or on an S3 server on loopback, and that server.
+
+    Args:
+        place: ``local`` or ``s3``.
+        niceness: of the server.
+    """
     if place == "local":
         folder = Path(tempfile.mkdtemp(prefix="trainwright-saving-"))
         try:
@@ -203,7 +210,7 @@ def storage(place: str) -> Iterator[tuple[Folder, psutil.Process | None]]:
         process = psutil.Process(server.pid)
         # A store has machines of its own: this one gets what training and writing leave. Its
         # threads for connections, all of which begin later, have the priority of this one.
-        process.nice(LOWEST_PRIORITY)
+        process.nice(niceness)
         endpoint = {"endpoint_url": f"http://127.0.0.1:{port}"}
         fsspec.config.conf["s3"] = {"key": "k", "secret": "s", "client_kwargs": endpoint}
         fsspec.filesystem("s3").mkdir("bucket")

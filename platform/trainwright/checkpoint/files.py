@@ -16,6 +16,14 @@ from trainwright.storage import Folder
 CHUNK_BYTES = 1 << 20
 """Bytes per checksum: what is fetched and verified at least, however little is read."""
 
+PART_BYTES = 16 << 20
+"""Bytes that a store gets in one request, of which its client makes several copies. Beyond 32 MiB
+the C library takes memory anew for each copy, which doubles the processor time of an upload; and
+while it copies, training cannot go on."""
+
+_MOST_PARTS = 9_000
+"""Of a file; S3 takes 10,000."""
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -41,7 +49,8 @@ class _Checksums:
         self._size = 0
         self._chunks: list[str] = []
 
-    def update(self, data: memoryview) -> None:
+    def checked(self, data: memoryview) -> Iterator[memoryview]:
+        """The data in parts of a chunk at most, each of which has just been read."""
         self._size += len(data)
         while len(data):
             head, data = data[: self._room], data[self._room :]
@@ -49,6 +58,7 @@ class _Checksums:
             self._room -= len(head)
             if self._room == 0:
                 self._close_chunk()
+            yield head
 
     def record(self) -> FileRecord:
         if self._room < CHUNK_BYTES:
@@ -61,23 +71,30 @@ class _Checksums:
         self._room = CHUNK_BYTES
 
 
-def write_file(folder: Folder, name: str, parts: Iterable[memoryview]) -> FileRecord:
-    """Stream ``parts`` into one file; locally it has its final name only when it is whole."""
+def write_file(folder: Folder, name: str, parts: Iterable[memoryview], size: int = 0) -> FileRecord:
+    """Stream ``parts`` into one file; locally it has its final name only when it is whole.
+
+    Args:
+        folder: where to write; created if needed.
+        name: the file's name.
+        parts: its content.
+        size: bytes of all parts, as far as known: a store takes so many requests for a file.
+    """
     checksums = _Checksums()
-    with _output(folder, name) as file:
+    with _output(folder, name, max(PART_BYTES, -(-size // _MOST_PARTS))) as file:
         for part in parts:
-            checksums.update(part)
-            file.write(part)
+            for checked in checksums.checked(part):
+                file.write(checked)
     return checksums.record()
 
 
 @contextmanager
-def _output(folder: Folder, name: str) -> Iterator[BinaryIO]:
+def _output(folder: Folder, name: str, part_bytes: int) -> Iterator[BinaryIO]:
     target = folder.join(name)
     folder.fs.makedirs(folder.path, exist_ok=True)
     if not folder.is_local:
         # A store may keep what was sent before a failure; without a manifest it never counts.
-        with folder.fs.open(target, "wb") as file:
+        with folder.fs.open(target, "wb", block_size=part_bytes) as file:
             yield cast("BinaryIO", file)
         return
     temporary = Path(f"{target}.{uuid.uuid4().hex[:8]}.part")

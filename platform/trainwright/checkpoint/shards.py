@@ -56,11 +56,13 @@ def write_shard(
         metadata: text kept in the header.
     """
     ordered = sorted(tensors, key=lambda tensor: -tensor.dtype.itemsize)
-    return write_file(folder, name, _parts(ordered, metadata))
+    header = _header(ordered, metadata)
+    size = len(header) + sum(tensor.num_bytes for tensor in ordered)
+    return write_file(folder, name, _parts(header, ordered), size)
 
 
-def _parts(ordered: Sequence[ShardTensor], metadata: Mapping[str, str]) -> Iterator[memoryview]:
-    yield memoryview(_header(ordered, metadata))
+def _parts(header: bytes, ordered: Sequence[ShardTensor]) -> Iterator[memoryview]:
+    yield memoryview(header)
     for tensor in ordered:
         yield _raw_bytes(tensor.load()).numpy().data
 

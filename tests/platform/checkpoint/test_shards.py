@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 import safetensors
@@ -161,6 +162,23 @@ def test_the_record_is_what_sha256_says(folder: Folder, monkeypatch: pytest.Monk
     expected = [hashlib.sha256(content[i : i + 10]).hexdigest() for i in range(0, 95, 10)]
     assert record == FileRecord(95, 10, tuple(expected))
     assert file_sizes(folder) == {"f": 95}
+
+
+def test_a_store_gets_a_file_in_parts_and_never_in_more_than_it_takes(
+    memory: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    opened_by = memory.fs.open
+
+    def noted(path: str, mode: str, block_size: int) -> Any:
+        asked.append(block_size)
+        return opened_by(path, mode, block_size=block_size)
+
+    monkeypatch.setattr(memory.fs, "open", noted)
+    write_file(memory, "f", [memoryview(b"x" * 100)], size=100)
+    write_file(memory, "f", [memoryview(b"x")], size=10**12)
+    assert asked[0] == 16 << 20
+    assert 10**12 / asked[1] < 10_000
 
 
 def test_an_interrupted_local_write_leaves_nothing(local: Folder) -> None:
