@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from trainwright.checkpoint.files import file_sizes
 from trainwright.checkpoint.manifest import MANIFEST, Manifest, Sidecar, sidecar_name
@@ -14,6 +15,8 @@ from trainwright.storage import Folder
 
 _FIRST_POLL_S = 0.02
 _LONGEST_POLL_S = 1.0
+_READERS = 16
+"""Sidecars that are read at the same time: a store takes tens of milliseconds for each."""
 
 
 def commit(
@@ -71,13 +74,24 @@ def _await_sidecars(
         present = set(target.names())
         missing = [r for r in range(world_size) if sidecar_name(r, world_size) not in present]
         if not missing:
-            return [_read_sidecar(target, snapshot, r, world_size) for r in range(world_size)]
+            return _read_sidecars(target, snapshot, world_size)
         ranks = ", ".join(str(rank) for rank in missing)
         if time.monotonic() >= deadline:
             raise StoreError(f"rank {ranks} did not finish writing within {timeout_s:g} s")
         if given_up.wait(pause):
             raise StoreError(f"rank {ranks} did not finish writing")
         pause = min(_LONGEST_POLL_S, pause * 1.5)
+
+
+def _read_sidecars(target: Folder, snapshot: Snapshot, world_size: int) -> list[Sidecar]:
+    def read(rank: int) -> Sidecar:
+        return _read_sidecar(target, snapshot, rank, world_size)
+
+    if world_size == 1:
+        # A lone rank may do so while its program ends, when no pool can be had any more.
+        return [read(0)]
+    with ThreadPoolExecutor(min(world_size, _READERS)) as pool:
+        return list(pool.map(read, range(world_size)))
 
 
 def _read_sidecar(target: Folder, snapshot: Snapshot, rank: int, world_size: int) -> Sidecar:

@@ -86,16 +86,18 @@ class TensorEntry:
         """Number of elements of the full tensor."""
         return math.prod(self.shape)
 
-    def joined(self, other: TensorEntry) -> TensorEntry:
-        """This entry with the pieces of ``other`` too.
+    def joined(self, *others: TensorEntry) -> TensorEntry:
+        """This entry with the pieces of ``others`` too.
 
         Raises:
-            ValueError: the two disagree about shape or dtype.
+            ValueError: one of them disagrees about shape or dtype.
         """
-        if (self.shape, self.dtype) != (other.shape, other.dtype):
-            ours, theirs = (f"{dtype_name(e.dtype)} {list(e.shape)}" for e in (self, other))
-            raise ValueError(f"written as {ours} and as {theirs}")
-        pieces = sorted({*self.pieces, *other.pieces}, key=lambda p: (p.start, p.numel, p.file))
+        for other in others:
+            if (self.shape, self.dtype) != (other.shape, other.dtype):
+                ours, theirs = (f"{dtype_name(e.dtype)} {list(e.shape)}" for e in (self, other))
+                raise ValueError(f"written as {ours} and as {theirs}")
+        every = {piece for entry in (self, *others) for piece in entry.pieces}
+        pieces = sorted(every, key=lambda p: (p.start, p.numel, p.file))
         return TensorEntry(self.shape, self.dtype, tuple(pieces))
 
     def gaps(self) -> Iterator[tuple[int, int]]:
@@ -120,15 +122,18 @@ def merge(indexes: Iterable[Index]) -> Index:
         CheckpointError: two shards disagree about a tensor's shape or dtype, or elements of a
             tensor are in no shard.
     """
-    merged: Index = {}
-    problems: list[str] = []
+    parts: dict[tuple[str, str], list[TensorEntry]] = {}
     for index in indexes:
         for kind, name, entry in walk(index):
-            names = merged.setdefault(kind, {})
-            try:
-                names[name] = names[name].joined(entry) if name in names else entry
-            except ValueError as error:
-                problems.append(f"{kind} {name!r}: {error}")
+            parts.setdefault((kind, name), []).append(entry)
+    merged: Index = {}
+    problems: list[str] = []
+    # All at once: at ZeRO 3 every worker has a piece of every tensor.
+    for (kind, name), (first, *others) in parts.items():
+        try:
+            merged.setdefault(kind, {})[name] = first.joined(*others)
+        except ValueError as error:
+            problems.append(f"{kind} {name!r}: {error}")
     for kind, name, entry in walk(merged):
         problems += [
             f"{kind} {name!r}: elements {start} to {stop} of {entry.numel} are in no shard"

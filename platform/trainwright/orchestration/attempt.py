@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainwright.job.models import ClusterSpec
-from trainwright.orchestration.environment import ENVIRONMENT
+from trainwright.orchestration.environment import ENVIRONMENT, told_of
 from trainwright.orchestration.failures import Failure
 from trainwright.orchestration.growth import Growth
 from trainwright.orchestration.lean_trainer import lean_trainer
@@ -114,7 +114,10 @@ class _Fit(threading.Thread):
         from ray.train.v2.api.exceptions import TrainingFailedError
 
         try:
-            with tempfile.TemporaryDirectory(prefix="trainwright-") as scratch:
+            with (
+                told_of(self._workers),
+                tempfile.TemporaryDirectory(prefix="trainwright-") as scratch,
+            ):
                 self.outcome = self._trainer(scratch).fit().return_value
         except (TrainingFailedError, RayError) as error:
             self.failures = failures_of(error)

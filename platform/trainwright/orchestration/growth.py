@@ -16,6 +16,16 @@ SECONDS_TO_SETTLE = 2.0
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
+MOST_WISHES = 64
+"""Each takes most of a millisecond whenever the driver looks (``jobs/benchmarks``, scaling); where
+more workers are missing, one wish is for several."""
+
+
+def in_wishes(workers: int) -> list[int]:
+    """Sizes of the wishes for so many workers, as equal as they can be."""
+    wishes = min(workers, MOST_WISHES)
+    return [(i + 1) * workers // wishes - i * workers // wishes for i in range(wishes)]
+
 
 class Wishes:
     """Places for workers, made known to Ray, so that a cluster that can grow does.
@@ -68,7 +78,7 @@ def room_for(cluster: ClusterSpec, watch: Watch) -> int:
     if least == most:
         return least
     # The fewest come together, lest two runs wait for each other with half of their places each.
-    with _wishes(cluster, [least, *[1] * (most - least)]) as wishes:
+    with _wishes(cluster, [least, *in_wishes(most - least)]) as wishes:
         return max(_settled(wishes, most), least)
 
 
@@ -129,7 +139,7 @@ class Growth:
         if missing == 0 or begun < self._workers or patience_s is None:
             return 0
         if self._wishes is None:
-            self._wishes = self._wish(self._cluster, [1] * missing)
+            self._wishes = self._wish(self._cluster, in_wishes(missing))
         now, found = self._clock(), self._wishes.granted
         if found != self._found:
             self._found, self._since = found, now

@@ -49,9 +49,10 @@ def on_worker(config: Mapping[str, Orders]) -> Outcome | None:
 
     orders = config["orders"]
     adopt(orders.stores)
-    rank = ray.train.get_context().get_world_rank()
+    place = ray.train.get_context()
+    rank, workers = place.get_world_rank(), place.get_world_size()
     folder = Folder(orders.work.run_url)
-    with logging_to(folder, rank) as log, _monitor(orders.board, rank, log) as monitor:
+    with logging_to(folder, rank) as log, _monitor(orders.board, rank, workers, log) as monitor:
         listen_in_main_thread()
         try:
             with watched(orders.hang_timeout_s, rank, reporter(folder)):
@@ -66,8 +67,8 @@ def on_worker(config: Mapping[str, Orders]) -> Outcome | None:
 
 
 @contextlib.contextmanager
-def _monitor(board: Any, rank: int, log: Path) -> Iterator[RemoteMonitor]:
-    monitor = RemoteMonitor(board, rank, lambda: Vitals.here(log, leaving()))
+def _monitor(board: Any, rank: int, workers: int, log: Path) -> Iterator[RemoteMonitor]:
+    monitor = RemoteMonitor(board, rank, lambda: Vitals.here(log, leaving()), workers)
     try:
         yield monitor
     finally:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from trainwright.job.models import ClusterSpec
-from trainwright.orchestration.growth import Growth
+from trainwright.orchestration.growth import MOST_WISHES, Growth, in_wishes
 
 PROGRESS = {"step": 100, "total_steps": 1000, "seconds_per_step": 1.0}
 
@@ -14,10 +16,10 @@ PROGRESS = {"step": 100, "total_steps": 1000, "seconds_per_step": 1.0}
 class Cluster:
     """A clock, and wishes that are granted by the test."""
 
-    def __init__(self, workers: int = 2, **spec: Any) -> None:
+    def __init__(self, workers: int = 2, most: int = 4, **spec: Any) -> None:
         self.now, self.granted, self.asked = 0.0, 0, list[int]()
         self.withdrawn = False
-        values = {"workers": [1, 4], "resize_after_s": 30.0, **spec}
+        values = {"workers": [1, most], "resize_after_s": 30.0, **spec}
         self.growth = Growth(ClusterSpec(**values), workers, self._wish, lambda: self.now)
 
     def _wish(self, cluster: ClusterSpec, sizes: Sequence[int]) -> Any:
@@ -80,3 +82,18 @@ def test_nobody_asks_for_more_than_there_may_be() -> None:
     for cluster in (Cluster(workers=4), Cluster(resize_after_s=None)):
         assert cluster.more(100, 2, begun=4) == 0
         assert cluster.asked == []
+
+
+@pytest.mark.parametrize("missing", [1, 2, 63, 64, 65, 1000, 4088])
+def test_wishes_are_few_and_alike(missing: int) -> None:
+    sizes = in_wishes(missing)
+    assert sum(sizes) == missing
+    assert len(sizes) == min(missing, MOST_WISHES)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_many_missing_workers_are_wished_for_by_several() -> None:
+    cluster = Cluster(8, most=4096)
+    cluster.more(0, 0, begun=8)
+    assert len(cluster.asked) == MOST_WISHES
+    assert sum(cluster.asked) == 4088
