@@ -22,6 +22,7 @@ from trainwright.storage import Folder
 from trainwright.tracking.children import Children
 from trainwright.tracking.courier import Courier
 from trainwright.tracking.family import children_of
+from trainwright.tracking.files import journal_files
 from trainwright.tracking.lock import exclusive, lock_path
 from trainwright.tracking.settings import TrackingSettings, settings_of
 from trainwright.tracking.shipment import Shipment
@@ -36,6 +37,8 @@ EXIT_LOCKED = 4
 EXIT_STUCK = 5
 _NICENESS = 19  # below the workers, to whom Ray gives 15: training comes first
 _STUCK_GRACE_S = 20.0
+MOST_WAITED_S = 30.0
+"""For the first row of a run, before MLflow is told of it."""
 
 
 class DriverWatch:
@@ -124,11 +127,25 @@ def ship(folder: Folder, settings: TrackingSettings, drain_timeout_s: float, pol
         shipment = Shipment(folder, settings, Path.cwd())
         children = Children(folder, settings.uri)
         courier = Courier(shipment, plots=not children_of(folder))
+        wait_for_rows(folder, watch, poll_s)
         courier.follow(_between(children, watch), poll_s)
         out_of_time()
         done = courier.drain(deadline[0], Verdict(shipment, watch))
         done = children.drain(deadline[0]) and done
     return EXIT_DONE if done else EXIT_BEHIND
+
+
+def wait_for_rows(folder: Folder, watch: DriverWatch, poll_s: float) -> None:
+    """Let the run begin before MLflow is imported.
+
+    That takes a second and a half of a processor, which the workers need for their own start.
+    """
+    end = time.monotonic() + MOST_WAITED_S
+    try:
+        while not journal_files(folder) and time.monotonic() < end and not watch.wait(poll_s / 5):
+            continue
+    except Exception as error:  # whatever the store's client raises; the courier is patient
+        _log.warning("the journal cannot be looked for: %s", error)
 
 
 def _between(children: Children, watch: DriverWatch) -> Callable[[float], bool]:

@@ -21,6 +21,8 @@ from trainwright.tracking import (
     read_state,
 )
 from trainwright.tracking import process as process_module
+from trainwright.tracking import shipper as shipper_module
+from trainwright.tracking.shipper import wait_for_rows
 
 DRIVER = """
 import sys, time
@@ -77,11 +79,11 @@ def test_a_broken_shipper_is_replaced(
     monkeypatch.setattr(process_module, "_RESTART_AFTER_S", 0.2)
     shipper = start(database.uri)
     first = shipper.pid
-    wait_until(lambda: (state := shipper.state()) and state.mlflow_run_id)
-    assert first is not None
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: shipper.pid != first)
     with JournalWriter(run.folder, 1, [], 1) as journal:
+        wait_until(lambda: (state := shipper.state()) and state.mlflow_run_id)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: shipper.pid != first)
         train(journal, range(1, 11))
     run.record("finished")
     state = shipper.finish()
@@ -96,12 +98,38 @@ def test_a_termination_signal_leaves_the_status_of_a_living_driver(
     command = [sys.executable, "-m", "trainwright.tracking.shipper", "--run", run.folder.url]
     command += ["--uri", database.uri, "--experiment", "digits"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    wait_until(lambda: (state := read_state(run.folder)) and state.status == "RUNNING")
+    with JournalWriter(run.folder, 1, [], 1):
+        wait_until(lambda: (state := read_state(run.folder)) and state.status == "RUNNING")
     process.terminate()
     assert process.wait(120) == 0
     assert database.runs()[0][2] == "RUNNING"
     assert process.stdin is not None
     process.stdin.close()
+
+
+def test_mlflow_is_told_of_a_run_that_has_begun(run: Any) -> None:
+    """Not before: importing MLflow would take the time of workers that are starting."""
+    moments = iter([False, False, True])
+
+    class Watch:
+        def wait(self, seconds: float) -> bool:
+            if next(moments):
+                JournalWriter(run.folder, 1, [], 1).close()
+            return False
+
+    wait_for_rows(run.folder, Watch(), 0.0)  # type: ignore[arg-type]
+    assert list(moments) == []
+
+
+def test_a_run_that_does_not_begin_is_told_of_nevertheless(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watch:
+        def wait(self, seconds: float) -> bool:
+            return False
+
+    monkeypatch.setattr(shipper_module, "MOST_WAITED_S", 0.05)
+    wait_for_rows(run.folder, Watch(), 0.0)  # type: ignore[arg-type]
 
 
 def test_nothing_to_start_is_no_reason_to_fail(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
