@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import socket
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from trainwright.data import Table, sources
 
@@ -43,6 +45,12 @@ def test_digits_are_scaled_and_classes_are_named() -> None:
     assert image.max() == 1
     assert sources.breast_cancer().columns["target"].labels == ("malignant", "benign")
     assert sources.diabetes().tensors["target"].shape == (442, 1)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    usual, found = load_digits(), sources.digits().tensors
+    assert np.array_equal(found["image"].numpy()[:, 0], (usual.images / 16).astype(np.float32))
+    assert np.array_equal(found["target"].numpy(), usual.target)
 
 
 def test_some_digits() -> None:
