@@ -118,11 +118,11 @@ class DeepSpeedEngine(Engine):
     def discard(self) -> None:
         # Every stage clears gradients in its own way, all of them around the optimizer's step.
         inner = self.optimizer
-        inner.step = _stand_still  # type: ignore[assignment, method-assign]
+        step, inner.step = inner.step, _stand_still  # type: ignore[assignment, method-assign]
         try:
             self._step()
         finally:
-            del inner.step
+            inner.step = step  # type: ignore[method-assign]
 
     def _step(self) -> None:
         self._deepspeed.step()

@@ -31,7 +31,7 @@ from trainwright.federated.population.cohorts import Cohorts
 from trainwright.federated.privacy.accountant import Accounting, accounting_of
 from trainwright.federated.spec import FederatedJob
 from trainwright.federated.transport.outgoing import Outgoing
-from trainwright.optimizers import build_optimizer, without_compiler
+from trainwright.optimizers import build_optimizer
 from trainwright.plugins import find
 from trainwright.training.assembly import Assembly
 from trainwright.training.evaluate import Evaluator
@@ -194,8 +194,7 @@ class Parts:
         options = self.assembly.plan.optimizer
 
         def optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-            with without_compiler():  # to import it takes longer than many a round
-                return build_optimizer(plugin, parameters, options)
+            return build_optimizer(plugin, parameters, options)
 
         return Local(
             self.vectors,

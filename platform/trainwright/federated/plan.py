@@ -22,7 +22,6 @@ from trainwright.job import Job
 from trainwright.job.check import found_plugins, plugin_problems, problems_of_uses
 from trainwright.job.identity import SECTIONS as OF_TRAINING
 from trainwright.job.identity import run_name
-from trainwright.optimizers import without_compiler
 from trainwright.orchestration.anchoring import anchored
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.prepare import Prepared, located, prepare, storage_of
@@ -109,7 +108,7 @@ def make_plan(job: Job[FederatedJob]) -> Plan:
         InputError: with every problem found, each with its place in the job file.
     """
     spec, storage = job.spec, storage_of(job)
-    with located(job), without_compiler():
+    with located(job):
         named = uses(spec)
         wrong = [*plugin_problems(client_job(spec), job.base), *problems_of_uses(named, job.base)]
         _refuse(job, [*wrong, *does_not_fit_here(spec.cluster)])

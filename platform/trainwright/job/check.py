@@ -18,6 +18,7 @@ from trainwright.suggest import nearest
 if TYPE_CHECKING:
     from trainwright.job.load import Job
     from trainwright.plugins import Plugin
+    from trainwright.plugins.groups import Factory
 
 
 @dataclass(frozen=True)
@@ -255,11 +256,16 @@ def _maker(group: str, plugin: Plugin) -> Callable[..., Any] | None:
     """How to make the plugin's object on trial; None where it takes the data to do so."""
     if group not in ("models", "datasets", "metrics", "optimizers"):
         return plugin.factory
-    if group == "optimizers":
-        import torch
+    return partial(_optimizer, plugin.factory) if group == "optimizers" else None
 
-        return partial(plugin.factory, [torch.nn.Parameter(torch.zeros(2, 2))])
-    return None
+
+def _optimizer(factory: Factory, **options: Any) -> Any:
+    import torch
+
+    from trainwright.optimizers import without_compiler
+
+    with without_compiler():
+        return factory([torch.nn.Parameter(torch.zeros(2, 2))], **options)
 
 
 def culprit(make: Callable[..., Any], values: Mapping[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from trainwright.metrics.binding import MetricBinding
 from trainwright.plugins import Plugin, check_options, construct, find
 from trainwright.plugins.adapters import one_task_form, target_of
 from trainwright.plugins.builtin import snake
+from trainwright.plugins.late import import_torchmetrics
 from trainwright.plugins.paths import is_path
 
 
@@ -41,6 +42,7 @@ def build_metric(
     Raises:
         PluginError: no such metric, wrong options, or something that is no torchmetrics metric.
     """
+    import_torchmetrics()
     from torchmetrics import Metric
 
     plugin = find("metrics", name, base, path=f"{path}.name")

@@ -2,6 +2,5 @@
 
 from trainwright.optimizers.building import build_optimizer, without_compiler
 from trainwright.optimizers.elementwise import is_elementwise
-from trainwright.optimizers.plain import plain_step
 
-__all__ = ["build_optimizer", "is_elementwise", "plain_step", "without_compiler"]
+__all__ = ["build_optimizer", "is_elementwise", "without_compiler"]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from trainwright.errors import PluginError, Problem
+from trainwright.optimizers.plain import spare_compiler
 from trainwright.plugins import Plugin
 
 
@@ -32,7 +33,8 @@ def build_optimizer(
             something that is no ``torch.optim.Optimizer``.
     """
     try:
-        optimizer = plugin.factory(params, **options)
+        with without_compiler():
+            optimizer = plugin.factory(params, **options)
     except (ValueError, TypeError) as error:
         message = f"{plugin.name} refuses its options or the parameters: {error}"
         raise PluginError(Problem(path, message, dict(options))) from error
@@ -40,6 +42,7 @@ def build_optimizer(
         made = type(optimizer).__name__
         message = f"{plugin.name} makes a {made}, which is no torch.optim.Optimizer"
         raise PluginError(Problem(path, message))
+    spare_compiler(optimizer)
     return optimizer
 
 
@@ -48,8 +51,7 @@ def without_compiler() -> Iterator[None]:
     """Inside, making an optimizer does not import torch's compiler.
 
     ``Optimizer.add_param_group`` is marked as not to be compiled, and the mark imports
-    ``torch._dynamo`` when it is first called: a quarter of the time that checking a small job
-    takes. For where optimizers are made on trial and nothing is compiled.
+    ``torch._dynamo`` when it is first called, which takes longer than ``import torch`` does.
     """
     marked = Optimizer.add_param_group
     Optimizer.add_param_group = getattr(marked, "__wrapped__", marked)  # type: ignore[method-assign]

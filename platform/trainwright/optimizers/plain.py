@@ -1,31 +1,62 @@
-"""Steps of an optimizer without what torch puts around them."""
+"""An optimizer's step and what clears its gradients, without what torch puts around them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim import optimizer as base
 
 
-def plain_step(optimizer: Optimizer) -> Callable[[], Any]:
+def plain_step(optimizer: Optimizer) -> Callable[..., Any]:
     """The optimizer's step, for models so small that torch's wrappers take longer than it does.
 
     Torch marks each step for its profiler, looks for hooks, and switches gradients off in a way
-    that its compiler understands. For its own optimizers the answer leaves that out; others, and
-    those with hooks, keep all of it.
+    that its compiler understands. For its own optimizers the answer leaves that out, as long as
+    there are no hooks and no closure; others keep all of it.
     """
     kind = type(optimizer)
-    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
-    if not kind.__module__.startswith("torch.optim.") or any(hooks):
+    if not kind.__module__.startswith("torch.optim."):
         return optimizer.step
-    function: Any = kind.step
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
+    function = _bare(kind.step)
 
-    def step() -> None:
+    def step(closure: Callable[[], float] | None = None) -> Any:
+        if closure is not None or _has_hooks(optimizer):
+            return kind.step(optimizer, closure)
         with torch.no_grad():
-            function(optimizer)
+            return function(optimizer)
 
     return step
+
+
+def spare_compiler(optimizer: Optimizer) -> None:
+    """Let an optimizer of torch's step and clear its gradients without importing the compiler.
+
+    Its methods import ``torch._dynamo`` when they are first called, which takes a process longer
+    than ``import torch`` does: a second and a half of every worker's way to its first update.
+    """
+    if type(optimizer).__module__.startswith("torch.optim."):
+        optimizer.step = plain_step(optimizer)  # type: ignore[method-assign]
+        clear = partial(_bare(type(optimizer).zero_grad), optimizer)
+        optimizer.zero_grad = clear  # type: ignore[method-assign]
+
+
+def _has_hooks(optimizer: Optimizer) -> bool:
+    return any(
+        (
+            optimizer._optimizer_step_pre_hooks,
+            optimizer._optimizer_step_post_hooks,
+            base._global_optimizer_pre_hooks,
+            base._global_optimizer_post_hooks,
+        )
+    )
+
+
+def _bare(function: Any) -> Any:
+    """A method of an optimizer without its wrappers."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function

@@ -14,7 +14,7 @@ from trainwright.job import Job
 from trainwright.job.check import check_plugins, plugins_of
 from trainwright.job.identity import run_name
 from trainwright.job.models import TrainJob
-from trainwright.optimizers import is_elementwise, without_compiler
+from trainwright.optimizers import is_elementwise
 from trainwright.orchestration.machine import does_not_fit_here
 from trainwright.orchestration.starting import Start, readable, starting_weights
 from trainwright.orchestration.trial import try_out
@@ -79,7 +79,7 @@ def prepare(job: Job) -> Prepared:
         InputError: with every problem found, each with its place in the job file.
     """
     spec = job.spec
-    with located(job), without_compiler():
+    with located(job):
         uri = spec.tracking.uri if spec.tracking.enabled else None
         beside = [*(check_uri(uri) if uri else []), *does_not_fit_here(spec.cluster)]
         _refuse(job.document.sorted([*check_plugins(job), *beside]))

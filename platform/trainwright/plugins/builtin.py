@@ -27,6 +27,7 @@ from trainwright.plugins.adapters import (
     with_renamed,
 )
 from trainwright.plugins.groups import Factory
+from trainwright.plugins.late import import_torchmetrics
 from trainwright.plugins.static import docstrings, exported, module_file
 
 
@@ -60,6 +61,8 @@ class BuiltIn:
             PluginError: the class cannot serve in training; the message says why.
             ImportError: the library, or something it needs, is not installed.
         """
+        if group == "metrics":
+            import_torchmetrics()
         factory = adapt(group, getattr(importlib.import_module(self.module), self.attribute))
         shape = _SHORT_METRICS[self.name].shape if self.name in _SHORT_METRICS else None
         if group == "metrics" and shape is not None and isinstance(factory, Adapted):

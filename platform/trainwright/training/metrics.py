@@ -42,8 +42,8 @@ def build_metrics(
 class LateMetrics(Sequence[MetricBinding]):
     """Metrics that are made when an evaluation first asks for them.
 
-    A worker then comes to its first update without importing torchmetrics, which takes longer
-    than to import torch; whether the metrics can be made was found out before it was started.
+    A worker then comes to its first update without importing torchmetrics; whether the metrics
+    can be made was found out before it was started.
     """
 
     def __init__(self, make: Callable[[], Sequence[MetricBinding]]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from trainwright.optimizers import plain_step
+from trainwright.optimizers.plain import plain_step, spare_compiler
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "SGD": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
@@ -52,6 +53,39 @@ def test_hooks_are_kept() -> None:
     parameter.grad = torch.ones(7)
     plain_step(optimizer)()
     assert called == ["after"]
+
+
+def test_hooks_and_closures_that_come_later_are_kept() -> None:
+    parameter, optimizer = optimizer_of("SGD")
+    spare_compiler(optimizer)
+    called: list[str] = []
+    hook = optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+    parameter.grad = torch.ones(7)
+    optimizer.step()
+    hook.remove()
+    optimizer.step()
+    assert optimizer.step(lambda: called.append("closure") or 3.0) == 3.0
+    assert called == ["before", "closure"]
+
+
+def test_gradients_are_cleared_as_usual() -> None:
+    for to_none in (True, False):
+        parameter, optimizer = optimizer_of("SGD")
+        spare_compiler(optimizer)
+        parameter.grad = torch.ones(7)
+        optimizer.zero_grad(set_to_none=to_none)
+        assert parameter.grad is None if to_none else parameter.grad.equal(torch.zeros(7))
+
+
+def test_a_copy_moves_its_own_weights() -> None:
+    parameter, optimizer = optimizer_of("SGD")
+    spare_compiler(optimizer)
+    other = copy.deepcopy(optimizer)
+    (copied,) = other.param_groups[0]["params"]
+    copied.grad = torch.ones(7)
+    other.step()
+    assert parameter.equal(torch.linspace(-1, 1, 7))
+    assert not copied.equal(parameter)
 
 
 def test_others_are_left_as_they_are() -> None:

@@ -1,7 +1,8 @@
-"""What checking a job leaves unimported: it decides how long the command takes to start."""
+"""What checking a job and its training leave unimported: it decides how long they take to start."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,36 +14,86 @@ from trainwright.optimizers import without_compiler
 JOB = """
 version: 1
 name: small
-data: {source: synthetic_classification, batch_size: 32}
+data: {source: digits, batch_size: 32, validation: 0.2}
 model: {name: mlp, hidden: [4]}
 objective: cross_entropy
 optimizer: {name: adamw, lr: 0.01}
 training: {steps: 2}
+metrics: [accuracy]
+engine: deepspeed
 cluster: {workers: 0}
+tracking: {enabled: false}
 """
 
 CHECK = """
-import sys
+import contextlib, json, sys
+from trainwright.errors import InputError
 from trainwright.job import Job
+from trainwright.orchestration.launch import run_job
 from trainwright.orchestration.prepare import prepare
 
-prepare(Job.load(sys.argv[1]))
-heavy = ("torch._dynamo", "ray", "deepspeed", "mlflow", "sklearn", "torchmetrics", "matplotlib")
-print(*[name for name in heavy if name in sys.modules])
+HEAVY = ("torch", "torchmetrics", "deepspeed", "torch._dynamo", "transformers", "scipy.signal",
+         "scipy.stats", "matplotlib", "sklearn", "pandas", "ray", "mlflow")
+found = []
+
+def note():
+    found.append([name for name in HEAVY if name in sys.modules])
+
+with contextlib.suppress(InputError):
+    Job.load(sys.argv[1], ["trainig.epochs=3"])
+note()
+job = Job.load(sys.argv[1], [f"storage={sys.argv[2]}"])
+prepare(job)
+note()
+run_job(job)
+note()
+print(json.dumps(found))
+"""
+
+LATE = """
+import contextlib, sys
+from trainwright.plugins.late import import_torchmetrics
+
+import_torchmetrics()
+assert not {"matplotlib", "transformers", "scipy.signal"} & sys.modules.keys()
+import matplotlib, scipy.signal, torch
+matplotlib.use("agg")
+from torchmetrics.classification import MulticlassAccuracy
+metric = MulticlassAccuracy(3)
+metric.update(torch.tensor([0, 1]), torch.tensor([0, 2]))
+figure, axes = metric.plot()
+assert type(figure) is matplotlib.figure.Figure
+from torchmetrics.functional.text import bert
+with contextlib.suppress(OSError, ImportError):  # transformers need not be installed
+    bert.AutoTokenizer.from_pretrained("/nowhere/at/all")
+    print("a tokenizer from nowhere")
+print(scipy.signal.windows.__name__)
 """
 
 
-def test_checking_a_job_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
-    file = tmp_path / "job.yaml"
-    file.write_text(JOB)
+def python(code: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(file)],
+        [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
-        check=True,
+        check=False,
     )
-    assert done.stdout.split() == []
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_job_imports_nothing_before_it_uses_it(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(JOB)
+    wrong, right, trained = json.loads(python(CHECK, str(file), str(tmp_path / "runs")))
+    assert wrong == ["torch", "torchmetrics"]
+    assert right == ["torch", "torchmetrics"]
+    assert trained == [*right, "deepspeed", "matplotlib"]  # for the pictures at the end
+
+
+def test_what_torchmetrics_lacks_is_there_when_it_is_called() -> None:
+    assert python(LATE).split() == ["scipy.signal.windows"]
 
 
 def test_optimizers_made_without_the_compiler_are_the_same() -> None:

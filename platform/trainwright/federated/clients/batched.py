@@ -16,7 +16,6 @@ from trainwright.federated.clients.batch_plan import BatchPlan
 from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer
 from trainwright.federated.layout import Layout
 from trainwright.federated.transport.sent import Sent
-from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.strategy.order import SAMPLE_WEIGHT
 from trainwright.training.randomness import seed_all
@@ -33,7 +32,6 @@ class Batched(Trainer):
     def __init__(self, local: Local) -> None:
         super().__init__(local)
         self._optimizer = local.optimizer([nn.Parameter(torch.zeros(1))])
-        self._step = plain_step(self._optimizer)
 
     def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
         """See :class:`Trainer`; one chunk of all members."""
@@ -111,7 +109,7 @@ class Batched(Trainer):
             norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
             gradient.mul_((local.training.max_grad_norm / (norms + 1e-6)).clamp(max=1.0))
         idle = matrix.detach()[active:].clone() if active < len(matrix) else None
-        self._step()
+        self._optimizer.step()
         if idle is not None:
             matrix.detach()[active:] = idle
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from trainwright.federated.aggregator import Client
 from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer, batch_sizes
 from trainwright.federated.transport.sent import Sent
-from trainwright.optimizers import plain_step
 from trainwright.strategy import Batch
 from trainwright.training.randomness import seed_all
 
@@ -28,7 +27,6 @@ class Sequential(Trainer):
         self._parameter = nn.Parameter(vectors.weights)
         self._parameter.grad = vectors.gradient
         self._optimizer = local.optimizer([self._parameter])
-        self._move = plain_step(self._optimizer)
 
     def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
         """See :class:`Trainer`."""
@@ -85,7 +83,7 @@ class Sequential(Trainer):
             gradient.copy_(self.local.aggregator.gradients(gradient, vectors.weights, client))
         if limit is not None:
             nn.utils.clip_grad_norm_(self._parameter, limit)
-        self._move()
+        self._optimizer.step()
         gradient.zero_()
         return loss.detach()
 
