@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from launch.measure import STAGES, durations, medians
-from launch.stamps import process_start, read_stamps, stamp
+from launch.stamps import process_start, read_stamps, session_start, stamp
 
 import trainwright
 
@@ -22,11 +24,13 @@ def test_stages_add_up() -> None:
     stamps = {stage: 100.0 + (2.0 ** (place + 1)) for place, stage in enumerate(STAGES)}
     assert durations(100.0, stamps) == {
         "driver": 2.0,
-        "worker": 2.0,
-        "data": 4.0,
-        "engine": 8.0,
-        "update": 16.0,
-        "total": 32.0,
+        "init": 2.0,
+        "controller": 4.0,
+        "worker": 8.0,
+        "data": 16.0,
+        "engine": 32.0,
+        "update": 64.0,
+        "total": 128.0,
     }
 
 
@@ -45,6 +49,30 @@ def test_stamps_of_several_calls(tmp_path: Path) -> None:
     found = read_stamps(file)
     assert list(found) == ["worker", "data"]
     assert found["worker"] < before <= found["data"] <= time.time()
+
+
+def test_a_process_was_created_within_hundredths_of_its_start() -> None:
+    before = time.time()
+    code = "from launch.stamps import process_start; print(process_start())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "jobs/benchmarks")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert before - 0.05 < float(done.stdout) < time.time()
+
+
+def test_the_time_in_the_name_of_a_session() -> None:
+    began = time.time()
+    stamped = datetime.fromtimestamp(began).strftime("session_%Y-%m-%d_%H-%M-%S_%f_77")
+    assert session_start(stamped) == pytest.approx(began, abs=1e-5)
+
+
+def test_both_sides_have_the_same_samples() -> None:
+    from launch.bare import digits
+
+    ours = trainwright.create("datasets", "digits").tensors
+    images, targets = digits()
+    assert images.equal(ours["image"])
+    assert targets.equal(ours["target"])
 
 
 def test_the_bare_script_trains_the_network_of_the_job() -> None:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from launch.measure import STAGES
+from launch.measure import WORKER_STAGES
 from launch.stamps import stamp
 from recovery import measure
 from recovery.measure import Killer
@@ -42,7 +42,7 @@ def test_one_kill_from_its_moment_to_the_first_update(
 
     now[0] = 1011.5
     killer({"remark": "worker 1 was lost; restarting from the last checkpoint"})
-    for stage, at in zip(STAGES[1:], (1013.0, 1016.0, 1017.0, 1017.25), strict=True):
+    for stage, at in zip(WORKER_STAGES, (1013.0, 1016.0, 1017.0, 1017.25), strict=True):
         stamp(str(file), stage, at)
     assert not killer.rows
     killer({"step": 3})

@@ -46,6 +46,7 @@ LAUNCH = {
     "ours": {**dict.fromkeys(STAGES, 2.8), "total": 14.0},
     "bare": {**dict.fromkeys(STAGES, 2.0), "total": 10.0},
     "first": [30.0, 12.0],
+    "waits": [{"name": "a mistake", "seconds": {"median": 1.5, "low": 1.4, "high": 1.75}}],
     "goal": 1.3,
 }
 

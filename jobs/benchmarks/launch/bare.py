@@ -1,8 +1,9 @@
 """A bare Ray Train + DeepSpeed script: what launch.yaml says, written by hand.
 
 It does the least that trains: nothing is checked, tracked, evaluated or saved. Ray's settings are
-those that Trainwright uses (no dashboard, workers looked at every 0.2 s), since they save seconds
-here too, and DeepSpeed's shared-memory operator is not compiled.
+those that Trainwright uses (no dashboard, workers looked at every 0.2 s, nobody who waits for
+nodes to go), since they save seconds here too, DeepSpeed's shared-memory operator is not compiled,
+and the digits are read without scikit-learn, as ours are.
 
     python -m launch.bare STAMPS_FILE
 """
@@ -12,14 +13,19 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
+import numpy as np
 import ray
 import ray.train
 import torch
@@ -27,7 +33,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from torch import nn
 
-from launch.stamps import process_start, stamp
+from launch.stamps import stamp, stamp_ray
 
 CONFIG = {
     "train_micro_batch_size_per_gpu": 64,
@@ -53,19 +59,27 @@ def network(width: int = 32) -> nn.Module:
     return nn.Sequential(*layers, *head)
 
 
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (n, 1, 8, 8) and targets (n,)."""
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    rows = torch.from_numpy(np.loadtxt(file, delimiter=","))
+    return rows[:, :-1].reshape(-1, 1, 8, 8).float() / 16, rows[:, -1].long()
+
+
 def train(config: dict[str, str]) -> None:
     """One epoch on each worker's half of the digits."""
     import deepspeed  # here and not above: the driver needs neither
-    from sklearn.datasets import load_digits
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    data = load_digits()
-    images = torch.from_numpy(data.images).float()[:, None] / 16
-    targets = torch.from_numpy(data.target)
+    images, targets = digits()
     if rank == 0:
-        stamp(config["file"], "worker", process_start())
-        stamp(config["file"], "data")
+        had_data = time.time()
+        stamp_ray(config["file"])
+        stamp(config["file"], "data", had_data)
     # By this name, for Ray would take `ops` in the code for `torch.ops` and fail to send that.
     import_module("deepspeed.ops").__compatible_ops__["deepspeed_shm_comm"] = False
     torch.manual_seed(0)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from common.benchmark import Benchmark, Judged
+from common.plots import figure
 from common.words import ratio, side, table, verdict
 
 from launch import measure
 
 STAGE_WORDS = {
     "driver": "driver: imports, for us all checks and a pass over samples",
-    "worker": "Ray: cluster, controller, until worker 0's process exists",
+    "init": "driver: until Ray is asked to start, for us the run's record",
+    "controller": "Ray: cluster, until the controller's process exists",
+    "worker": "Ray: the controller, until worker 0's process exists",
     "data": "worker: imports, process group, data",
     "engine": "worker: model, `deepspeed.initialize`",
     "update": "first update",
@@ -23,7 +27,7 @@ STAGE_WORDS = {
 
 def run(pairs: int, quick: bool) -> dict[str, Any]:
     """Both sides in turn."""
-    return asdict(measure.compare(pairs))
+    return asdict(measure.compare(pairs, quick))
 
 
 def tables(results: Mapping[str, Any]) -> list[str]:
@@ -38,7 +42,12 @@ def tables(results: Mapping[str, Any]) -> list[str]:
         "",
         *table(
             ("stage, median seconds", "ours", "bare"),
-            [(word, f"{ours[s]:.1f}", f"{bare[s]:.1f}") for s, word in STAGE_WORDS.items()],
+            [(word, f"{ours[s]:.2f}", f"{bare[s]:.2f}") for s, word in STAGE_WORDS.items()],
+        ),
+        "",
+        *table(
+            ("what else is waited for, from the command on", "seconds"),
+            [(wait["name"], side(wait["seconds"])) for wait in results["waits"]],
         ),
     ]
 
@@ -48,4 +57,19 @@ def ratios(results: Mapping[str, Any]) -> list[Judged]:
     return [("launch", results["ratio"], results["goal"])]
 
 
-BENCHMARK = Benchmark("launch", 7, 1, run, tables, ratios)
+def draw(results: Mapping[str, Any], file: Path) -> None:
+    """The stages of both sides, one behind the other."""
+    with figure(file, height=2.8) as drawn:
+        axes = drawn.subplots()
+        ends = {"ours": 0.0, "bare": 0.0}
+        for stage, word in STAGE_WORDS.items():
+            if stage != "total":
+                seconds = [results[name][stage] for name in ends]
+                axes.barh([*ends], seconds, 0.6, left=[*ends.values()], label=word)
+                ends = {name: ends[name] + results[name][stage] for name in ends}
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds from the command on: medians of the stages")
+        drawn.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+
+
+BENCHMARK = Benchmark("launch", 5, 1, run, tables, ratios, draw)

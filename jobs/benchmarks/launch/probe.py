@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
-from stamps import process_start, stamp
+from stamps import stamp, stamp_ray
 
 from trainwright.strategy import Context, Declares, Plan, Step, Strategy
 
 
 class Stamps(Strategy):
-    """Writes when worker 0 was started, and when it had its data, its engine, its first update.
+    """Writes when worker 0 and what leads to it were started, and when it had its data, its
+    engine, its first update.
 
     Args:
         file: takes the stamps; an absolute path, for workers have a working directory of their own.
@@ -30,7 +32,8 @@ class Stamps(Strategy):
     def begin(self, context: Context) -> None:
         self._waiting = context.rank == 0
         if self._waiting:
-            stamp(self.file, "worker", process_start())
+            if "ray" in sys.modules:  # not where the job is checked, or trains without it
+                stamp_ray(self.file)
             stamp(self.file, "data", self._had_data)
             stamp(self.file, "engine")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 from common.pairs import Side
-from launch.measure import STAGES, medians
+from launch.measure import WORKER_STAGES, medians
 from launch.stamps import read_stamps
 
 from trainwright.errors import Interrupted
@@ -151,8 +151,8 @@ class Killer:
         elif "restarting" in str(progress.get("remark", "")):
             self._noticed = time.time()
         elif stamps["update"] > self._killed:
-            ends = [self._killed, self._noticed, *(stamps[stage] for stage in STAGES[1:])]
-            names = ["noticed", *STAGES[1:]]
+            ends = [self._killed, self._noticed, *(stamps[stage] for stage in WORKER_STAGES)]
+            names = ["noticed", *WORKER_STAGES]
             row = {n: end - before for n, before, end in zip(names, ends, ends[1:], strict=False)}
             self.rows.append({**row, "total": ends[-1] - ends[0]})
             self._killed = None
