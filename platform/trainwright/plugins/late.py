@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pkgutil import resolve_name
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
+
+Library: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Module -> what it has at once."""
 
 
 def import_torchmetrics() -> None:
@@ -21,16 +24,18 @@ def import_torchmetrics() -> None:
     """
     if "torchmetrics" in sys.modules:
         return
-    absent: dict[str, Mapping[str, Any]] = {
-        "transformers": {},
-        "matplotlib": {},
-        "matplotlib.axes": {},
-        "matplotlib.pyplot": {"style": SimpleNamespace(context=_undecorated)},
-    }
+    absent: list[Library] = [
+        {"transformers": {}},
+        {
+            "matplotlib": {},
+            "matplotlib.axes": {},
+            "matplotlib.pyplot": {"style": SimpleNamespace(context=_undecorated)},
+        },
+    ]
     if importlib.util.find_spec("srmrpy") is None:
-        absent["scipy.signal"] = {}
+        absent.append({"scipy.signal": {}})
     importlib.import_module("torch")  # which looks what else is there
-    with _stood_in_for(absent):
+    with stood_in_for(absent):
         importlib.import_module("torchmetrics")
 
 
@@ -58,20 +63,21 @@ class Late:
 
 
 @contextmanager
-def _stood_in_for(modules: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
-    """Inside, of modules that are installed and not there yet all is late.
+def stood_in_for(libraries: Iterable[Library]) -> Iterator[None]:
+    """Inside, all is late of libraries that are installed and not there yet.
 
     Args:
-        modules: name -> what it has at once.
+        libraries: of each the modules that are asked for, the one that holds the others first.
     """
-    installed = {name for name in modules if importlib.util.find_spec(name.partition(".")[0])}
-    names = [name for name in modules if name in installed - sys.modules.keys()]
-    for name in names:
-        sys.modules[name] = _stand_in(name, modules[name])
-    for name in names:
-        parent, _, child = name.rpartition(".")
-        if parent in names:
-            setattr(sys.modules[parent], child, sys.modules[name])
+    names: list[str] = []
+    for library in libraries:
+        first = next(iter(library))
+        if first in sys.modules or importlib.util.find_spec(first.partition(".")[0]) is None:
+            continue
+        names += library
+        sys.modules |= {name: _stand_in(name, has) for name, has in library.items()}
+        for name in [name for name in library if name != first]:
+            setattr(sys.modules[first], name.removeprefix(f"{first}."), sys.modules[name])
     try:
         yield
     finally:
