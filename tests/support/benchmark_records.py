@@ -6,7 +6,7 @@ from typing import Any
 
 from common.report import LIBRARIES
 from federated import measure as federated
-from launch.measure import STAGES
+from launch.measure import STAGES, WORKER_STAGES
 from paths import measure as paths
 from streaming import measure as streaming
 
@@ -78,7 +78,7 @@ MEMORY = [
         "goal": 1.0,
     }
 ]
-SAVING = [
+_TRAINING = [
     {
         "place": "local",
         "size_bytes": 156_000_000,
@@ -93,12 +93,13 @@ SAVING = [
         "goal": 1.1,
     }
 ]
+SAVING = {"training": _TRAINING, "sizes": []}
 RECOVERY = [
     {
         "case": {"what": "node", "noticing": {}, "goal": 30.0},
         "kills": 5,
         "seconds": {"median": 21.0, "low": 20.0, "high": 22.5},
-        "stages": {"noticed": 14.0, **dict.fromkeys(STAGES[1:], 1.75), "total": 21.0},
+        "stages": {"noticed": 14.0, **dict.fromkeys(WORKER_STAGES, 1.75), "total": 21.0},
     }
 ]
 SECONDS = {"median": 0.02, "low": 0.01, "high": 0.03}
