@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -11,37 +11,30 @@ from torch.optim import Optimizer
 from torch.optim import optimizer as base
 
 
-def plain_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """The optimizer's step, for models so small that torch's wrappers take longer than it does.
-
-    Torch marks each step for its profiler, looks for hooks, and switches gradients off in a way
-    that its compiler understands. For its own optimizers the answer leaves that out, as long as
-    there are no hooks and no closure; others keep all of it.
-    """
-    kind = type(optimizer)
-    if not kind.__module__.startswith("torch.optim."):
-        return optimizer.step
-    function = _bare(kind.step)
-
-    def step(closure: Callable[[], float] | None = None) -> Any:
-        if closure is not None or _has_hooks(optimizer):
-            return kind.step(optimizer, closure)
-        with torch.no_grad():
-            return function(optimizer)
-
-    return step
-
-
 def spare_compiler(optimizer: Optimizer) -> None:
     """Let an optimizer of torch's step and clear its gradients without importing the compiler.
 
-    Its methods import ``torch._dynamo`` when they are first called, which takes a process longer
-    than ``import torch`` does: a second and a half of every worker's way to its first update.
+    Torch marks each step for its profiler, looks for hooks, and switches gradients off in a way
+    that its compiler understands: of small models that takes longer than the step. Its methods
+    import ``torch._dynamo`` when they are first called, which takes a process longer than
+    ``import torch`` does: a second and a half of every worker's way to its first update. For
+    torch's own optimizers all that is left out, as long as there are no hooks and no closure;
+    others keep it. What stands in are methods, as schedules of torch and copies need them to be.
     """
-    if type(optimizer).__module__.startswith("torch.optim."):
-        optimizer.step = plain_step(optimizer)  # type: ignore[method-assign]
-        clear = partial(_bare(type(optimizer).zero_grad), optimizer)
-        optimizer.zero_grad = clear  # type: ignore[method-assign]
+    kind = type(optimizer)
+    if not kind.__module__.startswith("torch.optim."):
+        return
+    function = _bare(kind.step)
+
+    def step(self: Optimizer, closure: Callable[[], float] | None = None) -> Any:
+        if closure is not None or _has_hooks(self):
+            return kind.step(self, closure)
+        with torch.no_grad():
+            return function(self)
+
+    optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
+    clear = MethodType(_bare(kind.zero_grad), optimizer)
+    optimizer.zero_grad = clear  # type: ignore[method-assign]
 
 
 def _has_hooks(optimizer: Optimizer) -> bool:

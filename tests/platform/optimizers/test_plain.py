@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainwright.optimizers.plain import plain_step, spare_compiler
+from trainwright.optimizers.plain import spare_compiler
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "SGD": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
@@ -31,14 +31,14 @@ def optimizer_of(name: str) -> tuple[nn.Parameter, torch.optim.Optimizer]:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_same_steps(name: str) -> None:
     plain, usual = optimizer_of(name), optimizer_of(name)
-    step = plain_step(plain[1])
-    assert step != plain[1].step
+    spare_compiler(plain[1])
+    assert plain[1].step.__func__ is not usual[1].step.__func__
     generator = torch.Generator().manual_seed(0)
     for _ in range(4):
         gradient = torch.randn(7, generator=generator)
         for parameter, _ in (plain, usual):
             parameter.grad = gradient.clone()
-        step()
+        plain[1].step()
         usual[1].step()
         assert plain[0].equal(usual[0])
     assert not plain[0].equal(torch.linspace(-1, 1, 7))
@@ -50,8 +50,9 @@ def test_hooks_are_kept() -> None:
     parameter, optimizer = optimizer_of("SGD")
     called: list[str] = []
     optimizer.register_step_post_hook(lambda *_: called.append("after"))
+    spare_compiler(optimizer)
     parameter.grad = torch.ones(7)
-    plain_step(optimizer)()
+    optimizer.step()
     assert called == ["after"]
 
 
@@ -93,6 +94,18 @@ def test_others_are_left_as_they_are() -> None:
         def step(self, closure: Any = None) -> None:
             raise ZeroDivisionError
 
-    step = plain_step(Own([nn.Parameter(torch.ones(1))], lr=0.1))
+    optimizer = Own([nn.Parameter(torch.ones(1))], lr=0.1)
+    spare_compiler(optimizer)
     with pytest.raises(ZeroDivisionError):
-        step()
+        optimizer.step()
+
+
+def test_schedules_of_torch_go_with_it() -> None:
+    parameter, optimizer = optimizer_of("SGD")
+    spare_compiler(optimizer)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    parameter.grad = torch.ones(7)
+    optimizer.step()
+    schedule.step()
+    assert not parameter.equal(torch.linspace(-1, 1, 7))
+    assert optimizer.param_groups[0]["lr"] == 0.05
