@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 
@@ -76,6 +77,10 @@ class FigureRow(TypedDict):
 
 Row: TypeAlias = AttemptRow | MetricsRow | SamplesRow | EventRow | HistogramRow | FigureRow
 
+# Kept, for json.dumps makes a new one at every call that asks for something special.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+_PLAIN = frozenset((float, int))
 _NUMBERS = (int, float)
 _PLACE: dict[str, Any] = {"attempt": int, "time": int, "step": int}
 _REQUIRED: dict[str, dict[str, Any]] = {
@@ -98,11 +103,11 @@ def encode(row: Row) -> bytes:
         TypeError: a value is not a number.
         ValueError: a value is not a number.
     """
-    if row["kind"] == "metrics" and not all(map(_is_plain, row["values"].values())):
+    if row["kind"] == "metrics" and not _are_plain(row["values"].values()):
         values = {key: _plain(value) for key, value in row["values"].items()}
-        text = json.dumps({**row, "values": values}, separators=(",", ":"))
+        text = _ENCODER.encode({**row, "values": values})
     else:
-        text = json.dumps(row, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(row)
     return text.encode() + b"\n"
 
 
@@ -122,8 +127,8 @@ def decode(line: bytes) -> Row | None:
     return cast(Row, row)
 
 
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (float, int)) and math.isfinite(value)
+def _are_plain(values: Collection[Any]) -> bool:
+    return _PLAIN.issuperset(map(type, values)) and all(map(math.isfinite, values))
 
 
 def _plain(value: Any) -> float | str:

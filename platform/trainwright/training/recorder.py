@@ -213,13 +213,12 @@ class Recorder:
             self.saves.settle()
 
     def _broken(self, step: int) -> tuple[int, str] | None:
-        judged = {"loss": "train/loss"}
-        if self.judges_gradients:
-            judged["gradient norm"] = "train/grad_norm"
-        for what, name in judged.items():
-            value = self.last.get(name, 0.0)
-            if not math.isfinite(value):
-                return step, f"the {what} of update {step} is {value}"
+        loss = self.last.get("train/loss", 0.0)
+        if not math.isfinite(loss):
+            return step, f"the loss of update {step} is {loss}"
+        norm = self.last.get("train/grad_norm", 0.0) if self.judges_gradients else 0.0
+        if not math.isfinite(norm):
+            return step, f"the gradient norm of update {step} is {norm}"
         return None
 
     def _show(self, exchange: _Exchange, monitor: Monitor) -> None:
@@ -250,4 +249,4 @@ class Recorder:
 
 
 def _number(value: Tensor | float) -> float:
-    return float(value.detach()) if isinstance(value, Tensor) else float(value)
+    return float(value.item() if isinstance(value, Tensor) else value)
