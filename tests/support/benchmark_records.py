@@ -37,6 +37,10 @@ LOOP = [
         "ours": {"median": 0.0021, "low": 0.002, "high": 0.0025},
         "bare": {"median": 0.002, "low": 0.0019, "high": 0.0024},
         "goal": 1.05,
+        "units": 64,
+        "unit": "samples",
+        "ours_growth": 150 * 2**20,
+        "bare_growth": 160 * 2**20,
     }
 ]
 LAUNCH = {

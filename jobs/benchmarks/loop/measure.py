@@ -6,35 +6,28 @@ processes, in turn; their losses have to agree. See README.md beside this file.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("DS_ACCELERATOR", "cpu")
-
-import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
-from common.children import environment_of
 from common.pairs import Ratio, Side, interleave, ratio_of
 
+from loop.memory import growth_of
 from loop.sides import Bare, Case, Ours, untrained
-from trainwright.orchestration.processes import worker_environment
+from loop.workers import in_workers
 
 TOLERANCE = 1e-5
-GOALS = {"convnet": 1.02, "mlp": 1.05}
+GOALS = {"convnet": 1.02, "gpt": 1.02, "mlp": 1.05}
 WARM_UP = 2
 PLACES = ((0, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2))
 """ZeRO stage and number of workers of each case."""
 
-SHAPES = {"convnet": (64, 8), "mlp": (64, 32)}
-"""Samples per update and updates per timed piece: pieces of about a fifth of a second."""
+BATCH_SIZES = {"convnet": 64, "gpt": 16, "mlp": 64}
+BLOCKS = {"convnet": (16, 20, 10), "gpt": (8, 10, 8), "mlp": (96, 40, 20)}
+"""Updates in a timed piece with one worker, with two, and with two at stage 3: about 0.3 s."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,8 @@ class LoopResult:
         ours: seconds per update.
         bare: seconds per update.
         worst_loss_difference: over all updates.
+        ours_growth: bytes that worker 0 needs beside what its imports take.
+        bare_growth: likewise.
     """
 
     case: Case
@@ -57,6 +52,8 @@ class LoopResult:
     ours: Side
     bare: Side
     worst_loss_difference: float
+    ours_growth: int = 0
+    bare_growth: int = 0
 
     @property
     def goal(self) -> float:
@@ -65,44 +62,40 @@ class LoopResult:
 
 
 def cases(pairs: int) -> list[Case]:
-    """All cases, with ``pairs`` timed pairs each."""
+    """All cases, with ``pairs`` timed pairs each, and half of them where one worker trains.
+
+    Two workers and two processors leave none for anything else, so that their times differ more.
+    """
     return [
-        Case(model, stage, workers, *SHAPES[model], pairs + WARM_UP)
+        Case(
+            model,
+            stage,
+            workers,
+            BATCH_SIZES[model],
+            BLOCKS[model][0 if workers == 1 else 1 if stage < 3 else 2],
+            WARM_UP + (-(-pairs // 2) if workers == 1 else pairs),
+        )
         for model in GOALS
         for stage, workers in PLACES
     ]
 
 
 def compare(case: Case) -> LoopResult:
-    """Run one case in fresh processes.
+    """Run one case in fresh processes, and again for the memory of each side.
 
     Raises:
         AssertionError: the losses of the two sides differ.
     """
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        answer = mp.get_context("spawn").SimpleQueue()
-        with environment_of(worker_environment(1, uses_gpu=False)):
-            mp.spawn(_worker, (case, folder, answer), nprocs=case.workers)
-        result: LoopResult = answer.get()
-        return result
+    result: LoopResult = in_workers(measure, case.workers, case)
+    growth = {name: growth_of(case, name == "ours") for name in ("ours", "bare")}
+    return replace(result, ours_growth=growth["ours"], bare_growth=growth["bare"])
 
 
-def _worker(rank: int, case: Case, folder: str, answer: Any) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(case.workers))
-    rendezvous = f"file://{folder}/rendezvous"
-    dist.init_process_group("gloo", rank=rank, world_size=case.workers, init_method=rendezvous)
-    result = measure(case, Path(folder) / "run")
-    if rank == 0:
-        answer.put(result)
-    dist.destroy_process_group()
-
-
-def measure(case: Case, folder: Path) -> LoopResult | None:
+def measure(folder: Path, case: Case) -> LoopResult | None:
     """Run both sides in the process group of this process; the result on worker 0."""
-    ours = Ours(case, folder)
-    bare = Bare(case, untrained(case, folder))
+    run = folder / "run"
+    ours = Ours(case, run)
+    bare = Bare(case, untrained(case, run))
     sides = _timed(ours, case), _timed(bare, case)
     interleave(*sides, WARM_UP)
     times = interleave(*sides, case.blocks - WARM_UP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from common.turns import Worker
 from torch import Tensor, nn
 
 import trainwright
+from loop.words import VOCABULARY
 from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
@@ -23,17 +25,58 @@ from trainwright.training.assembly import assemble
 LEARNING_RATE = 1e-3
 MAX_GRAD_NORM = 1.0
 
-MODELS: dict[str, dict[str, Any]] = {
-    "convnet": {
-        "model": {"name": "convnet", "width": 16},
-        "source": {"name": "synthetic_images", "image_size": 32, "channels": 3},
-        "input": "image",
-    },
-    "mlp": {
-        "model": {"name": "mlp", "hidden": [512, 512]},
-        "source": {"name": "synthetic_classification", "num_features": 64, "num_classes": 10},
-        "input": "features",
-    },
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and what it is trained on.
+
+    Attributes:
+        model: name and options.
+        derived: options that a job finds in the data.
+        source: name and options of the data set, but for the number of samples.
+        input: the column that the model reads.
+        objective: of our side.
+        loss: the same by hand, of logits and target.
+        tokens: that a sample counts for, where one counts in tokens.
+    """
+
+    model: dict[str, Any]
+    derived: dict[str, int]
+    source: dict[str, Any]
+    input: str
+    objective: str = "cross_entropy"
+    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy
+    tokens: int | None = None
+
+
+def next_token_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over all tokens."""
+    return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+
+
+LENGTH = 64
+MODELS: dict[str, Model] = {
+    "convnet": Model(
+        {"name": "convnet", "width": 16},
+        {"in_channels": 3, "out_features": 10},
+        {"name": "synthetic_images", "image_size": 32, "channels": 3},
+        "image",
+    ),
+    "gpt": Model(
+        {"name": "gpt", "dim": 96, "depth": 3, "heads": 4},
+        {"vocabulary_size": VOCABULARY, "sequence_length": LENGTH},
+        {"name": "loop.words:words", "length": LENGTH},
+        "tokens",
+        "causal_lm",
+        next_token_loss,
+        LENGTH,
+    ),
+    "mlp": Model(
+        {"name": "mlp", "hidden": [512, 512]},
+        {"in_features": 64, "out_features": 10},
+        {"name": "synthetic_classification", "num_features": 64, "num_classes": 10},
+        "features",
+    ),
 }
 
 
@@ -65,7 +108,17 @@ class Case:
     @property
     def source(self) -> dict[str, Any]:
         """The data set, of a hundred updates in an epoch."""
-        return {**MODELS[self.model]["source"], "num_samples": 100 * self.batch_size}
+        return {**MODELS[self.model].source, "num_samples": 100 * self.batch_size}
+
+    @property
+    def units(self) -> int:
+        """Samples, or tokens, of an update."""
+        return self.batch_size * (MODELS[self.model].tokens or 1)
+
+    @property
+    def unit(self) -> str:
+        """What ``units`` counts."""
+        return "samples" if MODELS[self.model].tokens is None else "tokens"
 
     def job(self) -> TrainJob:
         """The job that our side runs."""
@@ -73,8 +126,8 @@ class Case:
             {
                 "name": f"benchmark-{self.model}",
                 "data": {"source": self.source, "batch_size": self.batch_size},
-                "model": MODELS[self.model]["model"],
-                "objective": "cross_entropy",
+                "model": MODELS[self.model].model,
+                "objective": MODELS[self.model].objective,
                 "strategies": [{"name": "common.turns:Turns", "block": self.block}],
                 "optimizer": {"name": "adamw", "lr": LEARNING_RATE},
                 "schedule": "cosine",
@@ -87,6 +140,13 @@ class Case:
                 "cluster": {"workers": self.workers},
             }
         )
+
+
+def plain_model(case: Case) -> nn.Module:
+    """The model as a script makes it, with weights of its own."""
+    options = {**MODELS[case.model].model, **MODELS[case.model].derived}
+    made: nn.Module = trainwright.create("models", options.pop("name"), **options)
+    return made
 
 
 def untrained(case: Case, folder: Path) -> nn.Module:
@@ -150,7 +210,8 @@ class Bare:
         )
         name, options = case.source["name"], {k: v for k, v in case.source.items() if k != "name"}
         columns = trainwright.create("datasets", name, **options).tensors
-        self.x, self.y = columns[MODELS[case.model]["input"]], columns["target"]
+        self.x, self.y = columns[MODELS[case.model].input], columns["target"]
+        self.loss_of = MODELS[case.model].loss
         per_epoch = len(self.y) // case.batch_size
         epochs = -(-case.steps // per_epoch)
         self.orders = [torch.from_numpy(epoch_order(len(self.y), 0, e)) for e in range(epochs)]
@@ -170,7 +231,7 @@ class Bare:
             start = place * size + offset
             rows = self.orders[epoch][start : start + share]
             x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)
-            loss = nn.functional.cross_entropy(engine(x)["logits"], y)
+            loss = self.loss_of(engine(x)["logits"], y)
             engine.backward(loss)
             engine.step()
             self._losses.append(loss.detach())
