@@ -50,7 +50,7 @@ def name_outputs(result: Any, names: Sequence[str] | None) -> dict[str, Tensor]:
     """
     if isinstance(result, Tensor):
         return {(names[0] if names else "logits"): result}
-    if isinstance(result, Mapping):
+    if isinstance(result, (dict, Mapping)):  # dict first: to ask an abstract class takes longer
         return {str(key): value for key, value in result.items() if isinstance(value, Tensor)}
     if isinstance(result, (tuple, list)):
         if names is None or len(names) != len(result):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,10 +58,10 @@ class Term(nn.Module):
     def forward(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Loss:
         """The objective's value on one micro-batch, without its weight."""
         result = self.objective(**self.binding.collect(outputs, batch))
-        if isinstance(result, Mapping):
-            named = {str(key): value for key, value in result.items() if key != "loss"}
-            return Loss(result["loss"], named)
-        return Loss(cast(Tensor, result))
+        if isinstance(result, Tensor):
+            return Loss(result)
+        named = {str(key): value for key, value in result.items() if key != "loss"}
+        return Loss(result["loss"], named)
 
     def per_sample(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
         """The objective for each sample, shape (B,).
@@ -103,9 +103,10 @@ class WeightedSum(nn.Module):
     def __init__(self, terms: list[Term]) -> None:
         super().__init__()
         self.terms = nn.ModuleList(terms)
+        self._in_order = tuple(terms)  # found without the search through a module's parts
 
-    def __iter__(self) -> Any:
-        return iter(self.terms)
+    def __iter__(self) -> Iterator[Term]:
+        return iter(self._in_order)
 
     @property
     def couples(self) -> str:
@@ -159,8 +160,7 @@ class WeightedSum(nn.Module):
         """
         logged: dict[str, Tensor] = {}
         total: Tensor | None = None
-        for position, term in enumerate(self.terms):
-            assert isinstance(term, Term)
+        for position, term in enumerate(self):
             if _is_empty(term, position, share):
                 loss = Loss(torch.stack([value.sum() for value in outputs.values()]).sum() * 0.0)
             elif SAMPLE_WEIGHT in batch:
@@ -170,7 +170,7 @@ class WeightedSum(nn.Module):
             value = _times(loss.value, _correction(term, position, share))
             weighted = _times(value, term.weight)
             total = weighted if total is None else total + weighted
-            if len(self.terms) > 1:
+            if len(self._in_order) > 1:
                 logged[term.name] = value.detach()
             for name, extra in loss.logged.items():
                 logged[f"{term.name}/{name}"] = torch.as_tensor(extra).detach()

@@ -25,6 +25,7 @@ class ObjectiveCompute:
 
     def __init__(self, module: TrainModule, terms: WeightedSum) -> None:
         self._module = module
+        self._forward = module.model.forward  # a wrapper without parameters of its own
         self._terms = terms
         objective = module.objective_in_use
         # Called as a module it would run DeepSpeed's hooks, which at stage 3 take longer than a
@@ -40,7 +41,7 @@ class ObjectiveCompute:
 
     def forward(self, batch: Batch) -> Outputs:
         """The model's named outputs."""
-        return self._module.model.forward(batch)  # a wrapper without parameters of its own
+        return self._forward(batch)
 
     def per_sample(self, batch: Batch, outputs: Outputs | None = None) -> Tensor:
         """The objective for each sample, shape (B,)."""

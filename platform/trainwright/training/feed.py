@@ -95,6 +95,7 @@ class TableFeed:
         self._first = first
         self._epochs = epochs
         self._training = training
+        self._cuts: dict[int, list[Span]] = {}  # of updates of a size; nearly all have the same
         self._order: Order | None = None
         self._rows = torch.empty(0, dtype=torch.int64)
 
@@ -130,8 +131,12 @@ class TableFeed:
             shares = group_shares(bounds, cuts[place], world, size)
             return (shares[0][0][0], shares[-1][-1][1]), shares[self._rank]
         start, stop = updates[place]
-        num = num_micro_batches(stop - start, world, size)
-        return (start, stop), micro_batches(*share(start, stop, self._rank, world), num)
+        cuts = self._cuts.get(stop - start)
+        if cuts is None:
+            num = num_micro_batches(stop - start, world, size)
+            cuts = micro_batches(*share(0, stop - start, self._rank, world), num)
+            self._cuts[stop - start] = cuts
+        return (start, stop), [(start + first, start + last) for first, last in cuts]
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
         batch = self._table.take(self._rows[start:stop])

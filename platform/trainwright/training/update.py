@@ -82,6 +82,7 @@ class Updater:
         self._gradient_hooks = using(strategies, "gradients")
         self._updated_hooks = using(strategies, "updated")
         self._innermost = ObjectiveCompute(engine.module, terms)
+        self._step_hooks = using(strategies, "step")
         self.compute = wrap_loss(strategies, self._innermost)
         self.passes = Passes(engine, self._innermost)
         self.coupled = CoupledLoss(engine, terms, strategies) if terms.couples == "batch" else None
@@ -101,7 +102,7 @@ class Updater:
         batches, size = self._batch_hooks(step, placed, update.size)
         step.train_on(batches, self._shares(batches, size))
         buffers = self._buffers(update.index)
-        wrap_step(self._strategies, step, step.take)()
+        wrap_step(self._step_hooks, step, step.take)()
         self.skipped = step.skipped
         if self.skipped is not None:
             step.clear()
