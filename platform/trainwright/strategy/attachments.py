@@ -41,6 +41,8 @@ class Attachments:
 
     def hand_over(self, journal: Attaching | None, step: int, device: torch.device) -> None:
         """Write everything to the journal (a collective if histograms were logged)."""
+        if not self.histograms and not self.figures:
+            return
         histograms, self.histograms = self.histograms, {}
         figures, self.figures = self.figures, {}
         for name in sorted(histograms):

@@ -131,12 +131,11 @@ class TableFeed:
             shares = group_shares(bounds, cuts[place], world, size)
             return (shares[0][0][0], shares[-1][-1][1]), shares[self._rank]
         start, stop = updates[place]
-        cuts = self._cuts.get(stop - start)
-        if cuts is None:
-            num = num_micro_batches(stop - start, world, size)
-            cuts = micro_batches(*share(0, stop - start, self._rank, world), num)
-            self._cuts[stop - start] = cuts
-        return (start, stop), [(start + first, start + last) for first, last in cuts]
+        length = stop - start
+        if length not in self._cuts:
+            num = num_micro_batches(length, world, size)
+            self._cuts[length] = micro_batches(*share(0, length, self._rank, world), num)
+        return (start, stop), [(start + a, start + b) for a, b in self._cuts[length]]
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
         batch = self._table.take(self._rows[start:stop])
