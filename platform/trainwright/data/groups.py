@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from trainwright.data.random import bits, key
+from trainwright.data.hashes import Ints, hashes
+from trainwright.data.random import key
 
-Ints = npt.NDArray[np.int64]
 Range = tuple[int, int]
 
 
@@ -31,7 +29,7 @@ def group_order(groups: Ints, seed: int, epoch: int, shuffle: bool = True) -> In
     ids, first, group = np.unique(groups, return_index=True, return_inverse=True)
     rank = first
     if shuffle:
-        rank = bits(key(seed, "order", epoch), torch.from_numpy(ids.astype(np.int64))).numpy()
+        rank = hashes(key(seed, "order", epoch), ids)
     return np.lexsort((group, rank[group])).astype(np.int64, copy=False)
 
 

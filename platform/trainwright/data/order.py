@@ -8,15 +8,12 @@ the epoch.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from trainwright.data.random import bits, key
+from trainwright.data.hashes import Ints, hashes, sorting
+from trainwright.data.random import key
 
 
-def epoch_order(
-    num_samples: int, seed: int, epoch: int, shuffle: bool = True
-) -> npt.NDArray[np.int64]:
+def epoch_order(num_samples: int, seed: int, epoch: int, shuffle: bool = True) -> Ints:
     """The sample indices of one epoch in training order, each of ``0..num_samples-1`` once.
 
     Samples are sorted by a 64-bit hash of (seed, epoch, index), so that the order is the same on
@@ -30,8 +27,9 @@ def epoch_order(
     """
     if not shuffle:
         return np.arange(num_samples, dtype=np.int64)
-    hashes = bits(key(seed, "order", epoch), torch.arange(num_samples)).numpy()
-    return np.argsort(hashes, kind="stable").astype(np.int64, copy=False)
+    rows = np.arange(num_samples, dtype=np.int64)
+    order: Ints = sorting(hashes(key(seed, "order", epoch), rows)[None])[0]
+    return order
 
 
 def split_updates(num_samples: int, batch_size: int, cut_for: int) -> list[tuple[int, int]]:

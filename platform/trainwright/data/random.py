@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 import torch
 
-_GOLDEN = -0x61C8864680B583EB  # 2**64 divided by the golden ratio, as a signed 64-bit number
-_FACTOR_1 = -0x40A7B892E31B1A47
-_FACTOR_2 = -0x6B2FB644ECCEEE15
+GOLDEN = -0x61C8864680B583EB  # 2**64 divided by the golden ratio, as a signed 64-bit number
+FACTORS = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 
 
 def key(*parts: int | str) -> int:
@@ -55,11 +54,11 @@ def bits(key: int, ids: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tens
         ids: one-dimensional int64 tensor; the result lies on its device.
         shape: shape of the numbers of one id.
     """
-    rows = _mix(_mix(ids * _GOLDEN + key) + key)
+    rows = _mix(_mix(ids * GOLDEN + key) + key)
     positions = torch.arange(1, math.prod(shape) + 1, device=ids.device, dtype=torch.int64)
     # Positions are mixed too before they meet the rows: adding raw counters could make the
     # stream of one row a shifted copy of another row's.
-    cells = rows.unsqueeze(1) ^ _mix(positions * _GOLDEN)
+    cells = rows.unsqueeze(1) ^ _mix(positions * GOLDEN)
     return _mix(cells).reshape(len(ids), *shape)
 
 
@@ -175,6 +174,6 @@ def _shift(x: torch.Tensor, count: int) -> torch.Tensor:
 def _mix(x: torch.Tensor) -> torch.Tensor:
     """A bijection of 64-bit integers in which each input bit flips half of the output bits."""
     # In place after the first step: fresh memory for each step would double the time.
-    x = _shift(x, 30).bitwise_xor_(x).mul_(_FACTOR_1)
-    x = _shift(x, 27).bitwise_xor_(x).mul_(_FACTOR_2)
+    x = _shift(x, 30).bitwise_xor_(x).mul_(FACTORS[0])
+    x = _shift(x, 27).bitwise_xor_(x).mul_(FACTORS[1])
     return _shift(x, 31).bitwise_xor_(x)

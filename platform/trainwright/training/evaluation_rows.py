@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainwright.data.groups import Ints, group_bounds, group_order
+from trainwright.data.groups import group_bounds, group_order
+from trainwright.data.hashes import Ints
 from trainwright.data.order import share
 from trainwright.data.rows import Rows
 from trainwright.data.table import Table

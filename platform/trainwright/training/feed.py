@@ -96,14 +96,10 @@ class TableFeed:
         self._epochs = epochs
         self._training = training
         self._cuts: dict[int, list[Span]] = {}  # of updates of a size; nearly all have the same
-        self._order: Order | None = None
-        self._rows = torch.empty(0, dtype=torch.int64)
 
     def __getitem__(self, index: int) -> Update:
         """The update with number ``index``, from 0."""
         epoch, order, (start, stop), parts = self._place(index)
-        if order is not self._order:
-            self._order, self._rows = order, torch.from_numpy(order.indices)
         batches = [self._batch(order, epoch, a, b) for a, b in parts]
         return Update(index, epoch, stop - start, batches, (start, stop))
 
@@ -138,7 +134,7 @@ class TableFeed:
         return (start, stop), [(start + a, start + b) for a, b in self._cuts[length]]
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
-        batch = self._table.take(self._rows[start:stop])
+        batch = self._table.take_rows(order.indices[start:stop])
         batch = self._transforms(batch, self._epochs + epoch, training=self._training)
         if order.weights is not None:
             batch[SAMPLE_WEIGHT] = torch.from_numpy(order.weights[start:stop].copy())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainwright.data.groups import Ints
+from trainwright.data.hashes import Ints
 from trainwright.data.rows import Rows
 from trainwright.errors import JobError, PluginError, Problem
 from trainwright.job.models import ObjectiveSpec, TrainJob

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from trainwright.collectives import from_everyone
-from trainwright.data.groups import Ints, group_bounds, group_order
+from trainwright.data.groups import group_bounds, group_order
+from trainwright.data.hashes import Ints
 from trainwright.data.order import epoch_order
 from trainwright.data.rows import Rows
 from trainwright.data.table import SAMPLE_ID, Table

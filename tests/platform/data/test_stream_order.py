@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainwright.data.random import bits, key
-from trainwright.data.streaming.order import StreamOrder, sorting
+from trainwright.data.streaming.order import StreamOrder
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 SHARDS = st.sampled_from([1, 2, 3, 4, 6, 12, 48])
@@ -73,18 +73,6 @@ def test_workers_take_their_positions_and_any_stretch_can_be_asked_for(
     low = data.draw(st.integers(0, sum(sizes)))
     high = data.draw(st.integers(low, sum(sizes)))
     assert order.rows(1, low, high).tolist() == rows[low:high].tolist()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data(), st.integers(1, 3), st.integers(1, 40), st.sampled_from([6, 20, 63]))
-def test_sorting_is_that_of_numpy_also_where_hashes_differ_in_their_last_bits(
-    data: Any, rows: int, columns: int, bits: int
-) -> None:
-    hashes = st.integers(-(2**bits), 2**bits - 1)
-    size = rows * columns
-    drawn = data.draw(st.lists(hashes, min_size=size, max_size=size, unique=True))
-    values = np.asarray(drawn, dtype=np.int64).reshape(rows, columns)
-    assert sorting(values).tolist() == np.argsort(values, axis=1).tolist()
 
 
 def test_rows_come_from_all_over_the_table_and_move_from_epoch_to_epoch() -> None:

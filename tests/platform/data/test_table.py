@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,14 @@ def test_a_subset_keeps_the_sample_ids() -> None:
     assert len(part) == 2
     assert part.tensors["sample_id"].tolist() == [5, 2]
     assert part.subset(torch.tensor([1])).tensors["sample_id"].tolist() == [2]
+
+
+def test_a_pickled_table_holds_its_columns_once() -> None:
+    t = Table.from_arrays({"x": np.zeros((1000, 100))}, {"x": "vector"})
+    t.take(torch.arange(3))
+    pickled = pickle.dumps(t)
+    assert len(pickled) < 1.5 * 4 * 1000 * 100
+    assert pickle.loads(pickled).fingerprint() == t.fingerprint()
 
 
 def test_chunks_cover_all_rows() -> None:

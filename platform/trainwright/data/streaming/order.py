@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from trainwright.data.random import bits, key
-
-Ints = npt.NDArray[np.int64]
+from trainwright.data.hashes import Ints, hashes, sorting
+from trainwright.data.random import key
 
 
 @dataclass(frozen=True)
@@ -108,12 +105,11 @@ class StreamOrder:
                 line[at : at + run.stop - run.start] += offsets[place]
                 at += run.stop - run.start
                 runs.append(run)
-        hashes = bits(key(self.seed, "window", epoch), torch.from_numpy(lines.ravel())).numpy()
-        hashes = hashes.reshape(lines.shape)
+        drawn = hashes(key(self.seed, "window", epoch), lines.ravel()).reshape(lines.shape)
         # Rows that a shard does not have any more come last. No two others have the same hash,
         # which is a bijection: any way of sorting gives the same.
-        hashes[counts < lines.shape[1], -1:] = np.iinfo(np.int64).max
-        order = sorting(hashes) + (np.cumsum(counts) - counts)[:, None]
+        drawn[counts < lines.shape[1], -1:] = np.iinfo(np.int64).max
+        order = sorting(drawn) + (np.cumsum(counts) - counts)[:, None]
         return Window(runs, order.T.ravel()[: counts.sum()])
 
     def rows(self, epoch: int, start: int, stop: int) -> Ints:
@@ -152,7 +148,7 @@ class StreamOrder:
     def _laid(self, epoch: int) -> tuple[Ints, Ints]:
         """The groups in the epoch's order, and for each what turns a place into a row."""
         groups = np.arange(len(self.sizes))
-        groups = np.argsort(bits(key(self.seed, "groups", epoch), torch.from_numpy(groups)).numpy())
+        groups = np.argsort(hashes(key(self.seed, "groups", epoch), groups))
         first_rows = np.cumsum(self._sizes) - self._sizes
         first_lines = np.cumsum(self._sizes[groups]) - self._sizes[groups]
         return groups, first_rows[groups] - first_lines
@@ -182,18 +178,3 @@ class StreamOrder:
             runs.append((Run(int(groups[place]), first, first + length), place))
             start, count = (start + length) % self.num_rows, count - length
         return runs
-
-
-def sorting(hashes: Ints) -> Ints:
-    """The indices that sort each row of hashes: ``np.argsort(hashes, axis=1)``, in half the time.
-
-    Numbers alone are sorted faster than with their indices beside them, so the index takes the
-    place of a hash's lowest bits; where those decide, which is rare, it is done the slow way.
-    """
-    width = (hashes.shape[1] - 1).bit_length()
-    packed = (hashes >> width << width) | np.arange(hashes.shape[1])
-    packed.sort(axis=1)
-    high = packed >> width
-    decided = (high[:, 1:] != high[:, :-1]).all()
-    order: Ints = packed & ((1 << width) - 1) if decided else np.argsort(hashes, axis=1)
-    return order

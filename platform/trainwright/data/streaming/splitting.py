@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from trainwright.data.hashes import Ints
 from trainwright.data.random import bits, key
 from trainwright.data.rows import Rows
-from trainwright.data.streaming.order import Ints
 from trainwright.data.streaming.table import StreamedTable
 from trainwright.errors import DataError, Problem
 from trainwright.job.models import HeldOut

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainwright.data.files.location import DataFile
+from trainwright.data.hashes import Ints
 from trainwright.data.random import bits, key
 from trainwright.data.rows import Rows
 from trainwright.data.streaming import memory
@@ -18,7 +19,7 @@ from trainwright.data.streaming.blocks import Blocks, KeptGroups
 from trainwright.data.streaming.cursor import Cursor
 from trainwright.data.streaming.keeping import InMemory, OnDisk
 from trainwright.data.streaming.layout import Group, read_layout
-from trainwright.data.streaming.order import Ints, Run, StreamOrder
+from trainwright.data.streaming.order import Run, StreamOrder
 from trainwright.data.streaming.patience import Patience
 from trainwright.data.streaming.reading import GroupReader, Tensors, joined
 from trainwright.data.table import Column, Table, as_given

@@ -49,7 +49,7 @@ class Standardize(ColumnTransform):
 
     def __call__(self, batch: Batch, context: TransformContext) -> Batch:
         """``(x - mean) / std`` for the chosen columns."""
-        scaled = {n: (batch[n] - self._mean[n]) / self._std[n] for n in self.names}
+        scaled = {n: (batch[n] - self._mean[n]).div_(self._std[n]) for n in self.names}
         return {**batch, **scaled}
 
     def state_dict(self) -> dict[str, Any]:
