@@ -19,6 +19,7 @@ from typing import Any
 from common import report
 from common.benchmark import Benchmark
 from common.plots import plot_ratios
+from data.benchmark import BENCHMARK as DATA
 from federated.benchmark import BENCHMARK as FEDERATED
 from launch.benchmark import BENCHMARK as LAUNCH
 from loop.benchmark import BENCHMARK as LOOP
@@ -26,7 +27,6 @@ from memory.benchmark import BENCHMARK as MEMORY
 from paths.benchmark import BENCHMARK as PATHS
 from recovery.benchmark import BENCHMARK as RECOVERY
 from saving.benchmark import BENCHMARK as SAVING
-from streaming.benchmark import BENCHMARK as STREAMING
 from sweeps.benchmark import BENCHMARK as SWEEPS
 
 HERE = Path(__file__).resolve().parent
@@ -38,7 +38,7 @@ BENCHMARKS = (
     MEMORY,
     SAVING,
     RECOVERY,
-    STREAMING,
+    DATA,
     PATHS,
     FEDERATED,
     SWEEPS,

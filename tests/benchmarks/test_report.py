@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import run_all
 from benchmark_records import (
+    DATA,
     FEDERATED,
     LAUNCH,
     LOOP,
@@ -15,7 +16,6 @@ from benchmark_records import (
     PATHS,
     RECOVERY,
     SAVING,
-    STREAMING,
     made_ratio,
     record,
 )
@@ -23,6 +23,7 @@ from common import report
 from common.plots import plot_ratios
 from common.report import HEAD, LIBRARIES, machine
 from common.words import verdict
+from data import measure as data
 from federated import costs
 from federated import measure as federated
 from launch.benchmark import STAGE_WORDS, draw
@@ -31,7 +32,6 @@ from memory import measure as memory
 from paths import measure as paths
 from recovery import measure as recovery
 from saving import measure as saving
-from streaming import measure as streaming
 
 
 def document(records: list[dict[str, Any]]) -> str:
@@ -112,12 +112,19 @@ def test_a_line_of_the_recovery_table() -> None:
     assert expected in document([record("recovery", RECOVERY)]).splitlines()
 
 
-def test_a_line_of_the_streaming_table() -> None:
-    expected = (
-        "| lists | 20 | 2.00 | 2.50 | 4.00 | 0.10 | 1.250 [1.200, 1.300] | 1.43 | met "
-        "| 0.050 [0.040, 0.060] | 0.1 | met | 1.900 [1.800, 2.000] |"
-    )
-    assert expected in document([record("streaming", STREAMING)]).splitlines()
+def test_the_data_section() -> None:
+    lines = document([record("data", DATA)]).splitlines()
+    assert "lists: 200,000 rows, batches of 256." in lines
+    assert (
+        "| ours | windows | 100.00 (100.00 to 200.00) | 2.00 | - | - | - | - "
+        "| the next batch | 10.00 (10.00 to 20.00) |"
+    ) in lines
+    assert (
+        "| scan | nothing | 80.00 (80.00 to 80.00) | 2.50 | 1.250 [1.200, 1.300] | 20 | 1.10 "
+        "| missed | - | - |"
+    ) in lines
+    assert "| loader | a buffer | not installed | - | - | - | - | - | - | - |" in lines
+    assert [line for line in lines if "`make peers` tries again" in line]
 
 
 def test_the_federated_section() -> None:
@@ -153,13 +160,14 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
         "memory": memory.SAMPLES,
         "saving": saving.PLACES,
         "recovery": [case.what for case in recovery.CASES],
-        "streaming": streaming.TABLES,
         "paths": [net.name for net in paths.SUPERNETS],
         "federated": [
             *(federated.BARE, *federated.OURS),
             *(f"{population:,} | {cohort:,}" for population, cohort in costs.SIZES),
         ],
     }
+    for case in data.CASES if "data" in text else ():
+        assert f"\n{case.name}: " in text["data"]
     for name in starts.keys() & text.keys():
         for first in starts[name]:
             assert f"\n| {first} |" in text[name]
@@ -188,7 +196,7 @@ def test_the_machine_is_named() -> None:
 
 def test_the_figure(tmp_path: Path) -> None:
     found = {"loop": LOOP, "launch": LAUNCH, "memory": MEMORY, "saving": SAVING}
-    found = {**found, "recovery": RECOVERY, "streaming": STREAMING, "federated": FEDERATED}
+    found = {**found, "recovery": RECOVERY, "data": DATA, "federated": FEDERATED}
     found["paths"] = PATHS
     rows = [row for name, results in found.items() for row in run_all.NAMED[name].ratios(results)]
     assert [(label, goal) for label, _, goal in rows] == [
@@ -196,7 +204,7 @@ def test_the_figure(tmp_path: Path) -> None:
         ("launch", 1.3),
         ("memory, 64 samples", 1.0),
         ("saving, local", 1.1),
-        ("streaming, lists", streaming.GOAL),
+        ("lists: scan", 1.1),
         ("ours, 2 actors", 1 / 1.4),
         (f"paths, {PATHS[0]['name']}", 1.05),
     ]

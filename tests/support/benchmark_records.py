@@ -8,7 +8,6 @@ from common.report import LIBRARIES
 from federated import measure as federated
 from launch.measure import STAGES, WORKER_STAGES
 from paths import measure as paths
-from streaming import measure as streaming
 
 
 def made_ratio(median: float, low: float, high: float) -> dict[str, Any]:
@@ -55,19 +54,39 @@ LAUNCH = {
 }
 
 
-STREAMING = [
+DATA = [
     {
-        "table": "lists",
-        "scan": made_ratio(1.25, 1.2, 1.3),
-        "views": made_ratio(1.9, 1.8, 2.0),
-        "ray": made_ratio(0.05, 0.04, 0.06),
-        "ours": {"median": 0.1, "low": 0.1, "high": 0.1},
-        "bare": {"median": 0.08, "low": 0.08, "high": 0.08},
-        "bare_views": {"median": 0.05, "low": 0.05, "high": 0.05},
-        "ray_s": {"median": 2.0, "low": 2.0, "high": 2.0},
+        "case": "lists",
         "rows": 200_000,
-        "goal": streaming.GOAL,
-        "ray_goal": streaming.RAY_GOAL,
+        "sides": [
+            {
+                "name": "ours",
+                "order": "windows",
+                "goal": None,
+                "epoch": {"median": 0.1, "low": 0.1, "high": 0.2},
+                "ratio": None,
+                "resumed": {"median": 0.01, "low": 0.01, "high": 0.02},
+                "is_exact": True,
+            },
+            {
+                "name": "scan",
+                "order": "nothing",
+                "goal": 1.1,
+                "epoch": {"median": 0.08, "low": 0.08, "high": 0.08},
+                "ratio": made_ratio(1.25, 1.2, 1.3),
+                "resumed": None,
+                "is_exact": None,
+            },
+            {
+                "name": "loader",
+                "order": "a buffer",
+                "goal": 1.0,
+                "epoch": None,
+                "ratio": None,
+                "resumed": None,
+                "is_exact": None,
+            },
+        ],
     }
 ]
 

@@ -20,13 +20,21 @@ class Pace:
     def __init__(self, line: Connection) -> None:
         self._line = line
 
-    def serve(self, turn: Callable[[], object]) -> None:
-        """Tell that all is ready; then do and time turns until told to end."""
+    def serve(self, turn: Callable[[], object], check: Callable[[], object] | None = None) -> None:
+        """Tell that all is ready; then do and time turns until told to end.
+
+        Args:
+            turn: what is timed.
+            check: looks, after each turn and beside its time, at what the turn did.
+        """
         self._line.send(None)
         while self._line.recv() == "turn":
             began, used = time.perf_counter(), time.process_time()
             turn()
-            self._line.send((time.perf_counter() - began, time.process_time() - used))
+            taken = time.perf_counter() - began, time.process_time() - used
+            if check is not None:
+                check()
+            self._line.send(taken)
 
     def end(self, answer: object = None) -> None:
         """Hand over what the benchmark asks for at the end; anything that can be pickled."""
