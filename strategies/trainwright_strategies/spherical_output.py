@@ -55,12 +55,14 @@ class SphericalOutput(Strategy):
         model whose ``logits`` are the outputs of its last linear layer; during training they are
         that layer's input. Its width, not the number of classes, decides the cost: it pays where
         there are many more classes than features. W stays in memory, in float64; its
-        gradient, the outputs and theirs do not exist.
+        gradient, the outputs and theirs do not exist. Evaluation, checkpoints and multiplying
+        out go over all of W; nothing in an update does.
 
     Measured:
         A step on 128 features and samples takes 2.6 ms at 1,000, 10,000 and 100,000 classes (one
         CPU core, median, the whole update of an MLP 64-128); with the ordinary layer 1.9, 36 and
-        560 ms. Interleaved with those it is 1.5, 0.19 and 0.017 times as long. With 5,000
+        560 ms. Interleaved with those it is 1.5, 0.19 and 0.017 times as long; up to 793,471
+        classes, and beside other softmaxes, see the benchmark ``classes``. With 5,000
         classes, an MLP 32-64 and 472 updates, 5 seeds, accuracy and loss are those of the
         ordinary layer (paired differences -0.0001 +- 0.0003 and -7e-6 +- 2e-5), the relative
         error of the kept products is below 1e-11, and nothing was folded; at ten times the rate
@@ -71,8 +73,9 @@ class SphericalOutput(Strategy):
         loss belonging to the Spherical Family", 2016, arXiv 1604.08859, on the layer of
         P. Vincent, A. de Brebisson, X. Bouthillier, "Efficient Exact Gradient Update for training
         Deep Networks with Very Large Sparse Targets", 2015, arXiv 1412.7091. They keep the
-        inverse of U by rank-one updates; here a system of the width is solved in each update,
-        and folding takes the place of mending singular values.
+        inverse of U by rank-one updates; here it is changed by all samples of an update at once
+        and taken anew every 64 updates, or in each where there are more samples than half the
+        features, and folding takes the place of mending singular values.
 
     Raises:
         ValueError: an option is out of range, or the job cannot be trained so.
@@ -187,8 +190,7 @@ class SphericalOutput(Strategy):
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
         """How far the kept products have drifted from those of the weights, relative."""
-        whole = self._head.weight()
-        exact = whole.T @ whole
+        _, exact = self._head.products()
         return {"gram_error": float((self._head.gram - exact).norm() / exact.norm())}
 
     def export(self, model: nn.Module) -> nn.Module:

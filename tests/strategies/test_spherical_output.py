@@ -19,8 +19,11 @@ from trainwright.models import MLP
 from trainwright.objective import Term, WeightedSum
 from trainwright.strategy import Context, Loss, Plan, Strategy
 from trainwright.training.feed import Update
+from trainwright.training.guard import Guard
 from trainwright.training.update import Updater
 from trainwright_objectives.z_loss import ZLoss, z_loss
+from trainwright_strategies.layers.shrink import Shrink
+from trainwright_strategies.layers.spherical_head import REFRESH, SphericalHead, Statistics
 from trainwright_strategies.spherical_output import SphericalOutput
 
 STEPS, SIZE, RATE, CLASSES = 8, 18, 0.5, 11
@@ -35,10 +38,12 @@ def batch(index: int) -> dict[str, Tensor]:
 class Case:
     """An updater over a small model, and a copy of what it began with."""
 
-    def __init__(self, *outer: Strategy, weight: float = 1.0) -> None:
+    def __init__(
+        self, *outer: Strategy, weight: float = 1.0, width: int = 8, guard: Guard | None = None
+    ) -> None:
         torch.manual_seed(0)
         context = Context(seed=0)
-        self.model: nn.Module = MLP(5, CLASSES, [8], activation="tanh")
+        self.model: nn.Module = MLP(5, CLASSES, [width], activation="tanh")
         self.began = copy.deepcopy(self.model)
         self.strategy = SphericalOutput()
         self.model = self.strategy.model(self.model, context)
@@ -46,7 +51,7 @@ class Case:
         module = TrainModule(NamedModel(self.model), self.strategy.objective(terms))
         optimizer = torch.optim.SGD(module.parameters(), lr=RATE)
         engine = LocalEngine(module, optimizer, EngineSettings())
-        self.updater = Updater(engine, terms, [*outer, self.strategy])
+        self.updater = Updater(engine, terms, [*outer, self.strategy], guard=guard)
         module.train()
 
     def train(self, micro: int = SIZE) -> None:
@@ -83,12 +88,13 @@ class Weighing(Strategy):
 
 
 @pytest.mark.parametrize(
-    ("outer", "micro", "weight"), [([], SIZE, 1.0), ([], 7, 0.3), ([Weighing()], 7, 1.0)]
+    ("outer", "micro", "weight", "width"),
+    [([], SIZE, 1.0, 8), ([], 7, 0.3, 8), ([Weighing()], 7, 1.0, 8), ([], 7, 1.0, 3 * SIZE)],
 )
 def test_training_is_that_of_the_ordinary_layer(
-    outer: list[Strategy], micro: int, weight: float
+    outer: list[Strategy], micro: int, weight: float, width: int
 ) -> None:
-    case = Case(*outer, weight=weight)
+    case = Case(*outer, weight=weight, width=width)
     case.train(micro)
     exported = case.strategy.export(copy.deepcopy(case.model))
     wanted = written_out(copy.deepcopy(case.began), weight)
@@ -106,6 +112,91 @@ def test_evaluation_gives_the_outputs_of_the_exported_model() -> None:
     x = batch(9)["x"]
     torch.testing.assert_close(case.model(x)["logits"], exported(x)["logits"])
     assert 0 < case.strategy.evaluate(None)["gram_error"] < 1e-12
+
+
+@pytest.mark.parametrize("size", [3, 12], ids=["few samples", "many samples"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("max_condition", [1.001, 1e6], ids=["folding", "never folding"])
+def test_many_steps_of_the_layer_alone(size: int, bias: bool, max_condition: float) -> None:
+    """As many as it takes until the inverse is taken anew."""
+    torch.manual_seed(0)
+    layer = nn.Linear(10, CLASSES, bias, dtype=torch.float64)
+    head = SphericalHead(layer, max_condition)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    loss = ZLoss()
+    for _ in range(REFRESH + 20):
+        # The same few targets again and again: an update has some of them twice.
+        features, target = torch.randn(size, 10).double(), torch.randint(4, (size,))
+        ours, ordinary = (features.clone().requires_grad_() for _ in range(2))
+        loss(layer(ordinary), target).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        inputs = head.inputs(ours)
+        statistics = torch.stack(head.statistics(inputs, target))
+        statistics.retain_grad()
+        loss.of_statistics(*statistics, CLASSES).mean().backward()
+        head.descend(inputs.detach(), target, Statistics(*statistics.grad), 0.1)
+        torch.testing.assert_close(ours.grad, ordinary.grad, rtol=1e-9, atol=1e-12)
+        identity = head.inverse @ head.factor
+        torch.testing.assert_close(identity, torch.eye(len(identity)).double())
+    found = head.as_linear().state_dict()
+    for name, value in layer.state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12)
+    for kept, exact in zip((head.sums, head.gram), head.products(), strict=True):
+        torch.testing.assert_close(kept, exact, rtol=1e-11, atol=1e-12)
+    assert head.folds == 0 if max_condition > 2 else 0 < head.folds < REFRESH
+
+
+@pytest.mark.parametrize(("samples", "low_rank"), [(3, True), (4, True), (5, False), (20, False)])
+def test_a_shrinking_matrix_is_what_it_would_be_multiplied_out(
+    samples: int, low_rank: bool
+) -> None:
+    generator = torch.Generator().manual_seed(samples)
+    inputs, factors, matrix, symmetric = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64)
+        for shape in ((samples, 8), (samples,), (5, 8), (8, 8))
+    )
+    symmetric = symmetric + symmetric.T
+    shrink = Shrink(inputs, factors)
+    whole = torch.eye(8) + inputs.T @ torch.diag(factors) @ inputs
+    torch.testing.assert_close(shrink.times(matrix), matrix @ whole)
+    torch.testing.assert_close(shrink.times(matrix[0]), matrix[0] @ whole)
+    torch.testing.assert_close(shrink.around(symmetric), whole @ symmetric @ whole)
+    divided = shrink.divide(symmetric)
+    assert (divided is not None) == low_rank
+    if divided is not None:
+        torch.testing.assert_close(divided, whole.inverse() @ symmetric)
+    singular = Shrink(torch.eye(8)[:1].double(), torch.tensor([-1.0]).double())
+    assert singular.divide(symmetric) is None
+
+
+def test_a_step_that_makes_the_factor_singular_multiplies_the_layer_out() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(6, CLASSES, bias=False, dtype=torch.float64)
+    head = SphericalHead(layer)
+    zero, first = torch.zeros(1).double(), torch.eye(6)[:1].double()
+    for lr in (0.25, 0.5):  # 1 - 2 lr g |h|^2 is 0 in the second
+        head.descend(first, torch.tensor([2]), Statistics(zero, zero, zero + 1), lr)
+    wanted = layer.weight.detach().clone()
+    wanted[:, 0] = 0
+    torch.testing.assert_close(head.as_linear().weight.detach(), wanted)
+    assert head.folds == 1
+
+
+def test_an_update_looked_at_beforehand_copies_nothing_of_the_size_of_the_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case(guard=Guard("skip"))
+    copied: list[int] = []
+    clone = Tensor.clone
+
+    def noted(self: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        copied.append(len(self) if self.dim() == 2 else 0)
+        return clone(self, *arguments, **options)
+
+    monkeypatch.setattr(Tensor, "clone", noted)
+    case.train()
+    assert CLASSES not in copied
 
 
 class Given(Strategy):

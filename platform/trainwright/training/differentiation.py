@@ -58,6 +58,21 @@ def input_gradient(
     return gradients
 
 
+def moving_buffers(module: nn.Module) -> list[tuple[nn.Module, str, Tensor]]:
+    """Buffers that a forward pass may change: the module that has each, and its name there.
+
+    A module whose attribute ``steady_buffers`` is true has none of those. It says so where they are
+    large, for they need not be copied in every update then.
+    """
+    return [
+        (part, name, buffer)
+        for part in module.modules()
+        if not getattr(part, "steady_buffers", False)
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+
+
 @contextmanager
 def kept_buffers(module: nn.Module) -> Iterator[None]:
     """Buffers (running statistics, queues) are afterwards what they were.
@@ -65,12 +80,7 @@ def kept_buffers(module: nn.Module) -> Iterator[None]:
     Inside, the modules hold copies: a graph built inside or before may still be differentiated
     afterwards, which putting values back into the same tensors would forbid.
     """
-    own = [
-        (part, name, buffer)
-        for part in module.modules()
-        for name, buffer in part._buffers.items()
-        if buffer is not None
-    ]
+    own = moving_buffers(module)
     copies = {id(buffer): buffer.clone() for _, _, buffer in own}
     try:
         for part, name, buffer in own:

@@ -20,6 +20,7 @@ from trainwright.suggest import nearest, one_of
 from trainwright.training.assembly import Assembly
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import coupled_compute
+from trainwright.training.differentiation import moving_buffers
 from trainwright.training.dry_evaluation import dry_evaluation
 from trainwright.training.metrics import build_metrics, metric_names, monitored
 from trainwright.training.monitored import Best
@@ -139,7 +140,7 @@ def _loss(assembly: Assembly, batch: Mapping[str, Tensor]) -> None:
     hooks = list(assembly.strategies.values())
     module, terms = assembly.module, assembly.terms
     compute = wrap_loss(hooks, ObjectiveCompute(module, terms))
-    buffers = {name: b.clone() for name, b in assembly.module.named_buffers()}
+    buffers = [(buffer, buffer.clone()) for _, _, buffer in moving_buffers(module)]
     try:
         if terms.couples == "batch":
             # In training the loss hooks see the outputs of the whole batch, computed before.
@@ -150,8 +151,8 @@ def _loss(assembly: Assembly, batch: Mapping[str, Tensor]) -> None:
         raise JobError(_failure("strategies", message, error)) from error
     finally:
         with torch.no_grad():
-            for name, buffer in assembly.module.named_buffers():
-                buffer.copy_(buffers[name])
+            for buffer, before in buffers:
+                buffer.copy_(before)
     if not value.requires_grad:
         raise JobError(
             Problem("objective", "the loss does not depend on anything that can be trained")

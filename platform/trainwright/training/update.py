@@ -17,6 +17,7 @@ from trainwright.training.auxiliary import Auxiliaries
 from trainwright.training.batches import BatchHooks
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import CoupledLoss
+from trainwright.training.differentiation import moving_buffers
 from trainwright.training.feed import Update
 from trainwright.training.guard import Guard
 from trainwright.training.passes import Passes
@@ -119,7 +120,7 @@ class Updater:
         """Running statistics and a copy of each, where a forward pass may turn out to be broken."""
         if not self.guard.looks_ahead(index):
             return []
-        return [(buffer, buffer.clone()) for buffer in self.engine.module.buffers()]
+        return [(buffer, buffer.clone()) for _, _, buffer in moving_buffers(self.engine.module)]
 
     def backward(self, step: EngineStep, batch: Batch, share: Share, last: bool) -> None:
         """The ordinary pass over one micro-batch of a step."""

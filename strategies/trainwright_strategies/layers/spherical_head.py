@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from trainwright_strategies.layers.shrink import Shrink
+
+BLOCK = 8192
+"""Rows of W that are multiplied out at a time."""
+
+REFRESH = 64
+"""Updates after which the inverse of U, kept up to date by low-rank changes, is taken anew."""
 
 
 class Statistics(NamedTuple):
@@ -39,7 +48,11 @@ class SphericalHead(nn.Module):
 
     Attributes:
         folds: how often W was multiplied out, shape (1,).
+        age: updates since the inverse of U was taken anew, shape (1,).
     """
+
+    steady_buffers = True
+    """No forward pass changes them, so that none needs a copy of W."""
 
     def __init__(self, layer: nn.Linear, max_condition: float = 1e6) -> None:
         super().__init__()
@@ -47,37 +60,46 @@ class SphericalHead(nn.Module):
         self._given: Tensor | None = None
         self.dtype = layer.weight.dtype
         self.has_bias = layer.bias is not None
-        rows = layer.weight.detach().clone()
+        weight = layer.weight.detach()
+        width = weight.shape[1] + self.has_bias
+        rows = weight.new_empty(len(weight), width, dtype=torch.float64)
+        rows[:, : weight.shape[1]] = weight
         if layer.bias is not None:
-            rows = torch.cat([rows, layer.bias.detach()[:, None]], dim=1)
-        width = rows.shape[1]
-        self.register_buffer("rows", rows.double())
+            rows[:, -1] = layer.bias.detach()
+        self.register_buffer("rows", rows)
         self.register_buffer("factor", torch.eye(width, dtype=torch.float64))
+        self.register_buffer("inverse", torch.eye(width, dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("sums", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("gram", torch.zeros(width, width, dtype=torch.float64))
         self.register_buffer("folds", torch.zeros(1))
+        self.register_buffer("age", torch.full((1,), float(REFRESH)))
         self.rows: Tensor
         self.factor: Tensor
+        self.inverse: Tensor
         self.shift: Tensor
         self.sums: Tensor
         self.gram: Tensor
         self.folds: Tensor
-        self._measure()
+        self.age: Tensor
+        self._remeasure()
 
     @property
     def num_classes(self) -> int:
         """D."""
         return len(self.rows)
 
-    def weight(self, classes: Tensor | None = None) -> Tensor:
-        """The rows of W of some classes, or W whole, shape (D, width): O(D d^2)."""
-        rows = self.rows if classes is None else self.rows[classes]
+    def written(self, rows: Tensor) -> Tensor:
+        """The rows of W of some rows of V, shape (n, width): O(n d^2)."""
         return rows @ self.factor + self.shift
 
-    def _measure(self) -> None:
-        self.sums.copy_(self.rows.sum(dim=0))
-        self.gram.copy_(self.rows.T @ self.rows)
+    def blocks(self) -> Iterator[Tensor]:
+        """V in views of some thousand rows, so that no copy of it whole is made."""
+        yield from torch.split(self.rows, BLOCK)
+
+    def products(self) -> tuple[Tensor, Tensor]:
+        """``W^T 1`` and ``W^T W``, multiplied out anew: O(D d^2)."""
+        return _products(self.written(block) for block in self.blocks())
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, d): as they are in training, otherwise the outputs (B, D)."""
@@ -85,8 +107,9 @@ class SphericalHead(nn.Module):
             self._given = features.detach()
             return features
         inputs = self.inputs(features)
-        outputs = (inputs @ self.factor.T) @ self.rows.T + (inputs @ self.shift)[:, None]
-        return outputs.to(self.dtype)
+        seen, every = inputs @ self.factor.T, (inputs @ self.shift)[:, None]
+        parts = [(seen @ block.T + every).to(self.dtype) for block in self.blocks()]
+        return torch.cat(parts, dim=1)
 
     def gave(self, features: Tensor) -> bool:
         """Whether these are features, or some of those, that came from here in training."""
@@ -107,7 +130,7 @@ class SphericalHead(nn.Module):
             inputs: see :meth:`inputs`, shape (B, width); differentiable.
             target: class indices, shape (B,).
         """
-        own = self.weight(target)
+        own = self.written(self.rows[target])
         return Statistics(
             (own * inputs).sum(dim=1),
             inputs @ self.sums,
@@ -127,52 +150,78 @@ class SphericalHead(nn.Module):
             gradient: of the loss of the update by the statistics of each sample.
             lr: the learning rate.
         """
-        shrink = -2 * lr * (inputs.T * gradient.squares) @ inputs  # A - 1
+        shrink = Shrink(inputs, -2 * lr * gradient.squares)  # A
         every = -lr * gradient.total @ inputs  # v
         classes, place = torch.unique(target, return_inverse=True)
         sparse = inputs.new_zeros(len(classes), inputs.shape[1])  # the rows of S
         sparse.index_add_(0, place, -lr * gradient.target[:, None] * inputs)
-        before = self.weight(classes)
-        before = before + before @ shrink + every  # these rows of W A + 1 v^T
-        self.factor += self.factor @ shrink
-        self.shift += self.shift @ shrink + every
-        inverse, failed = torch.linalg.inv_ex(self.factor)
-        condition = self.factor.norm() * inverse.norm() / len(inverse)
-        if failed or not condition <= self.max_condition:
+        before = shrink.times(self.written(self.rows[classes])) + every  # these rows of W A + 1 v^T
+        self.factor.copy_(shrink.times(self.factor))
+        self.shift.copy_(shrink.times(self.shift) + every)
+        if not self._invert(shrink):
             self._fold(classes, sparse)
             return
         self._update_moments(shrink, every, before, sparse)
-        self.rows.index_add_(0, classes, sparse @ inverse)
+        self.rows.index_add_(0, classes, sparse @ self.inverse)
+
+    def _invert(self, shrink: Shrink) -> bool:
+        """Bring the inverse of U up to date; False if U is conditioned too badly."""
+        self.age += 1
+        inverse = shrink.divide(self.inverse) if self.age < REFRESH else None
+        if inverse is None:
+            self.age.zero_()
+            inverse, failed = torch.linalg.inv_ex(self.factor)
+            if failed:
+                return False
+        self.inverse.copy_(inverse)
+        condition = self.factor.norm() * inverse.norm() / len(inverse)
+        return bool(condition <= self.max_condition)
 
     def _fold(self, classes: Tensor, sparse: Tensor) -> None:
         """Multiply W out, add rows to it that cannot be divided by U, begin anew with U = 1."""
-        self.rows.copy_(self.weight())
+        for block in self.blocks():
+            block.copy_(self.written(block))
         self.rows.index_add_(0, classes, sparse)
         self.factor.copy_(torch.eye(len(self.factor)))
+        self.inverse.copy_(self.factor)
         self.shift.zero_()
+        self.age.zero_()
         self.folds += 1
-        self._measure()
+        self._remeasure()
+
+    def _remeasure(self) -> None:
+        """Sums and gram anew while W is V."""
+        for kept, exact in zip((self.sums, self.gram), _products(self.blocks()), strict=True):
+            kept.copy_(exact)
 
     def _update_moments(
-        self, shrink: Tensor, every: Tensor, before: Tensor, sparse: Tensor
+        self, shrink: Shrink, every: Tensor, before: Tensor, sparse: Tensor
     ) -> None:
         """Sums and gram of W A + 1 v^T + S, from those of W."""
-        gram = self.gram + self.gram @ shrink
-        gram = gram + shrink.T @ gram
-        sums = self.sums + self.sums @ shrink
-        across = torch.outer(sums, every)
-        gram = gram + across + across.T + self.num_classes * torch.outer(every, every)
-        mixed = before.T @ sparse
-        self.gram.copy_(gram + mixed + mixed.T + sparse.T @ sparse)
+        sums = shrink.times(self.sums)
+        # The half of what is added to gram; the other one is its transpose.
+        half = torch.outer(sums + self.num_classes / 2 * every, every)
+        half.addmm_((before + sparse / 2).T, sparse)
+        self.gram.copy_(shrink.around(self.gram) + half + half.T)
         self.sums.copy_(sums + self.num_classes * every + sparse.sum(dim=0))
 
     def as_linear(self) -> nn.Linear:
         """The ordinary layer with these weights."""
-        whole = self.weight()
-        width = whole.shape[1] - self.has_bias
-        layer = nn.Linear(width, len(whole), self.has_bias, whole.device, self.dtype)
+        width = self.rows.shape[1] - self.has_bias
+        layer = nn.Linear(width, self.num_classes, self.has_bias, self.rows.device, self.dtype)
         with torch.no_grad():
-            layer.weight.copy_(whole[:, :width])
+            parts = torch.split(layer.weight, BLOCK)
+            for block, weight in zip(self.blocks(), parts, strict=True):
+                weight.copy_(self.written(block)[:, :width])
             if self.has_bias:
-                layer.bias.copy_(whole[:, width])
+                layer.bias.copy_(self.rows @ self.factor[:, width] + self.shift[width])
         return layer
+
+
+def _products(blocks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """``M^T 1`` and ``M^T M`` of a matrix given in blocks of rows."""
+    total = gram = torch.zeros(())
+    for block in blocks:
+        total = total + block.sum(dim=0)
+        gram = gram + block.T @ block
+    return total, gram
