@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from classes.benchmark import BENCHMARK as CLASSES
 from common import report
 from common.benchmark import Benchmark
 from common.plots import plot_ratios
@@ -42,6 +43,7 @@ BENCHMARKS = (
     PATHS,
     FEDERATED,
     SWEEPS,
+    CLASSES,
 )
 NAMED = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 
