@@ -45,8 +45,9 @@ format: install  ## bring the code into the house style
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: install  ## measure against bare loops and peers; writes jobs/benchmarks/RESULTS.md
+bench: install  ## measure against bare loops and peers; writes jobs/benchmarks/RESULTS.md, PREDICTIONS.md
 	$(BIN)/python jobs/benchmarks/run_all.py
+	cd jobs/benchmarks && ../../$(BIN)/python -m scaling.predict
 
 .PHONY: peers
 peers: install  ## create the environments of the peers beforehand that `make bench` measures ours against

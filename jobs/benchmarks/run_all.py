@@ -28,6 +28,8 @@ from memory.benchmark import BENCHMARK as MEMORY
 from paths.benchmark import BENCHMARK as PATHS
 from recovery.benchmark import BENCHMARK as RECOVERY
 from saving.benchmark import BENCHMARK as SAVING
+from scaling.benchmark import BENCHMARK as SCALING
+from scaling.gpu import BENCHMARK as GPU
 from sweeps.benchmark import BENCHMARK as SWEEPS
 
 HERE = Path(__file__).resolve().parent
@@ -44,6 +46,8 @@ BENCHMARKS = (
     FEDERATED,
     SWEEPS,
     CLASSES,
+    SCALING,
+    GPU,
 )
 NAMED = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 
