@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 import torch
 
+from trainwright.data.hashes import Ints
 from trainwright.data.streaming.keeping import Kept
 from trainwright.data.streaming.layout import Group
 from trainwright.data.streaming.order import Run, StreamOrder
@@ -67,13 +70,13 @@ class Block:
         order: which of the rows comes when.
     """
 
-    rows: Tensors
-    order: torch.Tensor
+    rows: dict[str, npt.NDArray[Any]]
+    order: Ints
 
     def take(self, first: int, last: int) -> Tensors:
         """The rows ``first <= k < last`` in their order, as fresh tensors."""
         chosen = self.order[first:last]
-        return {name: rows.index_select(0, chosen) for name, rows in self.rows.items()}
+        return {name: torch.from_numpy(rows.take(chosen, 0)) for name, rows in self.rows.items()}
 
 
 class Blocks:
@@ -107,7 +110,7 @@ class Blocks:
         window = self._order.window(epoch, number, self._rank, self._world_size)
         # One call for a column, not one for each run: between calls this thread waits for Python.
         rows = joined(self._source.parts(window.runs))
-        return Block(rows, torch.from_numpy(window.order))
+        return Block({name: tensor.numpy() for name, tensor in rows.items()}, window.order)
 
     def stop(self) -> None:
         """End waiting for a store that refuses."""
