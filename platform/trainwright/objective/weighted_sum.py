@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,14 @@ class Term(nn.Module):
         return cast(Tensor, values).reshape(len(values), -1).mean(dim=1)
 
 
+class Ratios(Protocol):
+    """A number for each term; a tensor will do."""
+
+    def __getitem__(self, position: int) -> Any:
+        """That of the term at ``position``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Share:
     """How much of the global batch one micro-batch is.
@@ -94,7 +102,7 @@ class Share:
     """
 
     samples: float
-    counts: Tensor | None = None
+    counts: Ratios | None = None
 
 
 class WeightedSum(nn.Module):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
-from trainwright.collectives import sum_over_workers
+from trainwright.collectives import begin_sum_over_workers, sum_over_workers
 from trainwright.engine.base import Engine
 from trainwright.objective import Share, WeightedSum
 from trainwright.strategy import Batch, Loss, Strategy
@@ -166,6 +166,19 @@ class Updater:
         if not self._needs_counts:
             return [Share(part) for part in samples]
         counts = torch.stack([self._terms.count(batch) for batch in batches])
-        total = sum_over_workers(counts.sum(dim=0), self.engine.settings.device)
-        ratios = counts / total.clamp(min=torch.finfo(torch.float64).tiny)
+        # Added up while the first forward pass is computed: nobody asks before.
+        total = cache(begin_sum_over_workers(counts.sum(dim=0), self.engine.settings.device))
+        ratios = [_Ratios(own, total) for own in counts]
         return [Share(part, ratio) for part, ratio in zip(samples, ratios, strict=True)]
+
+
+class _Ratios:
+    """For each term, the count of a micro-batch over that of the global batch, once it is known."""
+
+    def __init__(self, own: Tensor, total: Callable[[], Tensor]) -> None:
+        self._own = own
+        self._total = total
+
+    def __getitem__(self, position: int) -> float:
+        tiny = torch.finfo(torch.float64).tiny
+        return float(self._own[position]) / max(float(self._total()[position]), tiny)
