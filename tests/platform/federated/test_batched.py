@@ -77,8 +77,9 @@ def test_what_is_not_finite_stays_with_its_client() -> None:
     parts = parts_of(federation__partition={"name": "quantity_skew", "min_samples": 3})
     members, sent = members_of(parts), sent_of(parts)
     (owner,) = (member.id for member in members if 0 in member.rows)
-    parts.table.tensors["image"] = parts.table.tensors["image"].float().clone()
-    parts.table.tensors["image"][0] = float("nan")
+    images = parts.table.tensors["image"].float().clone()
+    images[0] = float("nan")
+    parts.table.__init__(parts.table.columns, {**parts.table.tensors, "image": images})
     found = trained(Batched(parts.local()), members, sent)
     assert [
         client for client, weights in sorted(found.items()) if not weights.isfinite().all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -163,8 +163,7 @@ class _Clients:
     ) -> None:
         self._sent = sent
         self._layout = layout
-        self._ids = torch.tensor([[member.id] for member in members])
-        self._samples = torch.tensor([[len(member.rows)] for member in members])
+        self._members = members
         self._steps = plan.steps.unsqueeze(1)
         names = members[0].state.keys()
         self._states = {name: torch.stack([m.state[name] for m in members]) for name in names}
@@ -173,6 +172,14 @@ class _Clients:
     def round(self) -> int:
         """The round they take part in."""
         return self._sent.round
+
+    @cached_property
+    def _ids(self) -> Tensor:
+        return torch.tensor([[member.id] for member in self._members])
+
+    @cached_property
+    def _samples(self) -> Tensor:
+        return torch.tensor([[member.rows.shape[0]] for member in self._members])
 
     def told(self, active: int) -> _Told:
         """The first clients."""

@@ -160,7 +160,7 @@ class Trainer(ABC):
         rows, epoch = member.rows, self.first_epoch(round)
         draws = generator(self.local.seed, "order", round, member.id)
         while True:
-            yield epoch, rows[torch.randperm(rows.shape[0], generator=draws)]
+            yield epoch, rows.index_select(0, torch.randperm(rows.shape[0], generator=draws))
             epoch += 1
 
 

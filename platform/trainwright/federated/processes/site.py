@@ -70,7 +70,8 @@ class Site:
         self.parts.vectors.module.train()
 
     def _members(self, sent: Sent, bin: Bin) -> Iterator[Member]:
-        staying = self.parts.staying
+        # Asked once: with many clients each question takes its time.
+        staying = self.parts.staying if self.parts.staying else None
         of_all = self.parts.rows.training_of(np.array(bin.clients, dtype=np.int64))
         for client, rows, kept in zip(bin.clients, of_all, bin.states, strict=True):
             state = moved(kept, self.parts.vectors.device)

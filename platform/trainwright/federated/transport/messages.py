@@ -111,7 +111,9 @@ class Postbox:
         if self._has_end or self._staying or dropped:
             norms = torch.linalg.vector_norm(parts[UPDATE], dim=1)
         parts[UPDATE], within, num_bytes = self._outgoing.updates(parts[UPDATE], clients, sent)
-        samples = torch.tensor([len(chunk.members[i].rows) for i in chosen], dtype=torch.float64)
+        samples = torch.tensor(
+            [chunk.members[i].rows.shape[0] for i in chosen], dtype=torch.float64
+        )
         if self._outgoing.masks:
             parts, buffers = self._masked(parts, buffers, samples, clients, sent)
             num_bytes = 0
