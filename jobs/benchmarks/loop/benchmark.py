@@ -87,4 +87,4 @@ def draw(results: Sequence[Mapping[str, Any]], file: Path) -> None:
         panels[0].set_ylabel("ours / bare (blue: time, grey: CPU time)")
 
 
-BENCHMARK = Benchmark("loop", 34, 3, run, tables, ratios, draw)
+BENCHMARK = Benchmark("loop", 30, 3, run, tables, ratios, draw)
