@@ -57,20 +57,21 @@ def test_losses_that_differ_are_noticed() -> None:
 
 
 def test_every_case_has_pieces_of_updates() -> None:
-    from loop.measure import GOALS, PLACES, WARM_UP, cases
+    from common.models import MODELS
+    from loop.measure import PLACES, WARM_UP, cases
 
     found = cases(pairs=5)
-    assert [case.blocks - WARM_UP for case in found if case.workers == 1] == [3] * 2 * len(GOALS)
-    assert [case.blocks - WARM_UP for case in found if case.workers == 2] == [5] * 4 * len(GOALS)
+    assert [case.blocks - WARM_UP for case in found if case.workers == 1] == [3] * 2 * len(MODELS)
+    assert [case.blocks - WARM_UP for case in found if case.workers == 2] == [5] * 4 * len(MODELS)
     assert len({(case.model, case.stage, case.workers) for case in found}) == len(found)
-    assert len(found) == len(GOALS) * len(PLACES)
+    assert len(found) == len(MODELS) * len(PLACES)
     assert all(case.batch_size % case.workers == 0 for case in found)
 
 
 def test_text_for_the_language_model_is_whole() -> None:
-    from loop.words import words
+    from common.text import text
 
-    table = words(num_samples=300, length=64)
+    table = text(num_samples=300, length=64)
     tokens, target = (table.tensors[name].flatten() for name in ("tokens", "target"))
     assert (tokens[1:] == target[:-1]).all()
     assert bytes(tokens.tolist()[:60]).strip().startswith(b"Apache License")
@@ -82,11 +83,11 @@ def test_the_model_by_hand_is_that_of_the_job(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch.distributed as dist
-    from loop.measure import BATCH_SIZES
+    from common.models import MODELS
     from loop.sides import Case, plain_model, untrained
 
     monkeypatch.setattr(dist, "get_rank", lambda: 0)
-    case = Case(model, 0, 1, BATCH_SIZES[model], 2, 1)
+    case = Case(model, 0, 1, MODELS[model].batch_size, 2, 1)
     made, ours = plain_model(case), untrained(case, tmp_path)
     assert [(n, p.shape) for n, p in made.named_parameters()] == [
         (n, p.shape) for n, p in ours.named_parameters()

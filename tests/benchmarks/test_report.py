@@ -20,6 +20,7 @@ from benchmark_records import (
     record,
 )
 from common import report
+from common.models import MODELS
 from common.plots import plot_ratios
 from common.report import HEAD, LIBRARIES, machine
 from common.words import verdict
@@ -152,7 +153,7 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     for case in loop.cases(pairs=1):
         if f"| {case.model} |" not in text["loop"]:
             continue  # a model that came after the last measurement
-        start, goal = f"| {case.model} | {case.stage} | {case.workers} |", loop.GOALS[case.model]
+        start, goal = f"| {case.model} | {case.stage} | {case.workers} |", MODELS[case.model].goal
         [row] = [line for line in text["loop"].splitlines() if line.startswith(start)]
         assert f"| {goal} |" in row
     assert "goal" in text["launch"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch.distributed as dist
+from common.models import MODELS
 from common.pairs import Ratio, Side, interleave, ratio_of
 
 from loop.memory import growth_of
@@ -20,12 +21,10 @@ from loop.sides import Bare, Case, Ours, untrained
 from loop.workers import in_workers
 
 TOLERANCE = 1e-5
-GOALS = {"convnet": 1.02, "gpt": 1.02, "mlp": 1.05}
 WARM_UP = 2
 PLACES = ((0, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2))
 """ZeRO stage and number of workers of each case."""
 
-BATCH_SIZES = {"convnet": 64, "gpt": 16, "mlp": 64}
 BLOCKS = {"convnet": (16, 20, 10), "gpt": (8, 10, 8), "mlp": (96, 40, 20)}
 """Updates in a timed piece with one worker, with two, and with two at stage 3: about 0.3 s."""
 
@@ -58,7 +57,7 @@ class LoopResult:
     @property
     def goal(self) -> float:
         """What the ratio of seconds shall not exceed."""
-        return GOALS[self.case.model]
+        return MODELS[self.case.model].goal
 
 
 def cases(pairs: int) -> list[Case]:
@@ -71,11 +70,11 @@ def cases(pairs: int) -> list[Case]:
             model,
             stage,
             workers,
-            BATCH_SIZES[model],
+            MODELS[model].batch_size,
             BLOCKS[model][0 if workers == 1 else 1 if stage < 3 else 2],
             WARM_UP + (-(-pairs // 2) if workers == 1 else pairs),
         )
-        for model in GOALS
+        for model in MODELS
         for stage, workers in PLACES
     ]
 

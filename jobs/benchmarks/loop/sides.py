@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,73 +10,16 @@ from typing import Any
 import deepspeed
 import torch
 import torch.distributed as dist
+from common.models import LEARNING_RATE, MAX_GRAD_NORM, MODELS, job_of, source_of
 from common.turns import Worker
 from torch import Tensor, nn
 
 import trainwright
-from loop.words import VOCABULARY
 from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
 from trainwright.strategy import Context
 from trainwright.training.assembly import assemble
-
-LEARNING_RATE = 1e-3
-MAX_GRAD_NORM = 1.0
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model, and what it is trained on.
-
-    Attributes:
-        model: name and options.
-        derived: options that a job finds in the data.
-        source: name and options of the data set, but for the number of samples.
-        input: the column that the model reads.
-        objective: of our side.
-        loss: the same by hand, of logits and target.
-        tokens: that a sample counts for, where one counts in tokens.
-    """
-
-    model: dict[str, Any]
-    derived: dict[str, int]
-    source: dict[str, Any]
-    input: str
-    objective: str = "cross_entropy"
-    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy
-    tokens: int | None = None
-
-
-def next_token_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy over all tokens."""
-    return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
-
-
-LENGTH = 64
-MODELS: dict[str, Model] = {
-    "convnet": Model(
-        {"name": "convnet", "width": 16},
-        {"in_channels": 3, "out_features": 10},
-        {"name": "synthetic_images", "image_size": 32, "channels": 3},
-        "image",
-    ),
-    "gpt": Model(
-        {"name": "gpt", "dim": 96, "depth": 3, "heads": 4},
-        {"vocabulary_size": VOCABULARY, "sequence_length": LENGTH},
-        {"name": "loop.words:words", "length": LENGTH},
-        "tokens",
-        "causal_lm",
-        next_token_loss,
-        LENGTH,
-    ),
-    "mlp": Model(
-        {"name": "mlp", "hidden": [512, 512]},
-        {"in_features": 64, "out_features": 10},
-        {"name": "synthetic_classification", "num_features": 64, "num_classes": 10},
-        "features",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +50,7 @@ class Case:
     @property
     def source(self) -> dict[str, Any]:
         """The data set, of a hundred updates in an epoch."""
-        return {**MODELS[self.model].source, "num_samples": 100 * self.batch_size}
+        return source_of(self.model, self.batch_size)
 
     @property
     def units(self) -> int:
@@ -122,24 +64,8 @@ class Case:
 
     def job(self) -> TrainJob:
         """The job that our side runs."""
-        return TrainJob.model_validate(
-            {
-                "name": f"benchmark-{self.model}",
-                "data": {"source": self.source, "batch_size": self.batch_size},
-                "model": MODELS[self.model].model,
-                "objective": MODELS[self.model].objective,
-                "strategies": [{"name": "common.turns:Turns", "block": self.block}],
-                "optimizer": {"name": "adamw", "lr": LEARNING_RATE},
-                "schedule": "cosine",
-                "training": {
-                    "steps": self.steps,
-                    "checkpoint_every": f"{self.steps} steps",
-                    "max_grad_norm": MAX_GRAD_NORM,
-                },
-                "deepspeed": {"zero_optimization": {"stage": self.stage}},
-                "cluster": {"workers": self.workers},
-            }
-        )
+        sections = {"deepspeed": {"zero_optimization": {"stage": self.stage}}}
+        return job_of(self.model, self.batch_size, self.steps, self.block, self.workers, **sections)
 
 
 def plain_model(case: Case) -> nn.Module:

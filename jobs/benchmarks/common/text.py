@@ -13,7 +13,7 @@ VOCABULARY = 256
 _TEXT = Path(__file__).resolve().parents[3] / "LICENSE"
 
 
-def words(num_samples: int, length: int) -> Table:
+def text(num_samples: int, length: int) -> Table:
     """Byte sequences of equal length, packed one after the other.
 
     Args:
