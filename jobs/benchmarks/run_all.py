@@ -23,6 +23,7 @@ from common.plots import plot_ratios
 from data.benchmark import BENCHMARK as DATA
 from federated.benchmark import BENCHMARK as FEDERATED
 from launch.benchmark import BENCHMARK as LAUNCH
+from local.benchmark import BENCHMARK as LOCAL
 from loop.benchmark import BENCHMARK as LOOP
 from memory.benchmark import BENCHMARK as MEMORY
 from paths.benchmark import BENCHMARK as PATHS
@@ -37,6 +38,7 @@ RECORDS = HERE.parents[1] / "build" / "benchmarks"
 FIGURES = HERE / "figures"
 BENCHMARKS = (
     LOOP,
+    LOCAL,
     LAUNCH,
     MEMORY,
     SAVING,

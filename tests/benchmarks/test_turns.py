@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from common.turns import Handover
+from common.handover import Handover
 
 
 def test_a_function_works_only_in_its_turns() -> None:

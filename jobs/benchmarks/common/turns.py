@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from common.handover import Handover
+from trainwright.data.loading import Splits
 from trainwright.job.models import TrainJob
 from trainwright.orchestration.monitor import LocalMonitor
 from trainwright.storage import Folder
 from trainwright.strategy import Context, Declares, Step, Strategy
 from trainwright.tracking import JournalWriter, read_all
 from trainwright.training.worker import WorkOrder, work
-
-
-class Handover:
-    """Lets a function in a thread go on for one turn at a time.
-
-    The function calls :meth:`end_turn` now and then; there it waits until :meth:`turn` is called.
-    """
-
-    def __init__(self) -> None:
-        self._go = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
-        self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, function: Callable[[], object]) -> None:
-        """Run ``function`` up to the first end of a turn."""
-
-        def guarded() -> None:
-            self._go.acquire()
-            try:
-                function()
-            except BaseException as error:
-                self._error = error
-            finally:
-                self._back.release()
-
-        self._thread = threading.Thread(target=guarded, name="ours", daemon=True)
-        self._thread.start()
-        self.turn()
-
-    def turn(self) -> None:
-        """Let the function go on to its next end of a turn, or to its own end.
-
-        Raises:
-            BaseException: what the function raised.
-        """
-        self._go.release()
-        self._back.acquire()
-        if self._error is not None:
-            raise self._error
-
-    def last_turn(self) -> None:
-        """Let the function come to its end."""
-        self.turn()
-        if self._thread is not None:
-            self._thread.join()
-
-    def end_turn(self) -> None:
-        """Called by the function: wait for the next turn."""
-        self._back.release()
-        self._go.acquire()
 
 
 class Turns(Strategy):
@@ -100,9 +50,17 @@ class Worker:
             the other side's time, and waiting for a disk is no part of it.
         rank: of this process.
         side: as ``Turns`` is told.
+        splits: the job's data, where this process has it already.
     """
 
-    def __init__(self, job: TrainJob, folder: Path, rank: int = 0, side: str = "ours") -> None:
+    def __init__(
+        self,
+        job: TrainJob,
+        folder: Path,
+        rank: int = 0,
+        side: str = "ours",
+        splits: Splits | None = None,
+    ) -> None:
         self._folder = Folder(str(folder))
         values = job.model_dump(mode="json", by_alias=True)
         order = WorkOrder(job=values, base=str(folder), run_url=self._folder.url)
@@ -112,7 +70,7 @@ class Worker:
         Turns.workers[side] = self
         restore = noting(self._journals)
         try:
-            self._handover.start(lambda: work(order, monitor))
+            self._handover.start(lambda: work(order, monitor, splits=splits))
         finally:
             restore()
 

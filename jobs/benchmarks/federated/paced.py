@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ClassVar
 
-from common.turns import Handover, noting
+from common.handover import Handover
+from common.turns import noting
 from torch import Tensor
 
 import trainwright
