@@ -20,6 +20,7 @@ from classes.benchmark import BENCHMARK as CLASSES
 from common import report
 from common.benchmark import Benchmark
 from common.plots import plot_ratios
+from costs.benchmark import BENCHMARK as COSTS
 from data.benchmark import BENCHMARK as DATA
 from federated.benchmark import BENCHMARK as FEDERATED
 from launch.benchmark import BENCHMARK as LAUNCH
@@ -45,6 +46,7 @@ BENCHMARKS = (
     RECOVERY,
     DATA,
     PATHS,
+    COSTS,
     FEDERATED,
     SWEEPS,
     CLASSES,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common import twins
 from paths import measure
 
 from trainwright.testing import Rig
@@ -31,8 +32,8 @@ def test_both_sides_take_the_same_paths(tmp_path: Path, monkeypatch: pytest.Monk
                 return found[-1]
 
             monkeypatch.setattr(PathSampling, "drawn", noted)
-            job = measure.job_of(measure.SUPERNETS[-1], side, pairs=1)
+            job = twins.job_of(measure.values_of(measure.SUPERNETS[-1], side), side, pairs=1)
             values = job.model_dump(mode="json", exclude_unset=True, by_alias=True)
             rig.train({**values, "strategies": values["strategies"][:-1]})
-    assert len(taken["ours"]) == 3 * measure.UPDATES
+    assert len(taken["ours"]) == 3 * twins.UPDATES
     assert taken["ours"] == taken["bare"]
