@@ -27,6 +27,8 @@ from trainwright.storage import Folder
 from trainwright.suggest import nearest, one_of
 
 _VERIFY_THREADS = 8
+MOST_KEPT = 1 << 30
+"""Bytes that :meth:`Checkpoint.verify` keeps at most, and of free memory it takes a quarter."""
 
 
 class Checkpoint:
@@ -46,9 +48,9 @@ class Checkpoint:
         """
         self.folder = folder
         self._manifest = manifest
-        cache = ChunkCache()
+        self._cache = ChunkCache()
         self._shards = {
-            file: Shard(VerifiedFile(folder, file, record, cache), file)
+            file: Shard(VerifiedFile(folder, file, record, self._cache), file)
             for file, record in manifest.files.items()
         }
 
@@ -188,9 +190,15 @@ class Checkpoint:
     def verify(self) -> None:
         """Check every byte of every shard, several at once.
 
+        As much as memory easily has is kept until :meth:`release`, so that who loads the
+        checkpoint now fetches and checks it once.
+
         Raises:
             CheckpointError: damage, naming file and place.
         """
+        import psutil
+
+        self._cache.make_room(min(MOST_KEPT, psutil.virtual_memory().available // 4))
         with ThreadPoolExecutor(min(_VERIFY_THREADS, os.cpu_count() or 1)) as pool:
             checks = [
                 pool.submit(shard.file.verify, first, last)
@@ -202,6 +210,10 @@ class Checkpoint:
                     check.result()
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def release(self) -> None:
+        """Give the memory back that :meth:`verify` keeps; reading goes on from the storage."""
+        self._cache.release()
 
     def _entry(self, kind: str, name: str) -> TensorEntry:
         names = self._manifest.index.get(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -17,15 +18,44 @@ _REQUESTS = 8  # requests sent at once, where the store can
 
 
 class ChunkCache:
-    """The chunks read last, so that small neighbouring reads fetch and verify only once."""
+    """The chunks read last, so that small neighbouring reads fetch and verify only once.
+
+    Besides, what :meth:`keep` was given stays until :meth:`release`.
+    """
 
     def __init__(self, limit_bytes: int = 32 << 20) -> None:
         self._limit = limit_bytes
         self._size = 0
         self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._kept: dict[tuple[str, int], bytes] = {}
+        self._room = 0
+        self._lock = threading.Lock()
+
+    def make_room(self, num_bytes: int) -> None:
+        """Let :meth:`keep` hold so much."""
+        self._room = num_bytes
+
+    def keep(self, file: str, index: int, chunk: memoryview) -> None:
+        """Hold ``chunk`` if there is room left; from any thread."""
+        with self._lock:
+            if len(chunk) > self._room:
+                return
+            self._room -= len(chunk)
+        self._kept[file, index] = bytes(chunk)
+
+    def release(self) -> None:
+        """Let go of what is kept."""
+        self._room = 0
+        self._kept.clear()
+
+    def __contains__(self, place: tuple[str, int]) -> bool:
+        return place in self._kept or place in self._chunks
 
     def get(self, file: str, index: int) -> bytes | None:
         """The chunk, if it is still held."""
+        kept = self._kept.get((file, index))
+        if kept is not None:
+            return kept
         chunk = self._chunks.get((file, index))
         if chunk is not None:
             self._chunks.move_to_end((file, index))
@@ -33,7 +63,7 @@ class ChunkCache:
 
     def put(self, file: str, index: int, chunk: bytes) -> None:
         """Hold ``chunk``, letting go of the ones used longest ago beyond the limit."""
-        if (file, index) in self._chunks:
+        if (file, index) in self:
             return
         self._chunks[file, index] = chunk
         self._size += len(chunk)
@@ -73,15 +103,17 @@ class VerifiedFile:
         return result
 
     def verify(self, first: int = 0, last: int | None = None) -> None:
-        """Check the chunks ``first`` to ``last`` (the end by default) without keeping them.
+        """Check the chunks ``first`` to ``last`` (the end by default).
+
+        What the cache has room for is kept for later reads; of the rest nothing is.
 
         Raises:
             CheckpointError: the file is gone, shorter than recorded, or changed.
         """
         last = len(self._record.chunks) - 1 if last is None else last
         for index in range(first, last + 1, _WINDOW):
-            for _ in self._fetch(index, min(last, index + _WINDOW - 1)):
-                pass
+            for at, chunk in self._fetch(index, min(last, index + _WINDOW - 1)):
+                self._cache.keep(self._name, at, chunk)
 
     def spans(self, num_bytes: int = 64 << 20) -> Iterator[tuple[int, int]]:
         """Ranges (first, last) of chunks for :meth:`verify`, about ``num_bytes`` each."""
@@ -96,7 +128,10 @@ class VerifiedFile:
                 yield first, memoryview(cached)
                 first += 1
                 continue
-            stop = min(last, first + _WINDOW * _REQUESTS - 1)
+            stop = first
+            most = min(last, first + _WINDOW * _REQUESTS - 1)
+            while stop < most and (self._name, stop + 1) not in self._cache:
+                stop += 1
             yield from self._fetch(first, stop)
             first = stop + 1
 

@@ -51,9 +51,10 @@ def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None
         RunError: on the other workers, where worker 0 failed.
     """
     store = CheckpointStore(folder)
-    attempt, name, warnings = decided_by_rank_zero(rank, lambda: _choose(folder, store))
+    chosen: list[Checkpoint] = []
+    attempt, name, warnings = decided_by_rank_zero(rank, lambda: _choose(folder, store, chosen))
     if name is not None:
-        checkpoint = store.at(name)
+        checkpoint = chosen[0] if chosen else store.at(name)
         return Start(attempt, checkpoint, list(checkpoint.info["lineage"]), warnings)
     if start_from is not None:
         url, other = start_from
@@ -61,8 +62,13 @@ def starting_point(folder: Folder, rank: int, start_from: tuple[str, str] | None
     return Start(attempt, None, [], warnings)
 
 
-def _choose(folder: Folder, store: CheckpointStore) -> tuple[int, str | None, list[str]]:
-    """The attempt's number, the newest checkpoint's name, and what was passed over."""
+def _choose(
+    folder: Folder, store: CheckpointStore, chosen: list[Checkpoint]
+) -> tuple[int, str | None, list[str]]:
+    """The attempt's number, the newest checkpoint's name, and what was passed over.
+
+    The checkpoint itself, of which every byte was just read, goes into ``chosen``.
+    """
     newest = store.latest()
     if newest is None and (lost := _committed(folder)):
         raise CheckpointError(
@@ -70,6 +76,8 @@ def _choose(folder: Folder, store: CheckpointStore) -> tuple[int, str | None, li
             + "; ".join(store.warnings)
             + ". Put one of them back, or start anew with --fresh"
         )
+    if newest is not None:
+        chosen.append(newest)
     attempt = max(next_attempt(folder), store.last_attempt() + 1)
     return attempt, newest.name if newest else None, list(store.warnings)
 

@@ -185,6 +185,7 @@ def restore(checkpoint: Checkpoint, holdings: Holdings) -> None:
         if name in state.get("parts", {}):
             part.load_state_dict(state["parts"][name])
     holdings.progress.load_state_dict(state["progress"])
+    checkpoint.release()
 
 
 def _tied(module: nn.Module) -> dict[str, str]:

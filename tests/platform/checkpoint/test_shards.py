@@ -213,6 +213,44 @@ def test_the_cache_lets_go_of_the_oldest() -> None:
     assert [cache.get("f", index) is not None for index in range(3)] == [True, False, True]
 
 
+def test_what_is_kept_stays_until_it_is_released() -> None:
+    cache = ChunkCache(limit_bytes=20)
+    cache.make_room(25)
+    for index in range(3):
+        cache.keep("f", index, memoryview(b"k" * 10))
+    for index in range(10, 20):
+        cache.put("f", index, b"x" * 10)
+    assert [index for index in range(20) if ("f", index) in cache] == [0, 1, 18, 19]
+    assert cache.get("f", 0) == b"k" * 10
+    cache.release()
+    cache.keep("f", 5, memoryview(b"k"))
+    assert [index for index in range(20) if ("f", index) in cache] == [18, 19]
+
+
+def test_what_was_checked_and_kept_is_not_fetched_again(
+    memory: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bytes(torch.arange(2000).numpy().astype("uint8"))
+    memory.write_bytes("s", whole)
+    sums = [hashlib.sha256(whole[at : at + 64]).hexdigest() for at in range(0, 2000, 64)]
+    cache = ChunkCache()
+    file = VerifiedFile(memory, "s", FileRecord(2000, 64, tuple(sums)), cache)
+    fetched: list[tuple[int, int]] = []
+    fetch = type(memory.fs).cat_ranges
+
+    def noted(self: object, paths: object, starts: list[int], ends: list[int], **more: object):
+        fetched.extend(zip(starts, ends, strict=True))
+        return fetch(self, paths, starts, ends, **more)
+
+    monkeypatch.setattr(type(memory.fs), "cat_ranges", noted)
+    cache.make_room(64 * 5)
+    file.verify(10, 14)
+    fetched.clear()
+    assert bytes(file.read(64 * 3 + 7, 64 * 20 - 9).numpy()) == whole[64 * 3 + 7 : 64 * 20 - 9]
+    again = {start // 64 + n for start, end in fetched for n in range((end - start + 63) // 64)}
+    assert again == {*range(3, 10), *range(15, 20)}
+
+
 def test_small_reads_nearby_fetch_once(memory: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     record = write_shard(memory, "s", shard_tensors({"x": torch.arange(400)}), {})
     shard = opened(memory, "s", record)
