@@ -114,7 +114,7 @@ def test_a_plugin_outside_the_folder_of_the_job(name: str, tmp_path: Path) -> No
 
 
 def test_a_model_larger_than_any_machine(tmp_path: Path) -> None:
-    model = "{name: mlp, hidden: [100000000, 100000000]}"
+    model = "{name: mlp, hidden: [100000000000000]}"  # more than a processor can address
     (tmp_path / "job.yaml").write_text(TRAIN.replace("mlp", model))
     job = Job.load(tmp_path / "job.yaml")
     with pytest.raises(InputError, match=r"job.yaml:3: model.hidden: mlp fails .* memory"):

@@ -24,7 +24,7 @@ def test_onto_equalities(repeated: bool) -> None:
     nearest = onto_equalities(point, matrix, offset)
     assert (matrix @ nearest - offset).abs().max() < 1e-9
     # What was added stands upright on the plane.
-    along = torch.linalg.lstsq(matrix.T, (point - nearest)[:, None]).solution
+    along = torch.linalg.lstsq(matrix.T, (point - nearest)[:, None], rcond=1e-12).solution
     torch.testing.assert_close(matrix.T @ along[:, 0], point - nearest, rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(onto_equalities(nearest, matrix, offset), nearest, atol=1e-9, rtol=0)
 
