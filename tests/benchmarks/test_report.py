@@ -189,6 +189,13 @@ def test_a_busy_machine_is_told(load: float, told: bool) -> None:
     assert ("NOT quiet" in document([record("loop", LOOP, load)])) == told
 
 
+def test_code_that_is_not_committed_is_told() -> None:
+    made = record("loop", LOOP)
+    assert "commit abc1234  \n" in document([made])
+    made["machine"]["changed"] = True
+    assert "commit abc1234 with changes  \n" in document([made])
+
+
 def test_the_machine_is_named() -> None:
     found = machine()
     assert found["cpus"] >= 1

@@ -12,7 +12,12 @@ from typing import Any
 from common.benchmark import Benchmark
 from trainwright.orchestration.machine import cpus_here
 
+WRITTEN = ("RESULTS.md", "PREDICTIONS.md", "figures")
+"""What benchmarks write, in their folder."""
+
 LIBRARIES = ("torch", "deepspeed", "ray", "mlflow")
+
+_CODE = (":/", *(f":(exclude,top)jobs/benchmarks/{name}" for name in WRITTEN))
 
 HEAD = """# Results
 
@@ -30,7 +35,7 @@ def machine() -> dict[str, Any]:
         "gpus": _gpus(),
         "python": platform.python_version(),
         "commit": _git("rev-parse", "--short", "HEAD") or "unknown",
-        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)),
         **{name: version(name) for name in LIBRARIES},
     }
 
