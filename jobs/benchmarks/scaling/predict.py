@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.children import ROOT
+from common.plots import figure
 from common.words import table
 
 from scaling import bottlenecks
@@ -234,10 +235,17 @@ def _held(found: Sequence[Held]) -> list[str]:
 
 def draw(results: Mapping[str, Any], file: Path) -> None:
     """Efficiency against workers: measured here, and predicted, which is drawn in broken lines."""
-    from matplotlib.figure import Figure
+    with figure(file, height=4.5) as drawn:
+        axes = drawn.subplots()
+        _plot(results, axes)
+        axes.set_xscale("log", base=2)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("workers; points measured, broken lines predicted")
+        axes.set_ylabel("efficiency (weak scaling), %")
+        axes.legend(fontsize=8)
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+
+def _plot(results: Mapping[str, Any], axes: Any) -> None:
     numbers = [2**power for power in range(13)]
     colors = iter(("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"))
     for model, stage in models_of(results):
@@ -265,12 +273,6 @@ def draw(results: Mapping[str, Any], file: Path) -> None:
             for n in numbers
         ]
         axes.plot(numbers, told, "--", color=next(colors), label=setting.work.name)
-    axes.set_xscale("log", base=2)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("workers; points measured, broken lines predicted")
-    axes.set_ylabel("efficiency (weak scaling), %")
-    axes.legend(fontsize=8)
-    figure.savefig(file, dpi=120)
 
 
 def main() -> None:
