@@ -9,7 +9,6 @@ import torch
 from trainwright.checkpoint import Checkpoint, CheckpointStore, Piece
 from trainwright.errors import CheckpointError
 from trainwright.storage import Folder
-from trainwright.training.resuming import starting_point
 
 SHARD = "rank-00001-of-00002.safetensors"
 OLD, NEW = "step-00000001-a1", "step-00000002-a1"
@@ -98,20 +97,6 @@ def test_a_shard_removed_after_opening_is_a_checkpoint_error(folder: Folder, sav
     checkpoint.folder.remove(SHARD)
     with pytest.raises(CheckpointError, match=f"{SHARD} is missing"):
         checkpoint.full("param", "model.fc.weight")
-
-
-def test_what_the_search_has_read_is_not_read_again(folder: Folder, save_all: Any) -> None:
-    save_all(folder, 2, info={"lineage": []})
-    found = CheckpointStore(folder).latest()
-    start = starting_point(folder, 0, None)
-    assert found is not None
-    assert start.checkpoint is not None
-    found.folder.remove(SHARD)
-    for checkpoint in (found, start.checkpoint):
-        assert checkpoint.full("param", "model.fc.weight").eq(2.0).all()
-        checkpoint.release()
-        with pytest.raises(CheckpointError, match=f"{SHARD} is missing"):
-            checkpoint.full("param", "model.fc.weight")
 
 
 def test_damaged_state_names_the_checkpoint(memory: Folder, save_all: Any) -> None:
