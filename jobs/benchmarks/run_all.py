@@ -19,6 +19,7 @@ from typing import Any
 from classes.benchmark import BENCHMARK as CLASSES
 from common import report
 from common.benchmark import Benchmark
+from common.peers import PEERS
 from common.plots import plot_ratios
 from costs.benchmark import BENCHMARK as COSTS
 from data.benchmark import BENCHMARK as DATA
@@ -66,6 +67,7 @@ def measured(benchmark: Benchmark, pairs: int, quick: bool) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "command": f"python jobs/benchmarks/run_all.py {benchmark.name} --pairs {pairs}",
         "machine": machine,
+        "peers": {name: PEERS[name].versions(of) for name, of in benchmark.peers.items()},
         "load": [load, os.getloadavg()[0]],
         "seconds": time.monotonic() - began,
         "results": results,

@@ -15,8 +15,8 @@ def measure_here(root: str, folder: str, case: tuple[Any, ...]) -> dict[str, Any
     from dataclasses import asdict
 
     sys.path.append(f"{root}/jobs/benchmarks")
+    from common.deepspeed_loop import Case
     from loop.measure import measure
-    from loop.sides import Case
 
     from trainwright.tracking import JournalWriter
 
@@ -83,8 +83,9 @@ def test_the_model_by_hand_is_that_of_the_job(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch.distributed as dist
+    from common.deepspeed_loop import Case, untrained
     from common.models import MODELS
-    from loop.sides import Case, plain_model, untrained
+    from loop.sides import plain_model
 
     monkeypatch.setattr(dist, "get_rank", lambda: 0)
     case = Case(model, 0, 1, MODELS[model].batch_size, 2, 1)
@@ -96,8 +97,8 @@ def test_the_model_by_hand_is_that_of_the_job(
 
 @pytest.mark.slow
 def test_the_memory_of_each_side() -> None:
+    from common.deepspeed_loop import Case
     from loop.memory import growth_of
-    from loop.sides import Case
 
     case = Case("mlp", 0, 1, 64, 2, 1)
     for is_ours in (True, False):

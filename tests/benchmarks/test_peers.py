@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import run_all
 from common import peers
 from common.peers import PEERS, Peer
 
@@ -73,3 +74,15 @@ def test_every_package_of_a_peer_has_one_version(name: str) -> None:
     lines = PEERS[name].requirements.read_text().split()
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!-]+", line)] == []
+
+
+def test_versions_of_peers_are_those_that_are_installed() -> None:
+    told = [(name, of) for one in run_all.BENCHMARKS for name, of in one.peers.items()]
+    assert {name for name, _ in told} == set(PEERS)
+    for name, of in told:
+        assert all(
+            f"{package}=={version}\n" in PEERS[name].requirements.read_text()
+            for package, version in PEERS[name].versions(of).items()
+        )
+    with pytest.raises(KeyError):
+        PEERS["flower"].versions(["lightning"])

@@ -196,6 +196,15 @@ def test_code_that_is_not_committed_is_told() -> None:
     assert "commit abc1234 with changes  \n" in document([made])
 
 
+def test_versions_of_peers_are_told() -> None:
+    made = record("loop", LOOP)
+    assert "peers" not in document([made])
+    made["peers"] = {"flower": {"flwr": "1.0", "torch": "2.0"}, "data": {"datasets": "3.0"}}
+    assert "peers' environments: flower: flwr 1.0, torch 2.0; data: datasets 3.0  \n" in document(
+        [made]
+    )
+
+
 def test_the_machine_is_named() -> None:
     found = machine()
     assert found["cpus"] >= 1

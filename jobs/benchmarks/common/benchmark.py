@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ class Benchmark:
         tables: the results in lines of Markdown.
         ratios: what of the results is part of the common figure.
         draw: writes a figure of its own into a file, whose ending says the format.
+        peers: environments of peers, and the packages there whose versions are told.
     """
 
     name: str
@@ -38,3 +39,4 @@ class Benchmark:
     tables: Callable[[Any], list[str]]
     ratios: Callable[[Any], list[Judged]] = no_ratios
     draw: Callable[[Any, Path], None] | None = None
+    peers: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -87,7 +87,13 @@ def source_of(name: str, batch_size: int) -> dict[str, Any]:
 
 
 def job_of(
-    name: str, batch_size: int, steps: int, block: int, workers: int, **sections: Any
+    name: str,
+    batch_size: int,
+    steps: int,
+    block: int,
+    workers: int,
+    side: str = "ours",
+    **sections: Any,
 ) -> TrainJob:
     """The job that trains a model and hands over after every block of updates.
 
@@ -97,6 +103,7 @@ def job_of(
         steps: updates in all.
         block: updates in a turn.
         workers: processes; 0 trains with the local engine.
+        side: under which it takes its turns.
         **sections: further ones.
     """
     return TrainJob.model_validate(
@@ -105,7 +112,7 @@ def job_of(
             "data": {"source": source_of(name, batch_size), "batch_size": batch_size},
             "model": MODELS[name].model,
             "objective": MODELS[name].objective,
-            "strategies": [{"name": "common.turns:Turns", "block": block}],
+            "strategies": [{"name": "common.turns:Turns", "block": block, "side": side}],
             "optimizer": {"name": "adamw", "lr": LEARNING_RATE},
             "schedule": "cosine",
             "training": {

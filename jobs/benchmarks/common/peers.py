@@ -56,6 +56,15 @@ class Peer:
             self._made_from.read_text() == self.requirements.read_text()
         )
 
+    def versions(self, packages: Sequence[str]) -> dict[str, str]:
+        """Those of some of its packages.
+
+        Raises:
+            KeyError: it has no such package.
+        """
+        pinned = dict(line.split("==") for line in self.requirements.read_text().split())
+        return {package: pinned[package] for package in packages}
+
     @property
     def _made_from(self) -> Path:
         return self.folder / "made-from.txt"

@@ -99,9 +99,12 @@ def _circumstances(record: Mapping[str, Any]) -> list[str]:
     busy = " The machine was NOT quiet." if before > where["cpus"] / 2 else ""
     gpus = ", ".join(where.get("gpus", [])) or "no GPU"
     changed = " with changes" if where.get("changed") else ""
+    peers = record.get("peers", {}).items()
+    told = [f"{name}: {', '.join(f'{p} {v}' for p, v in of.items())}" for name, of in peers]
     return [
         f"{record['date']}, `{record['command']}`, {record['seconds']:.0f} s, "
         f"commit {where['commit']}{changed}  ",
         f"{where['cpus']} CPUs ({where['processor']}), {gpus}; {versions}  ",
+        *([f"peers' environments: {'; '.join(told)}  "] if told else []),
         f"load average {before:.2f} before, {after:.2f} at the end (ours included).{busy}",
     ]

@@ -23,6 +23,17 @@ def side(value: Mapping[str, Any], factor: float = 1.0) -> str:
     return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
+def paired(row: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Five cells of two sides that worked in pairs: how often, both in ms, both clocks' ratios."""
+    return (
+        row["ratio"]["pairs"],
+        side(row["ours"], 1e3),
+        side(row["bare"], 1e3),
+        ratio(row["ratio"]),
+        ratio(row["cpu"]),
+    )
+
+
 def verdict(value: Mapping[str, Any], goal: float) -> str:
     """Whether the goal is met: by the interval's upper end."""
     if value["high"] <= goal:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from common.benchmark import Benchmark, Judged
-from common.words import ratio, side, table, verdict
+from common.words import paired, ratio, side, table, verdict
 
 from costs import layers, methods, topology
 
@@ -44,11 +44,7 @@ def _methods(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             (
                 row["name"],
-                row["ratio"]["pairs"],
-                side(row["ours"], 1e3),
-                side(row["bare"], 1e3),
-                ratio(row["ratio"]),
-                ratio(row["cpu"]),
+                *paired(row),
                 row["bound"],
                 ratio(_per_pass(row)),
                 row["goal"] or "-",
@@ -121,4 +117,12 @@ def ratios(results: Mapping[str, Any]) -> list[Judged]:
     ]
 
 
-BENCHMARK = Benchmark("costs", 16, 2, run, tables, ratios)
+BENCHMARK = Benchmark(
+    "costs",
+    16,
+    2,
+    run,
+    tables,
+    ratios,
+    peers={"composer": ("mosaicml", "torch"), "topolosses": ("topolosses", "torch")},
+)

@@ -76,4 +76,12 @@ def ratios(results: Sequence[Mapping[str, Any]]) -> list[Judged]:
     ]
 
 
-BENCHMARK = Benchmark("data", 30, 3, run, tables, ratios)
+BENCHMARK = Benchmark(
+    "data",
+    30,
+    3,
+    run,
+    tables,
+    ratios,
+    peers={"data": ("torchdata", "datasets", "torch", "pyarrow")},
+)

@@ -103,4 +103,4 @@ def ratios(results: Mapping[str, Any]) -> list[Judged]:
     return [(row["name"], row["bare"], row["goal"]) for row in judged]
 
 
-BENCHMARK = Benchmark("federated", 40, 4, run, tables, ratios)
+BENCHMARK = Benchmark("federated", 40, 4, run, tables, ratios, peers={"flower": ("flwr", "torch")})

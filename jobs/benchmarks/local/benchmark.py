@@ -64,4 +64,12 @@ def ratios(results: Sequence[Mapping[str, Any]]) -> list[Judged]:
     ]
 
 
-BENCHMARK = Benchmark("local", 60, 5, run, tables, ratios)
+BENCHMARK = Benchmark(
+    "local",
+    60,
+    5,
+    run,
+    tables,
+    ratios,
+    peers={"lightning": ("lightning", "torch"), "accelerate": ("accelerate", "torch")},
+)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch.distributed as dist
+from common.deepspeed_loop import Bare, Case, untrained
 from common.models import MODELS
 from common.pairs import Ratio, Side, interleave, ratio_of
 
 from loop.memory import growth_of
-from loop.sides import Bare, Case, Ours, untrained
+from loop.sides import Ours
 from loop.workers import in_workers
 
 TOLERANCE = 1e-5

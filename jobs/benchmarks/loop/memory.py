@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from loop.sides import Bare, Case, Ours, plain_model
+from common.deepspeed_loop import Bare, Case
+
+from loop.sides import Ours, plain_model
 from loop.workers import in_workers
 
 UPDATES = 8

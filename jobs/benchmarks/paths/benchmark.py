@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from common.benchmark import Benchmark, Judged
-from common.words import ratio, side, table, verdict
+from common.words import paired, table, verdict
 
 from paths import measure
 
@@ -26,11 +26,7 @@ def tables(results: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             (
                 row["name"],
-                row["ratio"]["pairs"],
-                side(row["ours"], 1e3),
-                side(row["bare"], 1e3),
-                ratio(row["ratio"]),
-                ratio(row["cpu"]),
+                *paired(row),
                 row["goal"] or "-",
                 verdict(row["ratio"], row["goal"]) if row["goal"] else "-",
             )

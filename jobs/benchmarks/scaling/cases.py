@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from scaling.subjects import SUBJECTS
-from trainwright.job.models import TrainJob
+from common.deepspeed_loop import Case as Training
+from common.models import MODELS
 
-LEARNING_RATE = 1e-3
-MAX_GRAD_NORM = 1.0
 STAGES = (0, 2)
+BLOCKS = {"convnet": 4, "gpt": 2, "mlp": 16}
+"""Updates in a turn."""
 
 Way = Literal["weak", "strong"]
 """Weak: each worker has as many samples whatever their number. Strong: all share those of one."""
@@ -21,7 +21,7 @@ class Case:
     """One training, by us and by a bare loop.
 
     Attributes:
-        model: a key of ``SUBJECTS``.
+        model: a key of ``MODELS``.
         stage: ZeRO stage.
         workers: number of processes.
         way: how the samples of an update depend on it.
@@ -37,40 +37,14 @@ class Case:
     @property
     def batch_size(self) -> int:
         """Samples of an update, over all workers."""
-        one = SUBJECTS[self.model].batch_size
+        one = MODELS[self.model].batch_size
         return one * self.workers if self.way == "weak" else one
 
     @property
-    def block(self) -> int:
-        """Updates in a turn."""
-        return SUBJECTS[self.model].block
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """The data set, of fifty updates in an epoch."""
-        return {**SUBJECTS[self.model].source, "num_samples": 50 * self.batch_size}
-
-    def job(self) -> TrainJob:
-        """What our side runs."""
-        steps = self.turns * self.block
-        turns = {"name": "common.turns:Turns", "block": self.block, "side": str(self)}
-        return TrainJob.model_validate(
-            {
-                "name": f"scaling-{self.model}",
-                "data": {"source": self.source, "batch_size": self.batch_size},
-                "model": SUBJECTS[self.model].model,
-                "objective": "causal_lm" if self.model == "gpt" else "cross_entropy",
-                "strategies": [turns],
-                "optimizer": {"name": "adamw", "lr": LEARNING_RATE},
-                "training": {
-                    "steps": steps,
-                    "checkpoint_every": f"{steps} steps",
-                    "max_grad_norm": MAX_GRAD_NORM,
-                },
-                "deepspeed": {"zero_optimization": {"stage": self.stage}},
-                "cluster": {"workers": self.workers},
-            }
-        )
+    def training(self) -> Training:
+        """What both sides train."""
+        block = BLOCKS[self.model]
+        return Training(self.model, self.stage, self.workers, self.batch_size, block, self.turns)
 
     def __str__(self) -> str:
         return f"{self.model}-{self.stage}-{self.workers}-{self.way}"

@@ -27,7 +27,7 @@ MESSAGES = 500
 SHARE = 0.01
 """CPUs that a measured worker asks for, so that any number finds room."""
 
-HERE = Vitals("n" * 56, "a-machine", 12345, "p" * 36, "/tmp/ray/worker.log", Memory(1, 5, 10))
+HERE = Vitals("n" * 56, "a-machine", 12345, "p" * 36, "l" * 24, Memory(1, 5, 10))
 INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 
 

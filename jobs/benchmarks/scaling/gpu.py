@@ -20,7 +20,7 @@ from common.words import ratio, side, table
 from torch import Tensor, nn
 
 from scaling.flops import Shape, peak_of, utilisation
-from scaling.subjects import random_tokens
+from scaling.tokens import random_tokens
 from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
@@ -73,7 +73,7 @@ class Work:
         shape, steps = self.shape, self.turns * BLOCK
         turns = {"name": "common.turns:Turns", "block": BLOCK, "side": engine}
         source = {
-            "name": "scaling.subjects:random_tokens",
+            "name": "scaling.tokens:random_tokens",
             "num_samples": UPDATES_PER_EPOCH * shape.samples,
             "length": shape.length,
             "vocabulary": shape.vocabulary,

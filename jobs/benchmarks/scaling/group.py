@@ -120,12 +120,12 @@ class Deeds:
         """Seconds per update of one turn, until all workers have done theirs."""
         import torch.distributed as dist
 
-        work = getattr(self._open[case], side)
+        turn = getattr(self._open[case], side)
         dist.barrier()
         began = time.perf_counter()
-        work.turn()
+        turn()
         dist.barrier()
-        return (time.perf_counter() - began) / case.block
+        return (time.perf_counter() - began) / case.training.block
 
     def close(self, case: Case) -> float:
         """Let go of a case; the largest difference of losses."""

@@ -18,17 +18,19 @@ FLOAT = 4
 
 def timed_steps(model: str, count: int, folder: Path) -> dict[str, list[float]]:
     """Seconds of forward, backward and optimizer of updates in plain PyTorch, with one worker."""
-    from scaling.cases import LEARNING_RATE, Case
-    from scaling.sides import loss_of, samples_of, untrained
+    from common.deepspeed_loop import samples_of, untrained
+    from common.models import LEARNING_RATE, MODELS
 
-    case = Case(model, 0, 1, "weak", 1)
+    from scaling.cases import Case
+
+    case, loss_of = Case(model, 0, 1, "weak", 1).training, MODELS[model].loss
     net = untrained(case, folder)
     x, y = (column[: case.batch_size] for column in samples_of(case))
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
     found: dict[str, list[float]] = {"forward": [], "backward": [], "optimizer": []}
     for _ in range(count + 3):
         marks = [time.perf_counter()]
-        loss = loss_of(net, x, y)
+        loss = loss_of(net(x)["logits"], y)
         marks.append(time.perf_counter())
         loss.backward()
         marks.append(time.perf_counter())

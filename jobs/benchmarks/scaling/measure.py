@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from common.models import MODELS
 from common.pairs import Side, ratio_of
 
 from scaling import control, writes
@@ -15,7 +16,6 @@ from scaling.cases import STAGES, Case, cases_of, numbers_of_workers
 from scaling.group import Group, groups_of
 from scaling.links import line_through
 from scaling.results import Costs, Scaled, Scaling, Step
-from scaling.subjects import SUBJECTS
 from trainwright.orchestration.machine import cpus_here
 
 WARM_UP = 2
@@ -44,7 +44,7 @@ def measure(turns: int, quick: bool) -> Scaling:
         with groups_of(numbers, folder) as groups:
             scaled = [
                 result
-                for model in SUBJECTS
+                for model in MODELS
                 for stage in STAGES
                 if not quick or (model, stage) == ("mlp", 0)
                 for result in _scaled(groups, _cases(model, stage, numbers, turns))
@@ -104,14 +104,14 @@ def _result(
 
 
 def _computing(costs: Costs, groups: dict[int, Group], quick: bool) -> None:
-    for model in SUBJECTS:
+    for model in MODELS:
         parts = groups[1].ask("steps", model, 10 if quick else STEPS)
         (parameters,) = parts.pop("parameters")
         whole = np.log(np.sum(list(parts.values()), axis=0))
         low, high = np.quantile(whole, [0.25, 0.75])
         costs.steps[model] = Step(
             parameters=int(parameters),
-            samples=SUBJECTS[model].batch_size,
+            samples=MODELS[model].batch_size,
             spread=float(high - low) / 1.349,  # of a normal distribution's quartiles
             **{name: Side.of(seconds) for name, seconds in parts.items()},
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,7 +57,7 @@ class LocalEngine(Engine):
     @override
     def update(self) -> None:
         gradients: list[Tensor] = []
-        for parameter in self._trained:
+        for parameter in self._parameters.values():
             if parameter.grad is None:
                 # As in DeepSpeed: momentum and weight decay move what the update does not use.
                 parameter.grad = torch.zeros_like(parameter)
@@ -82,13 +81,8 @@ class LocalEngine(Engine):
 
     def _forget(self) -> None:
         """Clear the gradient, without all that torch puts around a loop of one line."""
-        for parameter in self._trained:
+        for parameter in self._parameters.values():
             parameter.grad = None
-
-    @cached_property
-    def _trained(self) -> list[torch.nn.Parameter]:
-        """The trainable parameters."""
-        return list(self._parameters.values())
 
     @override
     def local_gradients(self) -> Iterator[Tensor]:

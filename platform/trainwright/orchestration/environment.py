@@ -18,8 +18,8 @@ ENVIRONMENT = {
 }
 
 MOST_POLLS_PER_S = 1000
-"""Questions of Ray Train's controller to its workers. Each takes a third of a millisecond of it
-(``jobs/benchmarks``, scaling), so that three thousand are more than it can ask."""
+"""Questions of Ray Train's controller to its workers. Each takes a fifth of a millisecond of it
+(``jobs/benchmarks``, scaling), so that five thousand are more than it can ask."""
 
 BUNDLES_PER_S = 50
 """Workers for which Ray finds a place in a second, at the least."""

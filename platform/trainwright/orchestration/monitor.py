@@ -13,8 +13,8 @@ from trainwright.orchestration.vitals import Vitals
 SECONDS_BETWEEN_BEATS = 0.3
 SECONDS_BETWEEN_VITALS = 1.0
 MOST_VITALS_PER_S = 200.0
-"""That all workers together send. The board takes a third of a millisecond for each
-(``jobs/benchmarks``, scaling), which is a fifteenth of its time."""
+"""That all workers together send. The board takes a quarter of a millisecond for each
+(``jobs/benchmarks``, scaling), which is a twentieth of its time."""
 
 
 class Pace:
