@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,19 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What the terms of an objective average over in one update.
+
+    Attributes:
+        own: by each of this worker's micro-batches, float64, shape (micro-batches, terms).
+        total: over all workers, shape (terms,); waits for the others.
+    """
+
+    own: Tensor
+    total: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
 class Update:
     """What one update is made of.
 
@@ -28,8 +42,9 @@ class Update:
         index: its number over the whole training, from 0.
         epoch: the phase's epoch it belongs to, from 0.
         size: samples over all workers.
-        batches: this worker's micro-batches, on the CPU; equally many on each worker.
+        batches: this worker's micro-batches; equally many on each worker.
         positions: (start, stop) inside the epoch's order, over all workers.
+        counts: what losses average over, where the feed knows it.
     """
 
     index: int
@@ -37,6 +52,7 @@ class Update:
     size: int
     batches: list[dict[str, Tensor]]
     positions: Span
+    counts: Counts | None = None
 
 
 class Feed(Protocol):

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from trainwright.engine import Engine
+from trainwright.strategy.compose import using
 from trainwright.training.assembly import Assembly
+from trainwright.training.counted_feed import CountedFeed
 from trainwright.training.evaluate import Evaluator, Metric
+from trainwright.training.feed import Feed
 from trainwright.training.feeds import make_feed
 from trainwright.training.guard import Guard
 from trainwright.training.loop import Loop
@@ -32,7 +35,7 @@ def make_loop(
     # Where workers have gone, those that are left need no more memory than before.
     fewer = settings.world_size < cut_for
     micro = job.training.micro_batch_size or (share if fewer else None)
-    feed = make_feed(
+    feed: Feed = make_feed(
         splits.train,
         assembly.train_transforms or splits.transforms,
         assembly.timetable,
@@ -43,6 +46,8 @@ def make_loop(
         first=progress.began,
         epochs=progress.epochs,
     )
+    if assembly.terms.needs_counts and not using(hooks, "batch"):
+        feed = CountedFeed(feed, assembly.terms, assembly.timetable, engine, progress.began)
     evaluation_size = job.training.evaluation_batch_size or micro or share
     evaluator = Evaluator(
         engine,

@@ -18,7 +18,7 @@ from trainwright.training.batches import BatchHooks
 from trainwright.training.compute import ObjectiveCompute
 from trainwright.training.coupled import CoupledLoss
 from trainwright.training.differentiation import moving_buffers
-from trainwright.training.feed import Update
+from trainwright.training.feed import Counts, Update
 from trainwright.training.guard import Guard
 from trainwright.training.passes import Passes
 from trainwright.training.step import MODEL, EngineStep
@@ -101,7 +101,7 @@ class Updater:
         placed = [self.engine.place(batch) for batch in update.batches]
         step = EngineStep(self, (update.index, update.epoch), placed, [], rates)
         batches, size = self._batch_hooks(step, placed, update.size)
-        step.train_on(batches, self._shares(batches, size))
+        step.train_on(batches, self._shares(batches, size, update.counts))
         buffers = self._buffers(update.index)
         wrap_step(self._step_hooks, step, step.take)()
         self.skipped = step.skipped
@@ -161,15 +161,22 @@ class Updater:
         loss: Loss = self.compute(batch)
         return loss.value, loss.logged
 
-    def _shares(self, batches: Sequence[Batch], size: int) -> list[Share]:
+    def _shares(
+        self, batches: Sequence[Batch], size: int, counts: Counts | None = None
+    ) -> list[Share]:
         samples = [next(iter(batch.values())).shape[0] / size for batch in batches]
         if not self._needs_counts:
             return [Share(part) for part in samples]
-        counts = torch.stack([self._terms.count(batch) for batch in batches])
-        # Added up while the first forward pass is computed: nobody asks before.
-        total = cache(begin_sum_over_workers(counts.sum(dim=0), self.engine.settings.device))
-        ratios = [_Ratios(own, total) for own in counts]
+        counts = counts or self._counts(batches)
+        ratios = [_Ratios(own, counts.total) for own in counts.own]
         return [Share(part, ratio) for part, ratio in zip(samples, ratios, strict=True)]
+
+    def _counts(self, batches: Sequence[Batch]) -> Counts:
+        """Of batches that no feed has counted beforehand (a collective)."""
+        own = torch.stack([self._terms.count(batch) for batch in batches])
+        # Added up while the first forward pass is computed: nobody asks before.
+        total = begin_sum_over_workers(own.sum(dim=0), self.engine.settings.device)
+        return Counts(own, cache(total))
 
 
 class _Ratios:
