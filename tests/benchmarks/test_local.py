@@ -90,9 +90,12 @@ def test_a_short_form() -> None:
         peer: PEERS[name].python if PEERS[name].is_installed else None
         for peer, name in measure.PEERS.items()
     }
-    result = measure.compare("mlp", 2, peers)
+    result = measure.compare("mlp", 2, 2, peers)
     names = [row.name for row in result.rows]
     assert names == ["ours", "bare loop", *(p for p, python in peers.items() if python)]
     assert result.missing == [peer for peer, python in peers.items() if python is None]
     assert all(row.grown_bytes > 2**20 for row in result.rows)
-    assert all(row.wall is not None and row.wall.pairs == 2 for row in result.rows[1:])
+    assert all(
+        row.wall is not None and (row.wall.pairs, row.wall.groups) == (4, 2)
+        for row in result.rows[1:]
+    )

@@ -16,20 +16,20 @@ def measure_here(root: str, folder: str, case: tuple[Any, ...]) -> dict[str, Any
 
     sys.path.append(f"{root}/jobs/benchmarks")
     from common.deepspeed_loop import Case
-    from loop.measure import measure
+    from loop.measure import measure, result_of
 
     from trainwright.tracking import JournalWriter
 
     before = JournalWriter.__init__
-    result = measure(Path(folder), Case(*case))
+    pieces = measure(Path(folder), Case(*case))
     assert JournalWriter.__init__ is before
-    return None if result is None else asdict(result)
+    return None if pieces is None else asdict(result_of(Case(*case), [pieces, pieces]))
 
 
 def check(result: dict[str, Any], pairs: int) -> None:
     assert result["worst_loss_difference"] <= 1e-5
     for ratio in (result["wall"], result["cpu"]):
-        assert ratio["pairs"] == pairs
+        assert (ratio["pairs"], ratio["groups"]) == (2 * pairs, 2)
         assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
 
 

@@ -26,6 +26,27 @@ def test_the_interval_covers_the_truth_in_about_95_of_100_cases() -> None:
     assert 180 <= hits < 200
 
 
+def test_the_interval_tells_what_differs_between_processes() -> None:
+    """One ratio is right for each of six groups; pairs of a group say nothing about that."""
+    random = np.random.default_rng(2)
+    hits = apart = 0
+    for _ in range(200):
+        ours = np.repeat(random.normal(1.05, 0.03, 6), 8) * random.lognormal(0, 0.02, 48)
+        together, grouped = (ratio_of(list(ours), [1.0] * 48, groups) for groups in (1, 6))
+        assert grouped.median == pytest.approx(together.median, abs=0.04)
+        hits += grouped.low <= 1.05 <= grouped.high
+        apart += together.low <= 1.05 <= together.high
+    assert hits >= 170
+    assert apart < hits
+
+
+def test_several_groups_have_the_mean_of_their_medians() -> None:
+    ratio = ratio_of([1.0, 1.0, 9.0, 2.0, 3.0, 3.0], [1.0] * 6, groups=2)
+    assert (ratio.median, ratio.pairs, ratio.groups) == (2.0, 6, 2)
+    with pytest.raises(ValueError, match="groups of one size, got 5 pairs in 2 groups"):
+        ratio_of([1.0] * 5, [1.0] * 5, groups=2)
+
+
 @pytest.mark.parametrize(("ours", "bare"), [([], []), ([1.0], []), ([1.0], [1.0, 2.0])])
 def test_times_without_partner_are_refused(ours: list[float], bare: list[float]) -> None:
     with pytest.raises(ValueError, match="needs pairs"):

@@ -11,7 +11,7 @@ from paths import measure as paths
 
 
 def made_ratio(median: float, low: float, high: float) -> dict[str, Any]:
-    return {"median": median, "low": low, "high": high, "pairs": 20}
+    return {"median": median, "low": low, "high": high, "pairs": 20, "groups": 1}
 
 
 def record(name: str, results: Any, load: float = 0.1) -> dict[str, Any]:

@@ -40,36 +40,47 @@ class Ratio:
     """How much longer ours takes: the median over pairs of ours / bare, with an interval.
 
     Attributes:
-        median: median over the pairs.
-        low: lower end of the 95 % interval of the median, by bootstrap over the pairs.
+        median: median over the pairs; of several groups, the mean of their medians.
+        low: lower end of its 95 % interval, by bootstrap over groups and pairs.
         high: upper end.
-        pairs: number of pairs.
+        pairs: number of pairs, over all groups.
+        groups: how often processes were started anew.
     """
 
     median: float
     low: float
     high: float
     pairs: int
+    groups: int = 1
 
 
-def ratio_of(ours: Sequence[float], bare: Sequence[float]) -> Ratio:
+def ratio_of(ours: Sequence[float], bare: Sequence[float], groups: int = 1) -> Ratio:
     """The ratio of paired times.
 
+    Where things lie in memory can make a process faster or slower for all its life, which pairs
+    of the same processes do not tell. Groups of pairs from different ones do.
+
     Args:
-        ours: seconds, one number per pair.
+        ours: seconds, one number per pair, group by group.
         bare: seconds, in the same order.
+        groups: equally many pairs each.
 
     Raises:
-        ValueError: no pairs, or not as many of one side as of the other.
+        ValueError: no pairs, not as many of one side as of the other, or groups of unlike size.
     """
     if len(ours) != len(bare) or not ours:
         raise ValueError(f"needs pairs of times, got {len(ours)} and {len(bare)}")
-    ratios = np.asarray(ours) / np.asarray(bare)
-    chosen = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
-    medians = np.median(ratios[chosen], axis=1)
+    if len(ours) % groups:
+        raise ValueError(f"needs groups of one size, got {len(ours)} pairs in {groups} groups")
+    ratios = (np.asarray(ours) / np.asarray(bare)).reshape(groups, -1)
+    random, pairs = np.random.default_rng(0), ratios.shape[1]
+    group = random.integers(0, groups, (RESAMPLES, groups)) if groups > 1 else np.zeros((1, 1), int)
+    pair = random.integers(0, pairs, (RESAMPLES, groups, pairs))
+    means = np.median(ratios[group[..., None], pair], axis=2).mean(axis=1)
     tail = (1 - COVERAGE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
-    return Ratio(float(np.median(ratios)), float(low), float(high), len(ratios))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    middle = np.median(ratios, axis=1).mean()
+    return Ratio(float(middle), float(low), float(high), len(ours), groups)
 
 
 def interleave(

@@ -23,10 +23,16 @@ def side(value: Mapping[str, Any], factor: float = 1.0) -> str:
     return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
-def paired(row: Mapping[str, Any]) -> tuple[str | int, ...]:
+def repetitions(value: Mapping[str, Any]) -> str:
+    """How many pairs, and of how many groups of processes where there are several."""
+    groups = value["groups"]
+    return str(value["pairs"]) if groups == 1 else f"{groups} x {value['pairs'] // groups}"
+
+
+def paired(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Five cells of two sides that worked in pairs: how often, both in ms, both clocks' ratios."""
     return (
-        row["ratio"]["pairs"],
+        repetitions(row["ratio"]),
         side(row["ours"], 1e3),
         side(row["bare"], 1e3),
         ratio(row["ratio"]),

@@ -8,25 +8,29 @@ from typing import Any
 
 from common.benchmark import Benchmark, Judged
 from common.models import MODELS
-from common.words import ratio, side, table, verdict
+from common.words import ratio, repetitions, side, table, verdict
 
 from local import measure
+
+GROUPS = 6
+"""How often every side is started anew."""
 
 
 def run(pairs: int, quick: bool) -> list[dict[str, Any]]:
     """Every model; of the quick form, the smallest."""
     peers = measure.pythons()
-    names = ["mlp"] if quick else list(MODELS)
-    return [asdict(measure.compare(name, pairs, peers)) for name in names]
+    names, groups = (["mlp"], 1) if quick else (list(MODELS), GROUPS)
+    turns = max(1, pairs // groups)
+    return [asdict(measure.compare(name, groups, turns, peers)) for name in names]
 
 
 def tables(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each model and side."""
-    pairs = results[0]["rows"][1]["wall"]["pairs"]
     worst = max(result["worst_loss_difference"] for result in results)
+    turns = repetitions(results[0]["rows"][1]["wall"])
     columns = "model", "side", "samples/s", "ms per update", "memory grew by, MiB"
     lines = [
-        f"{pairs} turns of each side. Losses agree to {worst:.1e} in every update. Memory: the "
+        f"{turns} turns of each side. Losses agree to {worst:.1e} in every update. Memory: the "
         "most that was taken, less what was there after the samples and before the model.",
         "",
         *table(
@@ -67,7 +71,7 @@ def ratios(results: Sequence[Mapping[str, Any]]) -> list[Judged]:
 BENCHMARK = Benchmark(
     "local",
     60,
-    5,
+    3,
     run,
     tables,
     ratios,

@@ -6,6 +6,7 @@ process of its own; their losses have to agree. See README.md beside this folder
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class LocalRow:
         wall: ratio of our seconds to its, where it is another one.
         cpu: the same of seconds of processor, on which a busy machine has less influence.
         goal: what ``wall`` shall not exceed.
-        grown_bytes: how far its memory grew over what it was when the samples were there.
+        grown_bytes: how far its memory grew over what it was when the samples were there; the
+            median over the groups.
     """
 
     name: str
@@ -77,19 +79,38 @@ class LocalResult:
     worst_loss_difference: float
 
 
-def compare(name: str, pairs: int, peers: Mapping[str, Path | None]) -> LocalResult:
+def compare(name: str, groups: int, turns: int, peers: Mapping[str, Path | None]) -> LocalResult:
     """Measure all sides.
 
     Args:
         name: of the model.
-        pairs: turns of each side, besides those that do not count.
+        groups: how often all sides are started anew.
+        turns: of each side in a group, besides those that do not count.
         peers: the Python of each of :data:`PEERS`; None where it is not there.
 
     Raises:
         AssertionError: the losses of two sides differ.
     """
-    model, block = MODELS[name], BLOCKS[name]
-    job = job_of(name, model.batch_size, block * (WARM_UP + pairs), block, workers=0)
+    found = [_once(name, turns, peers) for _ in range(groups)]
+    worst = max(worst_difference({s: a.losses for s, a in answers.items()}) for _, answers in found)
+    assert worst <= TOLERANCE, f"{name}: the losses differ by {worst:.2e}"
+    joined = {side: [turn for group, _ in found for turn in group[side]] for side in found[0][0]}
+    grown = {
+        side: int(statistics.median(answers[side].grown_bytes for _, answers in found))
+        for side in joined
+    }
+    model = MODELS[name]
+    rows = [_row(side, joined, groups, grown[side], model.goal) for side in joined]
+    missing = [peer for peer, python in peers.items() if python is None]
+    return LocalResult(name, model.batch_size, rows, missing, worst)
+
+
+def _once(
+    name: str, turns: int, peers: Mapping[str, Path | None]
+) -> tuple[dict[str, list[Turn]], dict[str, Answer]]:
+    """What the turns of new processes took, and what they hand over."""
+    block = BLOCKS[name]
+    job = job_of(name, MODELS[name].batch_size, block * (WARM_UP + turns), block, workers=0)
     memory = Path("/dev/shm")
     place = memory if memory.is_dir() else None
     with tempfile.TemporaryDirectory(dir=place) as folder, Sides(Path(folder)) as sides:
@@ -103,13 +124,8 @@ def compare(name: str, pairs: int, peers: Mapping[str, Path | None]) -> LocalRes
                 module = f"local.with_{PEERS[peer]}"
                 sides.start(peer, module, work, block=block, python=python)
         sides.timed(WARM_UP)
-        turns = sides.timed(pairs)
-        answers = {side: process.end() for side, process in sides.processes.items()}
-    worst = worst_difference({side: answer.losses for side, answer in answers.items()})
-    assert worst <= TOLERANCE, f"{name}: the losses differ by {worst:.2e}"
-    rows = [_row(side, turns, answers[side], model.goal) for side in turns]
-    missing = [peer for peer, python in peers.items() if python is None]
-    return LocalResult(name, model.batch_size, rows, missing, worst)
+        timed = sides.timed(turns)
+        return timed, {side: process.end() for side, process in sides.processes.items()}
 
 
 def pythons() -> dict[str, Path | None]:
@@ -148,15 +164,17 @@ def worst_difference(losses: Mapping[str, list[float]]) -> float:
     return max(abs(a - b) for found in losses.values() for a, b in zip(ours, found, strict=True))
 
 
-def _row(side: str, turns: Mapping[str, list[Turn]], answer: Answer, goal: float) -> LocalRow:
+def _row(
+    side: str, turns: Mapping[str, list[Turn]], groups: int, grown: int, goal: float
+) -> LocalRow:
     wall, cpu = ({name: [t[clock] for t in turns[name]] for name in turns} for clock in (0, 1))
     if side == OURS:
-        return LocalRow(side, Side.of(wall[side]), None, None, None, answer.grown_bytes)
+        return LocalRow(side, Side.of(wall[side]), None, None, None, grown)
     return LocalRow(
         side,
         Side.of(wall[side]),
-        ratio_of(wall[OURS], wall[side]),
-        ratio_of(cpu[OURS], cpu[side]),
+        ratio_of(wall[OURS], wall[side], groups),
+        ratio_of(cpu[OURS], cpu[side], groups),
         goal if side == BARE else PEER_GOAL,
-        answer.grown_bytes,
+        grown,
     )

@@ -7,9 +7,9 @@ processes, in turn; their losses have to agree. See README.md beside this file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch.distributed as dist
@@ -23,11 +23,27 @@ from loop.workers import in_workers
 
 TOLERANCE = 1e-5
 WARM_UP = 2
+GROUPS = 4
+"""How often the processes of a case are started anew."""
+
 PLACES = ((0, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2))
 """ZeRO stage and number of workers of each case."""
 
 BLOCKS = {"convnet": (16, 20, 10), "gpt": (8, 10, 8), "mlp": (96, 40, 20)}
 """Updates in a timed piece with one worker, with two, and with two at stage 3: about 0.3 s."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What one group of processes did.
+
+    Attributes:
+        times: of our pieces and of the bare ones: seconds that passed, and of processor.
+        worst_loss_difference: over all updates.
+    """
+
+    times: tuple[list[tuple[float, float]], list[tuple[float, float]]]
+    worst_loss_difference: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class LoopResult:
 
 
 def cases(pairs: int) -> list[Case]:
-    """All cases, with ``pairs`` timed pairs each, and half of them where one worker trains.
+    """All cases, with ``pairs`` timed pairs in a group, and half of them where one worker trains.
 
     Two workers and two processors leave none for anything else, so that their times differ more.
     """
@@ -80,18 +96,36 @@ def cases(pairs: int) -> list[Case]:
     ]
 
 
-def compare(case: Case) -> LoopResult:
-    """Run one case in fresh processes, and again for the memory of each side.
+def compare(case: Case, groups: int) -> LoopResult:
+    """Run one case in fresh processes several times, and again for the memory of each side.
 
     Raises:
         AssertionError: the losses of the two sides differ.
     """
-    result: LoopResult = in_workers(measure, case.workers, case)
-    growth = {name: growth_of(case, name == "ours") for name in ("ours", "bare")}
-    return replace(result, ours_growth=growth["ours"], bare_growth=growth["bare"])
+    pieces = [in_workers(measure, case.workers, case) for _ in range(groups)]
+    growth = [growth_of(case, is_ours) for is_ours in (True, False)]
+    return result_of(case, pieces, *growth)
 
 
-def measure(folder: Path, case: Case) -> LoopResult | None:
+def result_of(
+    case: Case, groups: Sequence[Pieces], ours_growth: int = 0, bare_growth: int = 0
+) -> LoopResult:
+    """What came of a case whose pieces were timed in some groups of processes."""
+    wall, cpu = (
+        [[piece[clock] for group in groups for piece in group.times[side]] for side in (0, 1)]
+        for clock in (0, 1)
+    )
+    return LoopResult(
+        case,
+        *(ratio_of(*clock, groups=len(groups)) for clock in (wall, cpu)),
+        *(Side.of(side, case.block) for side in wall),
+        max(group.worst_loss_difference for group in groups),
+        ours_growth,
+        bare_growth,
+    )
+
+
+def measure(folder: Path, case: Case) -> Pieces | None:
     """Run both sides in the process group of this process; the result on worker 0."""
     run = folder / "run"
     ours = Ours(case, run)
@@ -105,9 +139,7 @@ def measure(folder: Path, case: Case) -> LoopResult | None:
         return None
     worst = worst_difference(ours.losses(), losses)
     assert worst <= TOLERANCE, f"{case}: the losses differ by {worst:.2e}"
-    wall, cpu = ([[piece[clock] for piece in side] for side in times] for clock in (0, 1))
-    mine, theirs = (Side.of(side, case.block) for side in wall)
-    return LoopResult(case, ratio_of(*wall), ratio_of(*cpu), mine, theirs, worst)
+    return Pieces(times, worst)
 
 
 def _timed(side: Ours | Bare, case: Case) -> Callable[[], tuple[float, float]]:
