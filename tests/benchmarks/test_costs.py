@@ -14,7 +14,7 @@ from costs import benchmark, layer_side, layers, methods, topology, topology_sid
 
 from trainwright.testing import Rig
 
-RATIO = {"median": 3.3, "low": 3.0, "high": 3.6, "pairs": 2}
+RATIO = {"median": 3.3, "low": 3.0, "high": 3.6, "pairs": 2, "groups": 1}
 SIDE = {"median": 0.001, "low": 0.001, "high": 0.002}
 
 
