@@ -30,13 +30,13 @@ def test_the_interval_tells_what_differs_between_processes() -> None:
     """One ratio is right for each of six groups; pairs of a group say nothing about that."""
     random = np.random.default_rng(2)
     hits = apart = 0
-    for _ in range(200):
+    for _ in range(60):
         ours = np.repeat(random.normal(1.05, 0.03, 6), 8) * random.lognormal(0, 0.02, 48)
         together, grouped = (ratio_of(list(ours), [1.0] * 48, groups) for groups in (1, 6))
         assert grouped.median == pytest.approx(together.median, abs=0.04)
         hits += grouped.low <= 1.05 <= grouped.high
         apart += together.low <= 1.05 <= together.high
-    assert hits >= 170
+    assert hits >= 50
     assert apart < hits
 
 

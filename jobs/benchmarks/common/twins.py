@@ -22,6 +22,10 @@ WARM_UP = 2
 UPDATES = 8
 """In an epoch, which is a turn: what is done between epochs is part of each."""
 SIDES = ("ours", "bare")
+GROUPS = 4
+"""How often both are started anew."""
+
+Pieces = tuple[list[tuple[float, float]], list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -72,31 +76,43 @@ def job_of(values: Mapping[str, Any], side: str, pairs: int) -> TrainJob:
 
 
 def compare(ours: Mapping[str, Any], bare: Mapping[str, Any], pairs: int) -> Compared:
-    """Time two jobs in a fresh process; ``pairs`` count, a few more come before them.
+    """Time two jobs in a fresh process, several times where there are pairs for it.
 
     Args:
         ours: values of the one job, see :func:`job_of`.
         bare: of the other.
-        pairs: how often is measured.
+        pairs: how often is measured; a few more come before them.
     """
+    groups = max(1, min(GROUPS, pairs // 3))
+    jobs = {"ours": ours, "bare": bare}
+    found = [_in_a_process(jobs, pairs // groups) for _ in range(groups)]
+    wall, cpu = (
+        [[piece[clock] for group in found for piece in group[side]] for side in (0, 1)]
+        for clock in (0, 1)
+    )
+    ratios = (ratio_of(*clock, groups=groups) for clock in (wall, cpu))
+    return Compared(*ratios, *(Side.of(side, UPDATES) for side in wall))
+
+
+def _in_a_process(jobs: Mapping[str, Mapping[str, Any]], pairs: int) -> Pieces:
     context = mp.get_context("spawn")
     answer = context.SimpleQueue()
-    child = context.Process(target=_answer, args=(ours, bare, pairs, answer))
+    child = context.Process(target=_answer, args=(jobs, pairs, answer))
     with environment_of(worker_environment(1, uses_gpu=False)):
         child.start()
     child.join()
     if child.exitcode:
         raise RuntimeError(f"the process that measured ended with status {child.exitcode}")
-    result: Compared = answer.get()
+    result: Pieces = answer.get()
     return result
 
 
-def _answer(ours: Mapping[str, Any], bare: Mapping[str, Any], pairs: int, answer: Any) -> None:
-    answer.put(_measure({"ours": ours, "bare": bare}, pairs))
+def _answer(jobs: Mapping[str, Mapping[str, Any]], pairs: int, answer: Any) -> None:
+    answer.put(_measure(jobs, pairs))
 
 
-def _measure(jobs: Mapping[str, Mapping[str, Any]], pairs: int) -> Compared:
-    """Run both sides in this process."""
+def _measure(jobs: Mapping[str, Mapping[str, Any]], pairs: int) -> Pieces:
+    """Run both sides in this process: seconds, and of processor, of all pieces of each."""
     torch.set_num_threads(1)
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
@@ -109,9 +125,7 @@ def _measure(jobs: Mapping[str, Mapping[str, Any]], pairs: int) -> Compared:
         times = interleave(turns[0], turns[1], pairs)
         for worker in workers:
             worker.close()
-    wall, cpu = ([[piece[clock] for piece in side] for side in times] for clock in (0, 1))
-    sides = (Side.of(side, UPDATES) for side in wall)
-    return Compared(ratio_of(*wall), ratio_of(*cpu), *sides)
+    return times
 
 
 def _timed(worker: Worker) -> Callable[[], tuple[float, float]]:
