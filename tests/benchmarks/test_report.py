@@ -27,6 +27,7 @@ from common.words import verdict
 from data import measure as data
 from federated import costs
 from federated import measure as federated
+from launch import measure as launch
 from launch.benchmark import STAGE_WORDS, draw
 from loop import measure as loop
 from memory import measure as memory
@@ -149,14 +150,12 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
     head, *sections = RESULTS.read_text().split("\n## ")
     assert head.strip().startswith(HEAD.strip())
     text = {section.split()[0]: section for section in sections}
-    assert list(text) == [name for name in run_all.NAMED if name in text]
+    assert list(text) == [name for name in run_all.NAMED if name != "gpu" or name in text]
     for case in loop.cases(pairs=1):
-        if f"| {case.model} |" not in text["loop"]:
-            continue  # a model that came after the last measurement
         start, goal = f"| {case.model} | {case.stage} | {case.workers} |", MODELS[case.model].goal
         [row] = [line for line in text["loop"].splitlines() if line.startswith(start)]
         assert f"| {goal} |" in row
-    assert "goal" in text["launch"]
+    assert f"goal {launch.GOAL}" in text["launch"]
     starts = {
         "memory": memory.SAMPLES,
         "saving": saving.PLACES,
@@ -167,10 +166,10 @@ def test_the_committed_results_hold_every_case_with_its_goal() -> None:
             *(f"{population:,} | {cohort:,}" for population, cohort in costs.SIZES),
         ],
     }
-    for case in data.CASES if "data" in text else ():
+    for case in data.CASES:
         assert f"\n{case.name}: " in text["data"]
-    for name in starts.keys() & text.keys():
-        for first in starts[name]:
+    for name, firsts in starts.items():
+        for first in firsts:
             assert f"\n| {first} |" in text[name]
 
 
