@@ -52,7 +52,10 @@ class TrainingSpec(Section):
         Duration(1, "epochs"), description="time between evaluations on the validation split"
     )
     checkpoint_every: Duration = Field(
-        Duration(1, "epochs"), description="time between checkpoints"
+        Duration(1, "epochs"),
+        description="time between checkpoints; trials of a sweep and runs of a comparison that "
+        "train in one process leave out those within ten seconds of another where a job does not "
+        "say it",
     )
     max_failed_checkpoints: int | None = Field(
         None,

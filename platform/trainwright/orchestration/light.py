@@ -29,6 +29,10 @@ from trainwright.storage import Folder
 from trainwright.training.guard import NumericsError
 from trainwright.training.worker import WorkOrder, work
 
+CHECKPOINT_PACE_S = 10.0
+"""Between two checkpoints of a run whose job does not say how often it wants them. Small models
+have epochs of milliseconds, and a checkpoint after each would take a quarter of the time."""
+
 SECONDS_FOR_ORPHANS = 20.0
 """Processes of a comparison that was killed notice it and end within a few seconds."""
 
@@ -79,12 +83,14 @@ class Errand:
             total_steps: updates planned, as far as known.
             start_from: URL of another run's folder, and the checkpoint to begin from.
         """
+        is_wished = "checkpoint_every" in job.spec.training.model_fields_set
         order = WorkOrder(
             job=anchored(job.spec, job.base).model_dump(mode="json", by_alias=True),
             base=str(job.base),
             run_url=folder.url,
             plugin_files=dict(plugin_files),
             start_from=start_from,
+            checkpoint_pace_s=0.0 if is_wished else CHECKPOINT_PACE_S,
         )
         return cls(
             name=folder.url.rstrip("/").rsplit("/", 1)[-1],

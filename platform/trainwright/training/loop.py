@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -38,6 +39,7 @@ class Loop:
         schedule: update of the phase -> factor of each group's base rate.
         tests: whether the test table is evaluated at the end.
         save: writes a checkpoint of the present state; told whether it is the best so far.
+        checkpoint_pace_s: seconds between two checkpoints of the timetable at least.
     """
 
     engine: Engine
@@ -55,6 +57,8 @@ class Loop:
     record_samples: bool = False
     tests: bool = True
     save: Callable[[bool], None] = lambda improved: None
+    checkpoint_pace_s: float = 0.0
+    _saved_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> bool:
         """Train.
@@ -108,7 +112,9 @@ class Loop:
 
     @property
     def _checkpoint_is_due(self) -> bool:
-        return self.timetable.checkpoint_is_due(self._done)
+        if not self.timetable.checkpoint_is_due(self._done):
+            return False
+        return time.monotonic() - self._saved_at >= self.checkpoint_pace_s
 
     def _update(self, index: int, epoch: int, rates: Sequence[float]) -> None:
         watchdog.beat()
@@ -230,6 +236,7 @@ class Loop:
         self.guard.check_weights(self.engine, self.progress.finished)
         self.progress.loss = self.recorder.last.get("train/loss", self.progress.loss)
         self.save(improved)
+        self._saved_at = time.monotonic()
         self.recorder.pause()
 
 

@@ -54,6 +54,8 @@ class WorkOrder:
         weights: starting weights of the model.
         news: what ended the attempt before, for the journal.
         concealed: values from the driver's environment that no file or message may show.
+        checkpoint_pace_s: seconds that pass between two checkpoints at least, the last and the
+            best ones aside; more than 0 only where one worker trains.
     """
 
     job: dict[str, Any]
@@ -64,6 +66,7 @@ class WorkOrder:
     weights: Place | None = None
     news: str | None = None
     concealed: tuple[str, ...] = ()
+    checkpoint_pace_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ def _train(
     def loop_of(phase: Assembly) -> Loop:
         loop = make_loop(phase, engine, metrics, recorder, progress, guard)
         loop.save = keeper
+        loop.checkpoint_pace_s = order.checkpoint_pace_s
         return loop
 
     with _system_metrics(job, journal, progress):
