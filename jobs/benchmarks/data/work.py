@@ -124,16 +124,20 @@ class Seen:
     def __init__(self, arrays: Arrays, key: str) -> None:
         self._arrays = arrays
         self._key = key
-        self._epochs: list[list[Tensor]] = []
+        self._epochs: list[Tensor] = []
         self._last: Batch = {}
 
     def go_through(self, batches: Iterable[Batch]) -> None:
         """Take all batches of an epoch."""
-        key = self._key
-        rows = []
+        key, num_rows = self._key, 0
+        rows = torch.empty(2 * len(self._arrays.id), dtype=torch.int64)
         for batch in batches:
-            rows.append(batch[key])
-        self._epochs.append(rows)
+            # Copied: small tensors kept among large ones that are freed would leave holes, by
+            # which the next large ones come to lie in memory that is not in the cache.
+            ids = batch[key].flatten()
+            rows[num_rows : num_rows + len(ids)] = ids
+            num_rows += len(ids)
+        self._epochs.append(rows[:num_rows])
         self._last = batch
 
     def check(self) -> None:
@@ -143,7 +147,7 @@ class Seen:
             AssertionError: a row is missing or came twice, or a batch is wrong.
         """
         for rows in self._epochs:
-            found = np.sort(torch.cat([part.flatten() for part in rows]).numpy())
+            found = np.sort(rows.numpy())
             if not np.array_equal(found, self._arrays.id):
                 raise AssertionError(f"not every row once: {len(found)} rows")
         ids = self._last[self._key].flatten().to(torch.int64).numpy()
