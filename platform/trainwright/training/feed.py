@@ -151,7 +151,7 @@ class TableFeed:
 
     def _batch(self, order: Order, epoch: int, start: int, stop: int) -> dict[str, Tensor]:
         batch = self._table.take_rows(order.indices[start:stop])
-        batch = self._transforms(batch, self._epochs + epoch, training=self._training)
+        batch = self._transforms(batch, self._epochs + epoch, self._training, fresh=True)
         if order.weights is not None:
             batch[SAMPLE_WEIGHT] = torch.from_numpy(order.weights[start:stop].copy())
         return batch

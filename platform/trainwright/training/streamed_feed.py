@@ -102,4 +102,5 @@ class StreamedFeed:
             last = self._epochs + -(-self._timetable.total_steps // self._timetable.steps_per_epoch)
             self._ahead = self._table.read_ahead(self._order, self._rank, self._world_size, last)
         drawn = self._epochs + epoch
-        return self._transforms(self._ahead.take(drawn, start, stop), drawn, self._training)
+        rows = self._ahead.take(drawn, start, stop)
+        return self._transforms(rows, drawn, self._training, fresh=True)

@@ -52,17 +52,20 @@ class TransformChain:
         steps = enumerate(self._steps.items())
         return [(i, name) for i, (name, step) in steps if protocol.needs_all_rows(step)]
 
-    def __call__(self, batch: Batch, epoch: int, training: bool) -> Batch:
+    def __call__(self, batch: Batch, epoch: int, training: bool, fresh: bool = False) -> Batch:
         """Transform one batch.
 
         Args:
             batch: as :meth:`Table.take` gives it.
             epoch: from 0; decides the random numbers together with seed, name and sample_id.
             training: False leaves augmentations out.
+            fresh: whether the batch is given away, so that its tensors may be changed in place.
         """
         for name, transform in self._steps.items():
             if training or not protocol.is_training_only(transform):
-                batch = transform(batch, TransformContext(self.seed, name, epoch, training))
+                context = TransformContext(self.seed, name, epoch, training, fresh)
+                batch = transform(batch, context)
+                fresh = fresh and protocol.keeps_fresh(transform)
         return batch
 
     def fit(self, table: Table) -> None:

@@ -27,12 +27,16 @@ class TransformContext:
         name: name of the transform in its chain, unique there.
         epoch: from 0; the same sample gets other numbers in another epoch.
         training: False in evaluation.
+        fresh: whether the memory of each column belongs to this batch and this column alone, so
+            that a transform may change it in place. Otherwise it can be another column's, a
+            table's or a cache's, and may only be read.
     """
 
     seed: int
     name: str
     epoch: int
     training: bool
+    fresh: bool = False
 
     def uniform(
         self, batch: Mapping[str, torch.Tensor], shape: tuple[int, ...] = (), stream: str = ""
@@ -66,6 +70,9 @@ class Transform(Protocol):
     """A transform: any callable of this form. Further attributes are optional.
 
     - ``training_only: ClassVar[bool]``: True for augmentations, which evaluation leaves out.
+    - ``keeps_fresh: ClassVar[bool]``: True where it is sure that, if the batch it was given was
+      ``fresh``, the one that it returns is: it gives no memory to two columns and keeps none.
+      Without it no transform that comes later changes anything in place.
     - ``bind(columns: Mapping[str, Column]) -> None``: told what the columns hold, before ``fit``.
     - ``fit(table: Table) -> None``: learns from the training split, as the transforms before this
       one leave it in evaluation; of a streamed split from a part, some 65,536 rows.
@@ -83,6 +90,11 @@ class Transform(Protocol):
 def is_training_only(transform: Transform) -> bool:
     """Whether evaluation leaves the transform out."""
     return bool(getattr(transform, "training_only", False))
+
+
+def keeps_fresh(transform: Transform) -> bool:
+    """Whether a batch whose memory is its own is still so after the transform."""
+    return bool(getattr(transform, "keeps_fresh", False))
 
 
 def needs_all_rows(transform: Transform) -> bool:

@@ -20,6 +20,7 @@ class RandomCrop(ColumnTransform):
     """
 
     training_only: ClassVar[bool] = True
+    keeps_fresh: ClassVar[bool] = True
     kinds: tuple[Kind, ...] = ("image",)
 
     def __init__(

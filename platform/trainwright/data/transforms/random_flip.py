@@ -16,6 +16,7 @@ class RandomFlip(ColumnTransform):
     """Mirror images at random; all image columns of a sample alike. Training only."""
 
     training_only: ClassVar[bool] = True
+    keeps_fresh: ClassVar[bool] = True
     kinds: tuple[Kind, ...] = ("image",)
 
     def __init__(

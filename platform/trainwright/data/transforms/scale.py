@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import torch
+
 from trainwright.data.table import Kind
 from trainwright.data.transforms.protocol import Batch, TransformContext
 from trainwright.data.transforms.selection import ColumnTransform
@@ -10,6 +14,7 @@ from trainwright.data.transforms.selection import ColumnTransform
 class Scale(ColumnTransform):
     """Replace x by ``x * factor + offset``; for example 0..255 by ``factor: 0.00392156863``."""
 
+    keeps_fresh: ClassVar[bool] = True
     kinds: tuple[Kind, ...] = ("image", "vector", "value")
 
     def __init__(
@@ -31,4 +36,6 @@ class Scale(ColumnTransform):
 
     def __call__(self, batch: Batch, context: TransformContext) -> Batch:
         """The batch with the chosen columns scaled."""
-        return {**batch, **{n: batch[n] * self.factor + self.offset for n in self.names}}
+        multiply = torch.Tensor.mul_ if context.fresh else torch.Tensor.mul
+        scaled = {n: multiply(batch[n], self.factor).add_(self.offset) for n in self.names}
+        return {**batch, **scaled}

@@ -42,7 +42,7 @@ class ColumnTransform:
             return
         for name in self._chosen:
             require_column(name, columns, self.kinds)
-        self.names = list(self._chosen)
+        self.names = list(dict.fromkeys(self._chosen))
 
 
 def require_column(name: str, columns: Mapping[str, Column], kinds: Sequence[Kind]) -> Column:

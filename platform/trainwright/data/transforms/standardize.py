@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -25,6 +25,7 @@ class Standardize(ColumnTransform):
     all at most 65,536 rows or 64 MiB.
     """
 
+    keeps_fresh: ClassVar[bool] = True
     kinds: tuple[Kind, ...] = ("image", "vector", "value")
 
     def __init__(self, columns: list[str] | str | None = None) -> None:
@@ -49,7 +50,8 @@ class Standardize(ColumnTransform):
 
     def __call__(self, batch: Batch, context: TransformContext) -> Batch:
         """``(x - mean) / std`` for the chosen columns."""
-        scaled = {n: (batch[n] - self._mean[n]).div_(self._std[n]) for n in self.names}
+        subtract = torch.Tensor.sub_ if context.fresh else torch.Tensor.sub
+        scaled = {n: subtract(batch[n], self._mean[n]).div_(self._std[n]) for n in self.names}
         return {**batch, **scaled}
 
     def state_dict(self) -> dict[str, Any]:
