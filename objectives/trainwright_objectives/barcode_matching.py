@@ -5,20 +5,19 @@ Pairs of images are taken many at a time; pixels are numbered through, image by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trainwright_objectives.cube_grid import Construction, Ints
 from trainwright_objectives.cubical_persistence import (
+    NEVER,
     Filtration,
     Floats,
-    Intervals,
-    barcode,
+    Forest,
     filtration,
-    lengths,
 )
+from trainwright_objectives.lower_links import SIDES, Construction, Ints
 
 
 class Matching(NamedTuple):
@@ -49,68 +48,77 @@ def match(
     Args:
         first: values of the pixels, shape (N, H, W).
         second: the same shape.
-        construction: of the complex, see :mod:`trainwright_objectives.cube_grid`.
+        construction: of the complex, see :mod:`trainwright_objectives.cubical_persistence`.
         min_persistence: features whose values of birth and death differ by no more are left out.
 
     Returns:
         For dimension 0 and 1.
     """
-    images = [filtration(one, construction) for one in (first, second)]
-    union = filtration(np.minimum(first, second), construction)
-    whole = barcode(union, union)
-    bars = [barcode(image, image) for image in images]
-    maps = [barcode(image, union) for image in images]
-    return [
-        _matching(
-            images,
-            [
-                _long(bar[dim], image, min_persistence)
-                for bar, image in zip(bars, images, strict=True)
-            ],
-            [into[dim] for into in maps],
-            _long(whole[dim], union, min_persistence).death,
-        )
-        for dim in (0, 1)
-    ]
+    whole = filtration(np.concatenate([first, second, np.minimum(first, second)]), construction)
+    return [_matching(whole, dimension, min_persistence, first.size) for dimension in (0, 1)]
 
 
-def _long(intervals: Intervals, image: Filtration, min_persistence: float) -> Intervals:
-    kept = lengths(intervals, image, image) > min_persistence
-    return Intervals(intervals.birth[kept], intervals.death[kept])
-
-
-def _matching(
-    images: Sequence[Filtration],
-    bars: Sequence[Intervals],
-    maps: Sequence[Intervals],
-    deaths: Ints,
-) -> Matching:
-    """Intervals are matched by their birth with those of the map, these with the union's by death.
+def _matching(whole: Filtration, dimension: int, min_persistence: float, size: int) -> Matching:
+    """The features of first images and of second ones that are the same one of the unions.
 
     Args:
-        images: the first and the second images.
-        bars: their barcodes.
-        maps: those of their inclusions into the unions, short intervals too.
-        deaths: of the unions' intervals.
+        whole: of the first images, the second ones and the unions.
+        dimension: of the features.
+        min_persistence: of features that count.
+        size: number of pixels of all first images.
     """
-    size = len(images[0].rank)
-    known = np.zeros(size, dtype=bool)
-    known[deaths] = True
-    dies, partner = np.full((2, 2, size), -1)
-    for own, other, bar, into in zip(dies, partner, bars, maps, strict=True):
-        own[bar.birth] = bar.death
-        found = (own[into.birth] >= 0) & known[into.death]
-        other[into.death[found]] = into.birth[found]
-    births = partner[:, (partner >= 0).all(axis=0)]
-    pairs, alone = [], []
-    for image, own, bar, birth in zip(images, dies, bars, births, strict=True):
-        pairs.append(_pixels(image, Intervals(birth, own[birth])))
-        own[birth] = -1
-        left = own[bar.birth] >= 0
-        alone.append(_pixels(image, Intervals(bar.birth[left], bar.death[left])))
-    return Matching(np.concatenate(pairs, axis=1), *alone)
+    forest, bars = whole.forests[dimension], whole.bars(dimension)
+    long = bars.length > min_persistence
+    partner = _partners(forest, dimension, long)
+    both = np.flatnonzero((partner >= 0).all(axis=0))
+    # The order in which terms are added up.
+    both = both[np.lexsort([_place(forest, dimension)[both], bars.death[both] == NEVER])]
+    pixels = np.stack([bars.birth, bars.death], axis=1)
+    found = [pixels[one[both]] for one in partner]
+    long[partner[:, both]] = False
+    side = forest.edges.pixel // (forest.cubes.plane.size // 3)
+    for which in (0, 1):
+        left = np.flatnonzero(long & (side == which))
+        found.append(pixels[left[forest.time[left].argsort()]])
+    for of_second in found[1::2]:
+        of_second[of_second != NEVER] -= size
+    return Matching(np.concatenate(found[:2], axis=1), *found[2:])
 
 
-def _pixels(image: Filtration, intervals: Intervals) -> Ints:
-    """The pixels from which births and deaths have their values, shape (n, 2)."""
-    return np.stack([image.pixel[intervals.birth], image.pixel[intervals.death]], axis=1)
+def _partners(forest: Forest, dimension: int, long: NDArray[np.bool_]) -> Ints:
+    """Features of first and of second images that are part of each of the unions, shape (2, k).
+
+    A component of an image is found by its birth among those that die in the union where the
+    union's does; a loop by where it is born, with those that die there where the union's does.
+    """
+    count, area = len(forest.cubes.plane) // 3, forest.cubes.plane[0].size
+    size = count * area
+    side = forest.edges.pixel // size
+    feature = np.full(3 * size, -1)
+    feature[forest.died[long]] = np.flatnonzero(long)
+    images, unions = (0, 2 * count), (2 * count, 3 * count, 2)
+    joined, ages = (images, unions) if dimension else (unions, images)
+    died = forest.images(*joined).deaths(forest.cubes.images(*ages).age)
+    if dimension:
+        own = np.flatnonzero(side < 2)
+        union = feature[died % size + 2 * size]
+    else:
+        union = np.tile(np.flatnonzero(side == 2), 2)
+        own = feature[died]
+    found = (own >= 0) & (union >= 0)
+    own, union = own[found], union[found]
+    found = long[own] & long[union]
+    own, union = own[found], union[found]
+    partner = np.full((2, len(long)), -1)
+    partner[side[own], union] = own
+    return partner
+
+
+def _place(forest: Forest, dimension: int) -> Ints:
+    """Of the cube of the union at which a feature dies, on the grid of all cubes."""
+    if dimension:
+        return forest.died
+    width = forest.cubes.plane.shape[2]
+    row, column = np.divmod(forest.edges.pixel, width)
+    down, right = np.array(SIDES)[forest.edges.side].T
+    return (2 * row + down) * 2 * width + 2 * column + right

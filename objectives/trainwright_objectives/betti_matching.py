@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.barcode_matching import Matching, match
-from trainwright_objectives.cube_grid import Construction, Ints
+from trainwright_objectives.lower_links import Construction, Ints
 from trainwright_objectives.cubical_persistence import Floats
 from trainwright_objectives.options import (
     Reduction,
@@ -68,7 +68,7 @@ def betti_matching(prediction: Tensor, target: Tensor, topology: Topology = DEFA
         return prediction.flatten()
     # Features that never die have partners that never do: the value at their death is any one.
     values = torch.cat([prediction.flatten(), target.flatten(), prediction.new_zeros(1)])
-    images = torch.stack([prediction, target]).detach().double().cpu().numpy()
+    images = torch.stack([prediction, target]).detach().cpu().numpy()
     squares = _all_squares(images if topology.levels == "sublevel" else -images, topology)
     left, right, factor = torch.from_numpy(squares).to(values.device).T
     terms = factor * (values[left] - values[right]).square()
