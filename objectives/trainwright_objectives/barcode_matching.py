@@ -91,8 +91,8 @@ def _partners(forest: Forest, dimension: int, long: NDArray[np.bool_]) -> Ints:
     A component of an image is found by its birth among those that die in the union where the
     union's does; a loop by where it is born, with those that die there where the union's does.
     """
-    count, area = len(forest.cubes.plane) // 3, forest.cubes.plane[0].size
-    size = count * area
+    count = len(forest.cubes.plane) // 3
+    size = forest.cubes.plane.size // 3
     side = forest.edges.pixel // size
     feature = np.full(3 * size, -1)
     feature[forest.died[long]] = np.flatnonzero(long)
@@ -100,17 +100,12 @@ def _partners(forest: Forest, dimension: int, long: NDArray[np.bool_]) -> Ints:
     joined, ages = (images, unions) if dimension else (unions, images)
     died = forest.images(*joined).deaths(forest.cubes.images(*ages).age)
     if dimension:
-        own = np.flatnonzero(side < 2)
-        union = feature[died % size + 2 * size]
+        own, union = np.flatnonzero(side < 2), feature[died % size + 2 * size]
     else:
-        union = np.tile(np.flatnonzero(side == 2), 2)
-        own = feature[died]
-    found = (own >= 0) & (union >= 0)
-    own, union = own[found], union[found]
-    found = long[own] & long[union]
-    own, union = own[found], union[found]
+        own, union = feature[died], np.tile(np.flatnonzero(side == 2), 2)
+    found = (own >= 0) & (union >= 0) & long[own] & long[union]
     partner = np.full((2, len(long)), -1)
-    partner[side[own], union] = own
+    partner[side[own[found]], union[found]] = own[found]
     return partner
 
 
@@ -121,4 +116,5 @@ def _place(forest: Forest, dimension: int) -> Ints:
     width = forest.cubes.plane.shape[2]
     row, column = np.divmod(forest.edges.pixel, width)
     down, right = np.array(SIDES)[forest.edges.side].T
-    return (2 * row + down) * 2 * width + 2 * column + right
+    place: Ints = (2 * row + down) * 2 * width + 2 * column + right
+    return place

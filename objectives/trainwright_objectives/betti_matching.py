@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwright_objectives.barcode_matching import Matching, match
-from trainwright_objectives.lower_links import Construction, Ints
 from trainwright_objectives.cubical_persistence import Floats
+from trainwright_objectives.lower_links import Construction, Ints
 from trainwright_objectives.options import (
     Reduction,
     check_at_least_zero,
@@ -23,7 +23,7 @@ from trainwright_objectives.precision import at_least_float32
 
 Levels = Literal["superlevel", "sublevel", "bothlevel"]
 Activation = Literal["sigmoid", "softmax", "none"]
-_PIXELS = 2**18  # about how many are looked at together, for memory
+_PIXELS = 2**15  # about how many are looked at together, so that they stay in the cache
 
 
 class Topology(NamedTuple):

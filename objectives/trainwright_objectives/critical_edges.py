@@ -12,7 +12,7 @@ because ties decide which pixels a gradient reaches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,9 +86,13 @@ class Cubes:
         """Those of some of the images, repeatedly."""
         area = self.plane[0].size
         own = slice(first * area, end * area)
-        step, join, age = (np.tile(part[own], repeat) for part in (self.step, self.join, self.age))
-        plane = np.tile(self.plane[first:end], (repeat, 1, 1))
-        return Cubes(plane, self.backwards, step, join, self.pixel, self.turn, age)
+        return replace(
+            self,
+            plane=np.tile(self.plane[first:end], (repeat, 1, 1)),
+            step=np.tile(self.step[own], repeat),
+            join=np.tile(self.join[own], repeat),
+            age=np.tile(self.age[own], repeat),
+        )
 
     def times(self, pixel: Ints, turn: Ints) -> Ints:
         """When edges join."""
@@ -173,7 +177,8 @@ def squares(plane: Levels, links: Bytes) -> Cubes:
 
 def _offsets(places: Any, width: int) -> Ints:
     """Of places that are given down and right, on the flat plane."""
-    return np.asarray(places) @ np.array([width, 1])
+    flat: Ints = np.asarray(places) @ np.array([width, 1])
+    return flat
 
 
 class Edges(NamedTuple):
@@ -189,7 +194,8 @@ class Edges(NamedTuple):
     def beside(self, width: int) -> Ints:
         """The squares on both sides, shape (2, k)."""
         corner = _offsets(np.minimum(CORNERS, 0), width)
-        return self.pixel + corner[np.array(BESIDE).T[:, self.side]]
+        squares: Ints = self.pixel + corner[np.array(BESIDE).T[:, self.side]]
+        return squares
 
 
 def critical_edges(links: Bytes) -> Edges:

@@ -87,7 +87,7 @@ class Forest:
 
 def _forest(cubes: Cubes, edges: Edges, pairs: Ints) -> tuple[Forest, Edges]:
     """The forest of what edges join, and the edges that do not."""
-    every = Forest(cubes, edges, pairs, np.empty(pairs.shape[1]))
+    every = Forest(cubes, edges, pairs, np.empty(pairs.shape[1], dtype=np.int64))
     died = every.deaths(cubes.age)
     joins = died >= 0
     own, other = (Edges(*(part[some] for part in edges)) for some in (joins, ~joins))

@@ -32,19 +32,20 @@ def deaths(pairs: Ints, time: Ints, age: Ints) -> Ints:
     age = age[members]
     died = np.full(len(time), -1)
     left = np.flatnonzero(pairs[0] != pairs[1])
-    pairs, time = pairs[:, left], time[left]
+    pairs, time = pairs.take(left, axis=1), time.take(left)
     for _ in range(_ROUNDS):
         if len(left) < _FEW:
             break
         gone, into, dies = _first_joins(pairs, time, age)
         died[left[dies]] = gone
-        pairs = ends(into)[pairs[:, ~dies]]
-        apart = pairs[0] != pairs[1]
-        pairs, time, left = pairs[:, apart], time[~dies][apart], left[~dies][apart]
+        pairs = ends(into).take(pairs)
+        rest = np.flatnonzero((pairs[0] != pairs[1]) & ~dies)
+        left, pairs, time = left.take(rest), pairs.take(rest, axis=1), time.take(rest)
     order = time.argsort()
-    names, few = _numbered(pairs[:, order], len(age))
+    names, few = _numbered(pairs.take(order, axis=1), len(age))
     died[left[order]] = np.append(names, -1)[_in_turn(few.T.tolist(), age[names].tolist())]
-    return np.append(members, -1)[died]
+    found: Ints = np.append(members, -1)[died]
+    return found
 
 
 def _first_joins(pairs: Ints, time: Ints, age: Ints) -> tuple[Ints, Ints, NDArray[np.bool_]]:

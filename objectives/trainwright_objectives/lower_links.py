@@ -71,7 +71,8 @@ def _way(corner: int, arc: list[int]) -> tuple[int, int]:
 
     Joins are undone in reverse: what is joined along a way is there when its first side has left.
     """
-    cut = next(at for at, place in enumerate(arc) if place % 2 == 0 and _number(place) == _first(arc))
+    first = _first(arc)
+    cut = next(at for at, place in enumerate(arc) if place % 2 == 0 and _number(place) == first)
     if len(arc) == len(CIRCLE):
         goal = next(place for place in arc if place % 2 and _number(place) == 0)
     else:

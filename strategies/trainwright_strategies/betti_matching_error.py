@@ -18,8 +18,8 @@ from trainwright_objectives.betti_matching import (
     probabilities,
     soft_dice,
 )
-from trainwright_objectives.lower_links import Construction
 from trainwright_objectives.cubical_persistence import betti_numbers
+from trainwright_objectives.lower_links import Construction
 from trainwright_strategies.outputs import column_of, output_of
 
 
