@@ -27,7 +27,7 @@ class ChunkCache:
         self._limit = limit_bytes
         self._size = 0
         self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._kept: dict[tuple[str, int], bytes] = {}
+        self._kept: dict[tuple[str, int], memoryview] = {}
         self._room = 0
         self._lock = threading.Lock()
 
@@ -36,12 +36,15 @@ class ChunkCache:
         self._room = num_bytes
 
     def keep(self, file: str, index: int, chunk: memoryview) -> None:
-        """Hold ``chunk`` if there is room left; from any thread."""
+        """Hold ``chunk``, not a copy, if there is room left; from any thread.
+
+        What it was fetched with stays in memory too: of the last one kept, at most a window.
+        """
         with self._lock:
             if len(chunk) > self._room:
                 return
             self._room -= len(chunk)
-        self._kept[file, index] = bytes(chunk)
+        self._kept[file, index] = chunk
 
     def release(self) -> None:
         """Let go of what is kept."""
@@ -51,7 +54,7 @@ class ChunkCache:
     def __contains__(self, place: tuple[str, int]) -> bool:
         return place in self._kept or place in self._chunks
 
-    def get(self, file: str, index: int) -> bytes | None:
+    def get(self, file: str, index: int) -> bytes | memoryview | None:
         """The chunk, if it is still held."""
         kept = self._kept.get((file, index))
         if kept is not None:
@@ -115,11 +118,13 @@ class VerifiedFile:
             for at, chunk in self._fetch(index, min(last, index + _WINDOW - 1)):
                 self._cache.keep(self._name, at, chunk)
 
-    def spans(self, num_bytes: int = 64 << 20) -> Iterator[tuple[int, int]]:
-        """Ranges (first, last) of chunks for :meth:`verify`, about ``num_bytes`` each."""
-        step = max(1, num_bytes // self._record.chunk_bytes)
-        for first in range(0, len(self._record.chunks), step):
-            yield first, min(first + step, len(self._record.chunks)) - 1
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Ranges (first, last) of chunks for :meth:`verify`, one request each.
+
+        They are short so that the threads that share even a small file end at the same time.
+        """
+        for first in range(0, len(self._record.chunks), _WINDOW):
+            yield first, min(first + _WINDOW, len(self._record.chunks)) - 1
 
     def _chunks(self, first: int, last: int) -> Iterator[tuple[int, memoryview]]:
         while first <= last:

@@ -251,6 +251,14 @@ def test_what_was_checked_and_kept_is_not_fetched_again(
     assert again == {*range(3, 10), *range(15, 20)}
 
 
+@pytest.mark.parametrize("number", [1, 7, 8, 9, 100])
+def test_checks_go_over_every_chunk_once_and_share_small_files(memory: Folder, number: int) -> None:
+    file = VerifiedFile(memory, "s", FileRecord(number * 64, 64, ("",) * number), ChunkCache())
+    spans = list(file.spans())
+    assert [chunk for low, high in spans for chunk in range(low, high + 1)] == [*range(number)]
+    assert max(high - low for low, high in spans) < 8
+
+
 def test_small_reads_nearby_fetch_once(memory: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     record = write_shard(memory, "s", shard_tensors({"x": torch.arange(400)}), {})
     shard = opened(memory, "s", record)
