@@ -20,8 +20,11 @@ from data.work import Arrays
 
 OURS = "ours"
 WARM_UP = 2
-SLOW_SHARE = 4
+SLOW_SHARE = 2
 """Sides that are slow make one turn where the others make so many."""
+
+GROUPS = 3
+"""How often all processes are started anew."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,10 @@ def compare(case: Case, pairs: int, with_slow: bool = True) -> DataResult:
 
     Args:
         case: what is gone through.
-        pairs: turns of each side; slow ones make a quarter.
+        pairs: turns of each side, of all groups; slow ones make half.
         with_slow: whether those take part at all.
     """
+    groups = max(1, min(GROUPS, pairs // 3))
     contenders = [
         contender
         for contender in (IN_MEMORY if case.layout is None else STREAMING)
@@ -154,9 +158,9 @@ def compare(case: Case, pairs: int, with_slow: bool = True) -> DataResult:
         if case.layout is not None:
             write_files(arrays, case.layout, Path(folder) / "files")
         del arrays
-        epochs = _epochs(case, present, pairs, Path(folder))
+        epochs = _epochs(case, present, pairs, groups, Path(folder))
         resumed = _resumed([c for c in present if c.resumes], max(pairs // 2, 1), Path(folder))
-    rows = [_row(contender, epochs, resumed) for contender in contenders]
+    rows = [_row(contender, epochs, groups, resumed) for contender in contenders]
     return DataResult(case.name, case.rows, rows)
 
 
@@ -164,16 +168,28 @@ Epochs = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """Name -> seconds of our epochs, and of those of the other side beside them."""
 
 
-def _epochs(case: Case, contenders: Sequence[Contender], pairs: int, folder: Path) -> Epochs:
+def _epochs(
+    case: Case, contenders: Sequence[Contender], pairs: int, groups: int, folder: Path
+) -> Epochs:
+    found: dict[str, tuple[list[float], list[float]]] = {c.name: ([], []) for c in contenders}
+    for _ in range(groups):
+        for name, times in _once(case, contenders, pairs // groups, folder).items():
+            for joined, seconds_ in zip(found[name], times, strict=True):
+                joined += seconds_
+    return found
+
+
+def _once(case: Case, contenders: Sequence[Contender], turns: int, folder: Path) -> Epochs:
+    """The epochs of new processes."""
     found: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     with Sides(folder) as sides:
-        for is_slow, turns in ((False, pairs), (True, max(pairs // SLOW_SHARE, 1))):
+        for is_slow, number in ((False, turns), (True, max(turns // SLOW_SHARE, 1))):
             chosen = [c for c in contenders if c.is_slow == is_slow]
             for contender in chosen:
                 block = 1 if is_slow else case.block
                 _start(sides, contender, "epoch", block, folder)
             sides.timed(1 if is_slow else WARM_UP)
-            times = seconds(sides.timed(turns))
+            times = seconds(sides.timed(number))
             found.update({c.name: (times[OURS], times[c.name]) for c in chosen})
     return found
 
@@ -197,11 +213,13 @@ def _start(sides: Sides, contender: Contender, ask: str, block: int, folder: Pat
     sides.start(contender.name, contender.module, contender.way, ask, folder, **options)
 
 
-def _row(contender: Contender, epochs: Epochs, resumed: Mapping[str, tuple[Side, bool]]) -> DataRow:
+def _row(
+    contender: Contender, epochs: Epochs, groups: int, resumed: Mapping[str, tuple[Side, bool]]
+) -> DataRow:
     name = contender.name
     if name not in epochs:
         return DataRow(name, contender.order, contender.goal)
     ours, its = epochs[name]
-    ratio = None if name == OURS else ratio_of(ours, its)
+    ratio = None if name == OURS else ratio_of(ours, its, groups)
     took, is_exact = resumed.get(name, (None, None))
     return DataRow(name, contender.order, contender.goal, Side.of(its), ratio, took, is_exact)
