@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from trainwright.plugins.groups import Plugin
@@ -112,12 +113,21 @@ def resolved_hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of ``function`` as types.
 
     An annotation that cannot be resolved (its import is only there for type checkers) is left
-    out, alone; the others are kept.
+    out, alone; the others are kept. The answer for a plain
+    function is remembered: every trial of a sweep asks again.
     """
+    is_plain = isinstance(function, types.FunctionType)
+    return dict(_remembered_hints(function) if is_plain else _hints(function))
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, AttributeError, TypeError):
         return _one_by_one(function)
+
+
+_remembered_hints = lru_cache(maxsize=1024)(_hints)
 
 
 def _one_by_one(function: Callable[..., Any]) -> dict[str, Any]:
