@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import islice
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainwright.federated.aggregator import Client, State
-from trainwright.federated.clients.batch_plan import BatchPlan
+from trainwright.federated.clients.batch_plan import BatchPlan, Ints
 from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer
 from trainwright.federated.layout import Layout
 from trainwright.federated.transport.sent import Sent
@@ -142,11 +141,15 @@ class Batched(Trainer):
         lengths = [member.rows.shape[0] for member in members]
         steps = [self.steps(length) for length in lengths]
         places = sorted(range(len(members)), key=lambda place: -steps[place])
-        size, orders = self.local.batch_size, []
-        for place in places:
-            epochs = -(-steps[place] // -(-lengths[place] // size))
-            drawn = islice(self.orders(members[place], round), epochs)
-            orders.append(np.concatenate([rows.numpy() for _, rows in drawn]))
+        size = self.local.batch_size
+        epochs = [-(-steps[place] // -(-lengths[place] // size)) for place in places]
+        drawn: list[list[Tensor]] = [[] for _ in places]
+        for number in range(max(epochs)):
+            left = [at for at, needed in enumerate(epochs) if needed > number]
+            rows = self.orders([members[places[at]] for at in left], round, number)
+            for at, ordered in zip(left, rows, strict=True):
+                drawn[at].append(ordered)
+        orders = [_joined(parts) for parts in drawn]
         sizes, counts = (np.array(numbers)[places] for numbers in (lengths, steps))
         return [members[place] for place in places], BatchPlan.of(orders, sizes, counts, size)
 
@@ -201,6 +204,11 @@ class _Clients:
             state=state,
             layout=self._layout,
         )
+
+
+def _joined(epochs: Sequence[Tensor]) -> Ints:
+    joined: Ints = (epochs[0] if len(epochs) == 1 else torch.cat(list(epochs))).numpy()
+    return joined
 
 
 def _starts(members: Sequence[Member], sent: Sent) -> Tensor:

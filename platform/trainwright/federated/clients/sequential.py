@@ -33,10 +33,11 @@ class Sequential(Trainer):
         self.local.vectors.module.train()
         for group in self._optimizer.param_groups:
             group["lr"] = sent.lr
-        for member in members:
-            yield self._train(member, sent)
+        firsts = self.orders(members, sent.round, 0)
+        for member, first in zip(members, firsts, strict=True):
+            yield self._train(member, first, sent)
 
-    def _train(self, member: Member, sent: Sent) -> Chunk:
+    def _train(self, member: Member, first: Tensor, sent: Sent) -> Chunk:
         local, vectors = self.local, self.local.vectors
         weights, buffers = member.start or (sent.weights, sent.buffers)
         self._optimizer.state.clear()
@@ -61,7 +62,7 @@ class Sequential(Trainer):
         )
         losses = [
             self._step(step, batch, client)
-            for step, batch in enumerate(self._batches(member, sent.round, steps))
+            for step, batch in enumerate(self._batches(member, first, sent.round, steps))
         ]
         return Chunk(
             [member],
@@ -87,15 +88,18 @@ class Sequential(Trainer):
         gradient.zero_()
         return loss.detach()
 
-    def _batches(self, member: Member, round: int, steps: int) -> Iterator[Batch]:
-        local, left = self.local, steps
-        for epoch, rows in self.orders(member, round):
+    def _batches(self, member: Member, rows: Tensor, round: int, steps: int) -> Iterator[Batch]:
+        """Batches of so many updates; ``rows`` is the order of the first epoch."""
+        local, left, number = self.local, steps, 0
+        sizes = batch_sizes(len(rows), local.batch_size, local.fewest)
+        while True:
             samples = local.splits.train.take(rows)
-            sizes = batch_sizes(len(rows), local.batch_size, local.fewest)
             parts = {name: torch.split(c, sizes) for name, c in samples.items()}
-            number = min(len(sizes), left)
-            for place in range(number):
-                yield self.placed({name: part[place] for name, part in parts.items()}, epoch)
-            left -= number
-            if left == 0:
+            for place in range(min(len(sizes), left)):
+                batch = {name: part[place] for name, part in parts.items()}
+                yield self.placed(batch, self.first_epoch(round) + number)
+            left -= len(sizes)
+            if left <= 0:
                 return
+            number += 1
+            (rows,) = self.orders([member], round, number)

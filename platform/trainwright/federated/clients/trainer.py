@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from trainwright.data.loading import Splits
-from trainwright.data.random import generator
 from trainwright.engine.base import PRECISIONS
 from trainwright.federated.aggregator import Aggregator, Client, State, overridden
+from trainwright.federated.clients.orders import client_orders
 from trainwright.federated.clients.vectors import VectorModule
 from trainwright.federated.spec import LocalTraining
 from trainwright.federated.transport.sent import Sent
@@ -155,13 +155,11 @@ class Trainer(ABC):
         # Where updates are counted, no client begins more epochs than it makes updates.
         return round * (training.num_epochs or training.steps or 1)
 
-    def orders(self, member: Member, round: int) -> Iterator[tuple[int, Tensor]]:
-        """(epoch, rows in its order) for one epoch of a client after the other, without end."""
-        rows, epoch = member.rows, self.first_epoch(round)
-        draws = generator(self.local.seed, "order", round, member.id)
-        while True:
-            yield epoch, rows.index_select(0, torch.randperm(rows.shape[0], generator=draws))
-            epoch += 1
+    def orders(self, members: Sequence[Member], round: int, number: int) -> list[Tensor]:
+        """The rows of some clients in the order of their epoch of that number in a round."""
+        epoch = self.first_epoch(round) + number
+        clients, rows = [member.id for member in members], [member.rows for member in members]
+        return client_orders(self.local.seed, round, epoch, clients, rows)
 
 
 def batch_sizes(num_samples: int, batch_size: int, fewest: int) -> list[int]:
