@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwright_objectives.precision import at_least_float32
+from trainwright_strategies.layers import ghost_moments
 
 RunningStats = Literal["sequential", "scaled"]
 OnRemainder = Literal["short", "merge", "error"]
@@ -99,6 +100,10 @@ class GhostNorm(_BatchNorm):
         even = len(set(sizes)) == 1
         if even and _prefers_one_call(input, sizes[0] * input.shape[1] * values_per_sample):
             return self._in_one_call(input, factors)
+        assert self.running_mean is not None
+        precision = at_least_float32(self.running_mean).dtype
+        if even and ghost_moments.applies(input, self.weight, self.bias, precision):
+            return self._in_few_passes(input, factors)
         return self._in_turn(input, sizes, factors)
 
     def _factors(self, num_ghosts: int) -> list[float]:
@@ -131,6 +136,21 @@ class GhostNorm(_BatchNorm):
         _store(self.running_mean, mean)
         _store(self.running_var, variance)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _in_few_passes(self, input: Tensor, factors: list[float]) -> Tensor:
+        """All ghost batches at once, without a copy on the way forward."""
+        mean, variance = _precise(self.running_mean), _precise(self.running_var)
+        assert mean is not None
+        assert variance is not None
+        weight, bias = _precise(self.weight), _precise(self.bias)
+        output, means, variances = ghost_moments.normalise(
+            input, weight, bias, len(factors), self.eps
+        )
+        fold_(mean, means, factors)
+        fold_(variance, variances, factors)
+        _store(self.running_mean, mean)
+        _store(self.running_var, variance)
+        return output
 
     def _in_one_call(self, input: Tensor, factors: list[float]) -> Tensor:
         """All ghost batches as channels of one batch: (K*G, C, S) -> (G, K*C, S) and back."""

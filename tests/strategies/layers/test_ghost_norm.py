@@ -9,18 +9,22 @@ import torch
 from torch import nn
 
 from trainwright_strategies.ghost_batch_norm import ghost_batch_norm
-from trainwright_strategies.layers import ghost_norm
+from trainwright_strategies.layers import ghost_moments, ghost_norm
 from trainwright_strategies.layers.ghost_norm import GhostNorm, fold_, ghost_sizes
 
 
-@pytest.fixture(params=["in turn", "one call"])
+@pytest.fixture(params=["in turn", "one call", "few passes"])
 def _path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test on both ways of computing the same thing."""
-    limit = 0 if request.param == "in turn" else 1 << 60
-    monkeypatch.setattr(ghost_norm, "VECTORISE_BELOW", limit)
+    """Run a test on all ways of computing the same thing."""
+    choose(request.param, monkeypatch)
 
 
-def both_paths(test):
+def choose(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ghost_norm, "VECTORISE_BELOW", 1 << 60 if way == "one call" else 0)
+    monkeypatch.setattr(ghost_moments, "MIN_VALUES", 1 if way == "few passes" else 1 << 60)
+
+
+def all_paths(test):
     return pytest.mark.usefixtures("_path")(test)
 
 
@@ -39,7 +43,7 @@ def buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.named_buffers()}
 
 
-@both_paths
+@all_paths
 def test_worked_example() -> None:
     ghost = layer()
     x = torch.tensor([[1.0], [3.0], [2.0], [6.0]])
@@ -59,7 +63,7 @@ def test_worked_example_of_the_plain_layer_differs() -> None:
     assert plain.running_var.item() == pytest.approx(1.366667, abs=1e-6)
 
 
-@both_paths
+@all_paths
 def test_worked_example_of_images() -> None:
     ghost = layer(nn.BatchNorm2d)
     y = ghost(torch.arange(16.0).view(4, 1, 2, 2)).flatten()
@@ -69,7 +73,7 @@ def test_worked_example_of_images() -> None:
     assert ghost.running_var.item() == pytest.approx(1.95, abs=1e-6)
 
 
-@both_paths
+@all_paths
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_equals_small_batches_in_turn(momentum: float | None) -> None:
     """Gradients and statistics are those of accumulating micro-batches of the ghost size."""
@@ -93,7 +97,7 @@ def test_equals_small_batches_in_turn(momentum: float | None) -> None:
             )
 
 
-@both_paths
+@all_paths
 @pytest.mark.parametrize("size", [4, 5, 100])
 def test_one_ghost_batch_is_the_plain_layer_bit_for_bit(size: int) -> None:
     plain = net(torch.float32)
@@ -117,7 +121,7 @@ def test_evaluation_does_not_split(size: int) -> None:
     assert ghost(x[:1]).shape == (1, 6)
 
 
-@both_paths
+@all_paths
 def test_ghost_batches_do_not_interact() -> None:
     ghost = layer(channels=3, ghost=4)
     x = torch.randn(12, 3, requires_grad=True)
@@ -128,7 +132,7 @@ def test_ghost_batches_do_not_interact() -> None:
     assert (gradient[4:8] != 0).all()
 
 
-@both_paths
+@all_paths
 def test_moments_of_a_ghost_batch() -> None:
     ghost = layer(nn.BatchNorm2d, channels=3, ghost=4).double()
     x = torch.randn(12, 3, 5, 5, dtype=torch.float64) * 2 + 7
@@ -141,7 +145,7 @@ def test_moments_of_a_ghost_batch() -> None:
         )
 
 
-@both_paths
+@all_paths
 def test_moving_one_ghost_batch_changes_nothing() -> None:
     ghost = layer(channels=2, ghost=4, bn={"eps": 1e-12}).double()
     x = torch.randn(8, 2, dtype=torch.float64)
@@ -149,7 +153,7 @@ def test_moving_one_ghost_batch_changes_nothing() -> None:
     torch.testing.assert_close(ghost(moved), ghost(x))
 
 
-@both_paths
+@all_paths
 def test_permutations() -> None:
     ghost = layer(channels=2, ghost=4).double()
     x = torch.randn(12, 2, dtype=torch.float64)
@@ -171,7 +175,7 @@ def test_permutations() -> None:
     assert not torch.allclose(ghost.running_mean, after["running_mean"])
 
 
-@both_paths
+@all_paths
 def test_scaled_running_statistics() -> None:
     """The old value keeps (1 - 0.1 / 16)^16 = 0.904554 of its weight, against 0.9^16 = 0.185302."""
     kept = {}
@@ -191,7 +195,7 @@ def test_weights_of_the_running_statistics_sum_to_one() -> None:
     torch.testing.assert_close(running, torch.ones(3, dtype=torch.float64))
 
 
-@both_paths
+@all_paths
 def test_second_derivative() -> None:
     ghost = layer(channels=2, ghost=3).double()
     x = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
@@ -200,22 +204,56 @@ def test_second_derivative() -> None:
 
 
 @pytest.mark.parametrize("shape", [(12, 3), (12, 3, 5), (12, 3, 4, 4), (12, 3, 2, 3, 2)])
-def test_both_ways_agree(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ways_agree(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-    first = layer(kinds[len(shape)], channels=3, ghost=4).double()
-    second = copy.deepcopy(first)
+    fresh = layer(kinds[len(shape)], channels=3, ghost=4).double()
     x = (torch.randn(shape, dtype=torch.float64) * 3 + 1).requires_grad_()
     direction = torch.randn(shape, dtype=torch.float64)
     results = []
-    for ghost, limit in ((first, 0), (second, 1 << 60)):
-        monkeypatch.setattr(ghost_norm, "VECTORISE_BELOW", limit)
+    for way in ("in turn", "one call", "few passes"):
+        choose(way, monkeypatch)
+        ghost = copy.deepcopy(fresh)
         y = ghost(x)
-        results.append((y, *torch.autograd.grad((y * direction).sum(), [x, *ghost.parameters()])))
+        gradients = torch.autograd.grad((y * direction).sum(), [x, *ghost.parameters()])
+        results.append((y, *gradients, *buffers(ghost).values()))
     torch.testing.assert_close(results[0], results[1])
-    torch.testing.assert_close(buffers(first), buffers(second))
+    torch.testing.assert_close(results[0], results[2])
 
 
-@both_paths
+def test_few_passes_are_as_exact_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, with a mean of a hundred deviations, against float64."""
+    x = 100 + torch.randn(16, 3, 16, 16)
+    fresh = layer(nn.BatchNorm2d, channels=3, ghost=4)
+    expected = copy.deepcopy(fresh).double()(x.double())
+    worst = {}
+    for way in ("in turn", "few passes"):
+        choose(way, monkeypatch)
+        worst[way] = (copy.deepcopy(fresh)(x).double() - expected).abs().max()
+    assert worst["few passes"] <= 2 * worst["in turn"]
+
+
+@all_paths
+def test_function_transforms() -> None:
+    """``torch.func`` differentiates forwards and backwards, and for many clients at once."""
+    ghost = layer(channels=2, ghost=3).double()
+    x, direction = torch.randn(2, 6, 2, dtype=torch.float64)
+
+    def loss(x: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        own = {name: value.clone() for name, value in tensors.items()}
+        return torch.func.functional_call(ghost, own, (x,)).pow(3).sum()
+
+    gradient = torch.func.grad(loss)(x, buffers(ghost))
+    _, forwards = torch.func.jvp(lambda x: loss(x, buffers(ghost)), (x,), (direction,))
+    torch.testing.assert_close(forwards, (gradient * direction).sum())
+
+    stacked = {name: torch.stack([value, value]) for name, value in buffers(ghost).items()}
+    together = torch.vmap(torch.func.grad(loss))(torch.stack([x, 2 * direction]), stacked)
+    torch.testing.assert_close(together[0], gradient)
+    alone = torch.func.grad(loss)(2 * direction, buffers(ghost))
+    torch.testing.assert_close(together[1], alone)
+
+
+@all_paths
 def test_channels_last_and_without_scale() -> None:
     ghost = layer(nn.BatchNorm2d, channels=3, ghost=4, bn={"affine": False})
     x = torch.randn(8, 3, 4, 4)
@@ -224,7 +262,7 @@ def test_channels_last_and_without_scale() -> None:
     )
 
 
-@both_paths
+@all_paths
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
 def test_bfloat16_statistics_are_computed_in_float32(weights: torch.dtype) -> None:
     ghost = layer(channels=8, ghost=64).to(weights)
