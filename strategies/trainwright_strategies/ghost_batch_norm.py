@@ -133,10 +133,10 @@ class GhostBatchNorm(Strategy):
         A training step takes 0.95 to 0.98 times that with plain batch normalisation on small
         convolutional nets, whose statistics are summed faster here than by torch on a CPU, and
         1.12 to 1.22 times on an MLP of width 256 (one CPU core, ghost batches of 16 and 32,
-        interleaved steps, median ratio of processor time, on a busy machine). Digits, MLP, 20 epochs, 10 seeds,
-        test accuracy: batch 32: 97.8; batch 512: 96.8; with the rate times 4: 97.2; with ghost
-        batches of 32 besides: 97.6 (paired gain 0.4 +- 0.2). The gain belongs to large batches;
-        with an ordinary batch size expect none.
+        interleaved steps, median ratio of processor time, on a busy machine). Digits, MLP, 20
+        epochs, 10 seeds, test accuracy: batch 32: 97.8; batch 512: 96.8; with the rate times 4:
+        97.2; with ghost batches of 32 besides: 97.6 (paired gain 0.4 +- 0.2). The gain belongs to
+        large batches; with an ordinary batch size expect none.
 
     Source:
         E. Hoffer, I. Hubara, D. Soudry, "Train longer, generalize better: closing the

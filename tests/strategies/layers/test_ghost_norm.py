@@ -220,39 +220,6 @@ def test_all_ways_agree(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(results[0], results[2])
 
 
-def test_few_passes_are_as_exact_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float32, with a mean of a hundred deviations, against float64."""
-    x = 100 + torch.randn(16, 3, 16, 16)
-    fresh = layer(nn.BatchNorm2d, channels=3, ghost=4)
-    expected = copy.deepcopy(fresh).double()(x.double())
-    worst = {}
-    for way in ("in turn", "few passes"):
-        choose(way, monkeypatch)
-        worst[way] = (copy.deepcopy(fresh)(x).double() - expected).abs().max()
-    assert worst["few passes"] <= 2 * worst["in turn"]
-
-
-@all_paths
-def test_function_transforms() -> None:
-    """``torch.func`` differentiates forwards and backwards, and for many clients at once."""
-    ghost = layer(channels=2, ghost=3).double()
-    x, direction = torch.randn(2, 6, 2, dtype=torch.float64)
-
-    def loss(x: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-        own = {name: value.clone() for name, value in tensors.items()}
-        return torch.func.functional_call(ghost, own, (x,)).pow(3).sum()
-
-    gradient = torch.func.grad(loss)(x, buffers(ghost))
-    _, forwards = torch.func.jvp(lambda x: loss(x, buffers(ghost)), (x,), (direction,))
-    torch.testing.assert_close(forwards, (gradient * direction).sum())
-
-    stacked = {name: torch.stack([value, value]) for name, value in buffers(ghost).items()}
-    together = torch.vmap(torch.func.grad(loss))(torch.stack([x, 2 * direction]), stacked)
-    torch.testing.assert_close(together[0], gradient)
-    alone = torch.func.grad(loss)(2 * direction, buffers(ghost))
-    torch.testing.assert_close(together[1], alone)
-
-
 @all_paths
 def test_channels_last_and_without_scale() -> None:
     ghost = layer(nn.BatchNorm2d, channels=3, ghost=4, bn={"affine": False})
