@@ -75,20 +75,29 @@ def measured(benchmark: Benchmark, pairs: int, quick: bool) -> dict[str, Any]:
 
 
 def publish(records: Sequence[dict[str, Any]]) -> str:
-    """Draw the figures and write RESULTS.md from the records of some benchmarks; its text."""
+    """Draw the figures and write RESULTS.md from the records of some benchmarks; its text.
+
+    What RESULTS.md has of other benchmarks stays, and then the common figure does too.
+    """
     FIGURES.mkdir(exist_ok=True)
+    results, ratios = HERE / "RESULTS.md", FIGURES / "ratios.svg"
+    kept = report.sections_of(results.read_text()) if results.exists() else {}
     figures = {}
     for record in records:
         benchmark = NAMED[record["name"]]
+        kept.pop(benchmark.name, None)
         if benchmark.draw is not None:
             benchmark.draw(record["results"], FIGURES / f"{benchmark.name}.svg")
             figures[benchmark.name] = f"figures/{benchmark.name}.svg"
     rows = [row for record in records for row in NAMED[record["name"]].ratios(record["results"])]
-    if rows:
-        plot_ratios(rows, FIGURES / "ratios.svg")
-        figures["ratios"] = "figures/ratios.svg"
-    text = report.document(BENCHMARKS, records, figures)
-    (HERE / "RESULTS.md").write_text(text)
+    if rows and not kept:
+        plot_ratios(rows, ratios)
+    elif kept:
+        print(f"not measured in this checkout, left as they were: {', '.join(kept)}, {ratios.name}")
+    if ratios.exists():
+        figures["ratios"] = f"figures/{ratios.name}"
+    text = report.document(BENCHMARKS, records, figures, kept)
+    results.write_text(text)
     return text
 
 

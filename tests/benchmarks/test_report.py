@@ -183,6 +183,25 @@ def test_results_are_written_with_figures(tmp_path: Path, monkeypatch: pytest.Mo
     assert "](figures/loop.svg)" in text
 
 
+def test_what_was_measured_elsewhere_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_all, "HERE", tmp_path)
+    monkeypatch.setattr(run_all, "FIGURES", tmp_path / "figures")
+    whole = run_all.publish([record("loop", LOOP), record("recovery", RECOVERY)])
+    assert capsys.readouterr().out == ""
+    figure = (tmp_path / "figures" / "ratios.svg").read_bytes()
+    added = run_all.publish([record("memory", MEMORY)])
+    assert capsys.readouterr().out.endswith("as they were: loop, recovery, ratios.svg\n")
+    assert (tmp_path / "figures" / "ratios.svg").read_bytes() == figure
+    sections = report.sections_of(added)
+    assert list(sections) == ["loop", "memory", "recovery"]
+    assert sections["loop"].strip() in whole
+    assert run_all.publish([record("memory", MEMORY)]) == added
+    both = [record("loop", LOOP), record("memory", MEMORY), record("recovery", RECOVERY)]
+    assert run_all.publish(both) == added
+
+
 @pytest.mark.parametrize(("load", "told"), [(0.9, False), (1.1, True)])
 def test_a_busy_machine_is_told(load: float, told: bool) -> None:
     assert ("NOT quiet" in document([record("loop", LOOP, load)])) == told

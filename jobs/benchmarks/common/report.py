@@ -70,27 +70,36 @@ def document(
     benchmarks: Sequence[Benchmark],
     records: Iterable[Mapping[str, Any]],
     figures: Mapping[str, str] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> str:
     """RESULTS.md.
 
     Args:
-        benchmarks: all there are.
-        records: of some of them (see ``run_all.measured``), in the order of the sections.
+        benchmarks: all there are, in the order of the sections.
+        records: of some of them (see ``run_all.measured``).
         figures: places of the figures, by the benchmark's name; ``ratios`` for the common one.
+        kept: sections of others, see :func:`sections_of`.
     """
+    figures, texts = figures or {}, dict(kept or {})
     named = {benchmark.name: benchmark for benchmark in benchmarks}
-    figures = figures or {}
-    sections = [HEAD]
-    if "ratios" in figures:
-        sections.append(f"![All ratios with a goal]({figures['ratios']})")
     for record in records:
         name = record["name"]
         lines = [f"## {name}", "", *_circumstances(record), ""]
         lines += named[name].tables(record["results"])
         if name in figures:
             lines += ["", f"![{name}]({figures[name]})"]
-        sections.append("\n".join(lines))
+        texts[name] = "\n".join(lines)
+    sections = [HEAD]
+    if "ratios" in figures:
+        sections.append(f"![All ratios with a goal]({figures['ratios']})")
+    sections += [texts[name] for name in named if name in texts]
     return "\n".join(section.rstrip() + "\n" for section in sections)
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """The sections of a RESULTS.md, by the names of their benchmarks."""
+    _, *sections = text.split("\n## ")
+    return {section.split(maxsplit=1)[0]: f"## {section}" for section in sections}
 
 
 def _circumstances(record: Mapping[str, Any]) -> list[str]:
