@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainwright_objectives.lower_links import Ints
 
 _FEW, _ROUNDS = 300, 8
-"""So few go one by one, and so many rounds are at most gone before: more gain nothing."""
+"""So few joins go one by one, and so many rounds go before at most."""
 _NEVER = np.iinfo(np.int64).max
 
 
