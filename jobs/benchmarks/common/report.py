@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def _gpus() -> list[str]:
 
 def document(
     benchmarks: Sequence[Benchmark],
-    records: Iterable[Mapping[str, Any]],
+    records: Sequence[Mapping[str, Any]],
     figures: Mapping[str, str] | None = None,
     kept: Mapping[str, str] | None = None,
 ) -> str:
@@ -92,6 +92,9 @@ def document(
     sections = [HEAD]
     if "ratios" in figures:
         sections.append(f"![All ratios with a goal]({figures['ratios']})")
+        if kept:
+            newer = ", ".join(f"`{record['name']}`" for record in records)
+            sections.append(f"This figure is older than the numbers of {newer}.")
     sections += [texts[name] for name in named if name in texts]
     return "\n".join(section.rstrip() + "\n" for section in sections)
 
