@@ -71,6 +71,17 @@ def test_files_stay_short() -> None:
     assert too_long == {}
 
 
+def test_nothing_lies_about_at_the_top() -> None:
+    """A file that slipped into a commit by ``git add`` shows here first."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    known = {*PACKAGES, "jobs", "k8s", "tests", ".ci", ".gitignore", ".pre-commit-config.yaml"}
+    known |= {"Makefile", "pyproject.toml", "constraints.txt"}
+    known |= {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"}
+    assert {name.partition("/")[0] for name in listed.stdout.split()} - known == set()
+
+
 def test_arrows_between_the_packages() -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
