@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 from federations import members_of, parts_of, sent_of, trained
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trainwright.federated.clients.sequential import Sequential
-from trainwright.federated.clients.trainer import Member, batch_sizes
+from trainwright.federated.clients.trainer import Member, batch_sizes, num_steps
 from trainwright.federated.parts import Parts
+from trainwright.federated.spec import LocalTraining
 
 SGD = {"name": "sgd", "lr": 0.2}
 
@@ -88,6 +91,13 @@ def test_a_single_sample_is_left_to_no_batch_normalisation() -> None:
     assert batch_sizes(34, 16, 2) == [16, 16, 2]
     assert batch_sizes(32, 16, 2) == [16, 16]
     assert batch_sizes(1, 16, 2) == [1]
+
+
+@given(st.integers(1, 100), st.integers(1, 20), st.integers(1, 5), st.integers(1, 3))
+def test_updates_are_counted_without_a_list_of_them(samples, batch_size, fewest, epochs) -> None:
+    training = LocalTraining(epochs=epochs)
+    expected = epochs * len(batch_sizes(samples, batch_size, fewest))
+    assert num_steps(training, samples, batch_size, fewest) == expected
 
 
 def test_losses_are_means_over_updates() -> None:

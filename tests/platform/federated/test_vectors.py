@@ -125,3 +125,22 @@ class TestModule:
         vectors = parts_of(objective="margin_control_ce").vectors
         names = {name for name, p in vectors.module.named_parameters() if p.requires_grad}
         assert len(vectors.layout) == len(names)
+
+
+def test_other_tensors_take_the_places_of_parameters_for_a_while() -> None:
+    """Also of one that two layers share, and after an error nothing is left of them."""
+    vectors = vectors_of(Tied())
+    model, own = vectors.module.model.model, vectors.module.model.model.first.weight
+    other = torch.randn_like(vectors.weights)
+    tensors = vectors.layout.views(other)
+
+    def fail() -> None:
+        with vectors.holding(tensors):
+            assert model.first.weight is model.second.weight is tensors["model.first.weight"]
+            assert model.second.bias is tensors["model.second.bias"]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert model.first.weight is model.second.weight is own
+    assert isinstance(model.second.bias, nn.Parameter)

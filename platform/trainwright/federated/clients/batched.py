@@ -8,11 +8,11 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from trainwright.federated.aggregator import Client, State
 from trainwright.federated.clients.batch_plan import BatchPlan, Ints
 from trainwright.federated.clients.trainer import Chunk, Local, Member, Trainer
+from trainwright.federated.clients.vmapped import adapt
 from trainwright.federated.layout import Layout
 from trainwright.federated.transport.sent import Sent
 from trainwright.strategy import Batch
@@ -30,6 +30,7 @@ class Batched(Trainer):
 
     def __init__(self, local: Local) -> None:
         super().__init__(local)
+        adapt(local.terms)
         self._optimizer = local.optimizer([nn.Parameter(torch.zeros(1))])
 
     def __call__(self, members: Sequence[Member], sent: Sent) -> Iterator[Chunk]:
@@ -64,7 +65,7 @@ class Batched(Trainer):
         """Take the gradients of the clients that have an update to make; their losses."""
         vectors = self.local.vectors
         assert matrix.grad is not None
-        leaves = vectors.tensors(matrix.detach()[:active])
+        leaves = vectors.layout.views(matrix.detach()[:active])
         for leaf in leaves.values():
             leaf.requires_grad_()
         batch = self._batch(plan, clients.round, step, active)
@@ -74,8 +75,9 @@ class Batched(Trainer):
         with self.precision():
             losses: Tensor = each(leaves, batch, *told)
         found = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        flat = [values.reshape(active, -1) for values in found]
-        torch.cat(flat, dim=1, out=matrix.grad[:active])
+        places = vectors.layout.views(matrix.grad[:active])
+        for place, gradient in zip(places.values(), found, strict=True):
+            place.copy_(gradient)
         return losses.detach()
 
     def _loss(
@@ -85,13 +87,10 @@ class Batched(Trainer):
         batch: Batch,
         told: _Told | None = None,
     ) -> Tensor:
-        def loss() -> Tensor:
+        with self.local.vectors.holding(tensors):
             if told is None:
                 return self._inner(batch).value
             return self.loss(batch, clients.client(told)).value
-
-        value: Tensor = functional_call(self.local.vectors.module, dict(tensors), (loss,))
-        return value
 
     def _move(
         self,

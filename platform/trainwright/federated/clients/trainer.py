@@ -179,7 +179,9 @@ def num_steps(training: LocalTraining, num_samples: int, batch_size: int, fewest
     """Updates of a client with so many samples."""
     if training.steps is not None:
         return training.steps
-    return (training.num_epochs or 1) * len(batch_sizes(num_samples, batch_size, fewest))
+    whole, left = divmod(num_samples, batch_size)
+    has_rest = left > 0 and (left >= fewest or whole == 0)
+    return (training.num_epochs or 1) * (whole + has_rest)
 
 
 class _Compute:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +37,7 @@ class VectorModule:
         every = {public_name(name): buffer for name, buffer in module.named_buffers()}
         floating = {name: b for name, b in every.items() if b.is_floating_point()}
         self.counters = {name: b for name, b in every.items() if name not in floating}
-        self._own_names = {public_name(name): name for name, _ in named}
+        self._places = _places(module, dict(named))
         parameters = {public_name(name): p for name, p in named}
         self.layout = Layout.of(parameters.items())
         self.buffer_layout = Layout.of(floating.items())
@@ -50,15 +52,29 @@ class VectorModule:
         """Where it lies."""
         return self.weights.device
 
-    def tensors(self, weights: Tensor) -> dict[str, Tensor]:
-        """The trained parameters in other weights (..., d), by their names inside the module."""
-        return {self._own_names[span.name]: span.of(weights) for span in self.layout}
+    @contextmanager
+    def holding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """Within it the module has other tensors in the places of its trained parameters.
+
+        It is what ``torch.func.functional_call`` does, which looks for the places in every call.
+
+        Args:
+            tensors: all trained parameters, by public name.
+        """
+        held = [(owner, leaf, owner[leaf], tensors[name]) for owner, leaf, name in self._places]
+        for owner, leaf, _, tensor in held:
+            owner[leaf] = tensor
+        try:
+            yield
+        finally:
+            for owner, leaf, parameter, _ in held:
+                owner[leaf] = parameter
 
     def forward_at(self, weights: Tensor, batch: Batch) -> Outputs:
         """The outputs of the model with other weights, shape (d,); buffers stay as they are."""
         held = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        tensors = {**self.tensors(weights), **held}
-        outputs: Outputs = functional_call(self.module, tensors, (self.module.model, batch))
+        with self.holding(self.layout.views(weights)):
+            outputs: Outputs = functional_call(self.module, held, (self.module.model, batch))
         return outputs
 
     def _bind(self, parameters: Mapping[str, nn.Parameter], buffers: Mapping[str, Tensor]) -> None:
@@ -68,3 +84,20 @@ class VectorModule:
         values = self.buffer_layout.views(self.buffers)
         for name, buffer in buffers.items():
             buffer.data = values[name]
+
+
+_Place = tuple[dict[str, Any], str, str]
+
+
+def _places(module: nn.Module, named: Mapping[str, nn.Parameter]) -> list[_Place]:
+    """Where parameters are kept: a module's own, the key there and the public name.
+
+    One that several modules share has several places.
+    """
+    names = {id(parameter): public_name(name) for name, parameter in named.items()}
+    return [
+        (owner._parameters, leaf, names[id(parameter)])
+        for owner in module.modules()
+        for leaf, parameter in owner._parameters.items()
+        if id(parameter) in names
+    ]

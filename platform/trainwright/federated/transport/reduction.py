@@ -13,6 +13,9 @@ from trainwright.federated.transport.masking import Masks, decode
 from trainwright.federated.transport.messages import Messages, weights_of
 from trainwright.federated.transport.outgoing import BUFFERS
 
+ROWS = 16
+"""Messages that are added up at a time."""
+
 
 @dataclass
 class Total:
@@ -130,8 +133,13 @@ class Total:
 
 def _weighted(weights: Tensor, values: Tensor) -> Tensor:
     """The sum of values (k, ...) times weights (k,), in float64."""
-    flat = values.reshape(len(values), -1).to(torch.float64)
-    return (weights.to(flat.device) @ flat).reshape(values.shape[1:])
+    flat = values.reshape(len(values), -1)
+    total = torch.zeros(flat.shape[1], dtype=torch.float64, device=flat.device)
+    # Some rows at a time: a copy of all of them in float64 would not stay in the caches.
+    factors = torch.split(weights.to(flat.device), ROWS)
+    for some, rows in zip(factors, torch.split(flat, ROWS), strict=True):
+        total.addmv_(rows.to(torch.float64).T, some)
+    return total.reshape(values.shape[1:])
 
 
 def _sum(weights: Tensor, values: Tensor) -> Tensor:
