@@ -7,6 +7,7 @@ import logging
 import os
 import posixpath
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,8 +70,11 @@ class Folder:
         """Write one file whole or not at all, creating folders as needed."""
         target = self.join(name)
         if not self.is_local:
-            self.fs.makedirs(posixpath.dirname(target), exist_ok=True)
-            self.fs.pipe_file(target, content)
+            try:
+                self.fs.pipe_file(target, content)
+            except FileNotFoundError:  # asked for first, it would be one request more each time
+                self.fs.makedirs(posixpath.dirname(target), exist_ok=True)
+                self.fs.pipe_file(target, content)
             return
         os.makedirs(os.path.dirname(target), exist_ok=True)
         temporary = f"{target}.{uuid.uuid4().hex[:8]}.part"
@@ -140,9 +144,13 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all it holds; nothing happens when it is not there."""
-        target = self.join(name)
-        if self.fs.exists(target):
-            self.fs.rm(target, recursive=True)
+        with suppress(FileNotFoundError):
+            self.fs.rm(self.join(name), recursive=True)
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file, of a store in a single request; nothing happens when it is not there."""
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.join(name))
 
 
 def cause_of(error: Exception) -> str:

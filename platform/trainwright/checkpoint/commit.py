@@ -22,25 +22,28 @@ _READERS = 16
 def commit(
     target: Folder,
     snapshot: Snapshot,
-    world_size: int,
+    own: Sidecar,
     timeout_s: float,
     given_up: threading.Event,
-) -> None:
+) -> Manifest:
     """Make the checkpoint in ``target`` count by writing its manifest.
 
     Args:
         target: the checkpoint's own folder.
         snapshot: what rank 0 wrote.
-        world_size: number of ranks whose sidecars must be there.
+        own: rank 0's sidecar, which says how many ranks' must be there.
         timeout_s: how long to wait for them, in seconds.
         given_up: ends the waiting when it is set.
+
+    Returns:
+        The manifest.
 
     Raises:
         StoreError: a rank did not finish, or what is there is not what it wrote.
         CheckpointError: what the ranks wrote does not make whole tensors.
     """
-    sidecars = _await_sidecars(target, snapshot, world_size, timeout_s, given_up)
-    sizes = file_sizes(target)
+    sizes = _await_sidecars(target, own.world_size, timeout_s, given_up)
+    sidecars = [own, *_read_sidecars(target, snapshot, own.world_size)]
     files = {}
     for sidecar in sidecars:
         file = sidecar.shard
@@ -51,7 +54,7 @@ def commit(
         files[file] = sidecar.record
     manifest = Manifest(
         snapshot.name,
-        world_size,
+        own.world_size,
         snapshot.info,
         snapshot.state,
         tuple(sidecar.rank_state for sidecar in sidecars),
@@ -59,22 +62,20 @@ def commit(
         merge(sidecar.index for sidecar in sidecars),
     )
     target.write_bytes(MANIFEST, manifest.to_bytes())
+    return manifest
 
 
 def _await_sidecars(
-    target: Folder,
-    snapshot: Snapshot,
-    world_size: int,
-    timeout_s: float,
-    given_up: threading.Event,
-) -> list[Sidecar]:
+    target: Folder, world_size: int, timeout_s: float, given_up: threading.Event
+) -> dict[str, int]:
+    """The sizes of all files, once every rank's sidecar, which it writes last, is there."""
     deadline = time.monotonic() + timeout_s
     pause = _FIRST_POLL_S
     while True:
-        present = set(target.names())
-        missing = [r for r in range(world_size) if sidecar_name(r, world_size) not in present]
+        sizes = file_sizes(target)
+        missing = [r for r in range(world_size) if sidecar_name(r, world_size) not in sizes]
         if not missing:
-            return _read_sidecars(target, snapshot, world_size)
+            return sizes
         ranks = ", ".join(str(rank) for rank in missing)
         if time.monotonic() >= deadline:
             raise StoreError(f"rank {ranks} did not finish writing within {timeout_s:g} s")
@@ -84,14 +85,16 @@ def _await_sidecars(
 
 
 def _read_sidecars(target: Folder, snapshot: Snapshot, world_size: int) -> list[Sidecar]:
+    """Those of the other ranks."""
+
     def read(rank: int) -> Sidecar:
         return _read_sidecar(target, snapshot, rank, world_size)
 
     if world_size == 1:
-        # A lone rank may do so while its program ends, when no pool can be had any more.
-        return [read(0)]
-    with ThreadPoolExecutor(min(world_size, _READERS)) as pool:
-        return list(pool.map(read, range(world_size)))
+        # A lone rank commits while its program ends too, when no pool can be had any more.
+        return []
+    with ThreadPoolExecutor(min(world_size - 1, _READERS)) as pool:
+        return list(pool.map(read, range(1, world_size)))
 
 
 def _read_sidecar(target: Folder, snapshot: Snapshot, rank: int, world_size: int) -> Sidecar:

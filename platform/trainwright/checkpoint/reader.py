@@ -31,6 +31,10 @@ MOST_KEPT = 1 << 30
 """Bytes that :meth:`Checkpoint.verify` keeps at most, and of free memory it takes a quarter."""
 
 
+class UnfinishedError(CheckpointError):
+    """A checkpoint has no manifest: it is still being written, or never was to its end."""
+
+
 class Checkpoint:
     """A finished checkpoint, opened for reading.
 
@@ -63,14 +67,17 @@ class Checkpoint:
             name: which checkpoint.
 
         Raises:
-            CheckpointError: no manifest, a damaged one or another's, a shard missing or of
-                another size.
+            UnfinishedError: there is no manifest.
+            CheckpointError: a damaged one or another's, a shard missing or of another size.
         """
         folder = run_folder / FOLDER / str(name)
         try:
             manifest = Manifest.from_bytes(folder.read_bytes(MANIFEST), name)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise CheckpointError(f"{MANIFEST} is missing (was its writing cut short?)") from None
+        except FileNotFoundError:
+            message = f"{MANIFEST} is missing (was its writing cut short?)"
+            raise UnfinishedError(message) from None
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise CheckpointError(f"{MANIFEST} is no file") from error
         sizes = file_sizes(folder)
         for file, record in manifest.files.items():
             if file not in sizes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from trainwright.checkpoint.manifest import FOLDER, MANIFEST, CheckpointName
-from trainwright.checkpoint.reader import Checkpoint
+from trainwright.checkpoint.reader import Checkpoint, UnfinishedError
 from trainwright.checkpoint.retention import Candidate, rank_by_score, removable
 from trainwright.errors import CheckpointError
 from trainwright.storage import Folder
@@ -92,7 +92,7 @@ class CheckpointStore:
         """The highest attempt that began a checkpoint, finished or not; 0 when none did."""
         return max((name.attempt for name in self._names()), default=0)
 
-    def retain(self, last: int, best: int, committed: str | None = None) -> tuple[str, ...]:
+    def retain(self, last: int, best: int, committed: Checkpoint | None = None) -> tuple[str, ...]:
         """Delete what the policy does not keep, and leftovers that cannot become whole any more.
 
         The manifest goes first, so that an interrupted deletion leaves nothing that counts.
@@ -100,14 +100,14 @@ class CheckpointStore:
         Args:
             last: number of newest whole checkpoints that stay; at least 1.
             best: number of best-scored ones that stay besides.
-            committed: the checkpoint just written, by folder name; the newest whole one by
-                default.
+            committed: the checkpoint just written, which is not read again; the newest whole
+                one by default.
 
         Returns:
             Names of the deleted folders.
         """
-        candidates = self._candidates()
-        name = CheckpointName.parse(committed) if committed is not None else None
+        candidates = self._candidates(committed)
+        name = CheckpointName.parse(committed.name) if committed is not None else None
         if name is None:
             name = max((c.name for c in candidates if c.condition == "valid"), default=None)
         if name is None:
@@ -120,21 +120,24 @@ class CheckpointStore:
         """Delete checkpoints by their folder names, the manifest of each first."""
         self.folder.fs.invalidate_cache()
         for name in names:
-            self.folder.remove(f"{FOLDER}/{name}/{MANIFEST}")
+            self.folder.remove_file(f"{FOLDER}/{name}/{MANIFEST}")
             self.folder.remove(f"{FOLDER}/{name}")
 
     def _names(self) -> tuple[CheckpointName, ...]:
         parsed = (CheckpointName.parse(text) for text in self.folder.names(FOLDER))
         return tuple(sorted(name for name in parsed if name is not None))
 
-    def _candidates(self) -> tuple[Candidate, ...]:
-        return tuple(self._candidate(name) for name in self._names())
+    def _candidates(self, known: Checkpoint | None = None) -> tuple[Candidate, ...]:
+        return tuple(self._candidate(name, known) for name in self._names())
 
-    def _candidate(self, name: CheckpointName) -> Candidate:
-        if not self.folder.exists(f"{FOLDER}/{name}/{MANIFEST}"):
-            return Candidate(name, "unfinished")
+    def _candidate(self, name: CheckpointName, known: Checkpoint | None) -> Candidate:
         try:
-            checkpoint = Checkpoint.open(self.folder, name)
+            if known is not None and known.name == str(name):
+                checkpoint = known
+            else:
+                checkpoint = Checkpoint.open(self.folder, name)
+        except UnfinishedError:
+            return Candidate(name, "unfinished")
         except CheckpointError:
             return Candidate(name, "damaged")
         higher = bool(checkpoint.info.get("higher_is_better", False))

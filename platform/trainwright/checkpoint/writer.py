@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from trainwright.checkpoint.manifest import FOLDER, MANIFEST, CheckpointName, shard_name
 from trainwright.checkpoint.pieces import Piece
+from trainwright.checkpoint.reader import Checkpoint
 from trainwright.checkpoint.staging import Snapshot, Stage, copy_pieces, copy_state, pack_info
 from trainwright.checkpoint.state import State
 from trainwright.checkpoint.store import CheckpointStore
@@ -163,7 +164,7 @@ class CheckpointWriter:
 
         def clear() -> None:
             with contextlib.suppress(Exception):  # it does not count, wherever it stays
-                self._place.folder.remove(f"{place}/{MANIFEST}")
+                self._place.folder.remove_file(f"{place}/{MANIFEST}")
                 self._place.folder.remove(place)
 
         self._clearing = threading.Thread(target=clear, name="clearing", daemon=True)
@@ -172,13 +173,11 @@ class CheckpointWriter:
     def _start(self, snapshot: Snapshot) -> None:
         if self._clearing is not None:
             self._clearing.join()
-        self._writing = Writing(
-            self._place, snapshot, committed=lambda: self._retain(str(snapshot.name))
-        )
+        self._writing = Writing(self._place, snapshot, committed=self._retain)
         self._in_flight = True
         self._writing.start()
 
-    def _retain(self, committed: str) -> None:
+    def _retain(self, committed: Checkpoint) -> None:
         if self._keep is None:
             return
         last, best = self._keep

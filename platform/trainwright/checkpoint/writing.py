@@ -14,6 +14,7 @@ from trainwright.checkpoint.manifest import (
     shard_name,
     sidecar_name,
 )
+from trainwright.checkpoint.reader import Checkpoint
 from trainwright.checkpoint.shards import write_shard
 from trainwright.checkpoint.staging import Snapshot
 from trainwright.errors import CheckpointError, StoreError
@@ -44,14 +45,14 @@ class Writing:
     Attributes:
         place: where to.
         snapshot: what.
-        committed: called on rank 0 once the checkpoint counts.
+        committed: called on rank 0 with the checkpoint once it counts.
         failure: what went wrong, once it has: a :class:`StoreError` where the store did not take
             the checkpoint, another ``CheckpointError`` where the program is at fault.
     """
 
     place: Place
     snapshot: Snapshot
-    committed: Callable[[], None]
+    committed: Callable[[Checkpoint], None]
     failure: CheckpointError | None = None
     _shared: threading.Event = field(default_factory=threading.Event)
     _given_up: threading.Event = field(default_factory=threading.Event)
@@ -102,7 +103,7 @@ class Writing:
     def _write(self) -> None:
         place, snapshot = self.place, self.snapshot
         target = place.folder / FOLDER / str(snapshot.name)
-        if target.exists(MANIFEST):
+        if MANIFEST in target.names():
             raise CheckpointError("it exists already; a finished checkpoint is never rewritten")
         file = shard_name(place.rank, place.world_size)
         metadata = {"format": "pt", "checkpoint": str(snapshot.name), "rank": str(place.rank)}
@@ -118,5 +119,5 @@ class Writing:
         target.write_bytes(sidecar_name(place.rank, place.world_size), sidecar.to_bytes())
         self._shared.set()
         if place.rank == 0:
-            commit(target, snapshot, place.world_size, place.timeout_s, self._given_up)
-            self.committed()
+            manifest = commit(target, snapshot, sidecar, place.timeout_s, self._given_up)
+            self.committed(Checkpoint(target, manifest))

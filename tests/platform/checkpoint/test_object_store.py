@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainwright.checkpoint import CheckpointStore, Piece, export_weights
+from trainwright.checkpoint import CheckpointStore, CheckpointWriter, Piece, export_weights
 from trainwright.errors import CheckpointError
 from trainwright.storage import Folder
 
@@ -44,3 +44,35 @@ def test_checkpoints_live_in_a_bucket(s3: Folder, save_all: Any) -> None:
 
     assert export_weights(store.at(2), s3 / "export") == ["model.safetensors"]
     assert (s3 / "export").names() == ["model.safetensors"]
+
+
+def test_a_checkpoint_takes_few_requests(s3: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes tens of milliseconds at a store that is far away, one after another."""
+    import s3fs
+
+    requests: list[str] = []
+    call = s3fs.S3FileSystem._call_s3
+
+    async def counted(store: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        requests.append(method)
+        return await call(store, method, *arguments, **options)
+
+    writer = CheckpointWriter(s3, 0, 1, keep_last=1)
+    for step in (1, 2):
+        requests.clear()
+        writer.save(step, 1, [Piece("param", "model.w", (3,), 0, torch.ones(3))], {}, None, {})
+        writer.wait()
+        monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    assert requests.count("get_object") == 1, "of what is there, the manifest of the one before"
+    assert len(requests) <= 16
+    assert [c.step for c in CheckpointStore(s3).list()] == [2]
+
+
+def test_a_bucket_that_is_missing_is_made(s3: Folder) -> None:
+    other = Folder("s3://another/runs/one")
+    other.write_json("job.json", {"seed": 1})
+    assert other.read_json("job.json") == {"seed": 1}
+    other.remove_file("job.json")
+    other.remove_file("job.json")
+    other.remove("job.json")
+    assert other.names() == []
