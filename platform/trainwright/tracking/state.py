@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter
 
 from trainwright.storage import Folder
 from trainwright.tracking.covered import Ranges
@@ -35,6 +38,8 @@ class TrackingState:
         artifacts: uploaded file -> digest of what was uploaded.
         updated: time of writing, milliseconds since 1970.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     uri: str = ""
     uri_hash: str = ""
@@ -69,7 +74,7 @@ class TrackingState:
             if value.pop("format") != 1:
                 raise ValueError("tracking.json was written by a newer version")
             covered = {name: Ranges(ranges) for name, ranges in value.pop("covered").items()}
-            return cls(covered=covered, **value)
+            return _checked().validate_python({**value, "covered": covered})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"tracking.json does not have the expected form: {error}") from error
 
@@ -90,3 +95,9 @@ def read_state(folder: Folder) -> TrackingState | None:
         return None if value is None else TrackingState.from_json(value)
     except ValueError:
         return None
+
+
+@cache
+def _checked() -> TypeAdapter[TrackingState]:
+    """Made when it is first needed: it takes milliseconds, and most commands need none."""
+    return TypeAdapter(TrackingState)

@@ -38,7 +38,15 @@ def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"format": 2}', '{"format": 1, "covered": {}, "later": 1}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 2}',
+        '{"format": 1, "covered": {}, "later": 1}',
+        '{"format": 1, "covered": {}, "left": "some"}',
+    ],
 )
 def test_a_damaged_state_counts_as_absent(tmp_path: Path, content: str) -> None:
     (tmp_path / "tracking.json").write_text(content)
