@@ -24,7 +24,7 @@ from scaling.tokens import random_tokens
 from trainwright.data.loading import load_splits
 from trainwright.data.order import epoch_order
 from trainwright.job.models import TrainJob
-from trainwright.strategy import Context, Declares, Strategy
+from trainwright.strategy import Context
 from trainwright.training.assembly import assemble
 
 LARGE = Shape(dim=768, depth=12, heads=12, length=1024, vocabulary=50304, samples=16)
@@ -37,17 +37,6 @@ BLOCK = 4
 UPDATES_PER_EPOCH = 32
 TOLERANCE = 0.05
 """Of losses: our two engines keep weights and sums in other number formats."""
-
-
-class Compiled(Strategy):
-    """Compiles the model; names of its weights stay as they are."""
-
-    declares = Declares()
-
-    def model(self, model: nn.Module, context: Context) -> nn.Module:
-        """The same module, whose forward pass is compiled at its first call."""
-        model.compile()
-        return model
 
 
 @dataclass(frozen=True)
@@ -87,13 +76,14 @@ class Work:
                     **{"dim": shape.dim, "depth": shape.depth, "heads": shape.heads},
                 },
                 "objective": "causal_lm",
-                "strategies": [turns, *(["scaling.gpu:Compiled"] if self.compiled else [])],
+                "strategies": [turns],
                 "optimizer": {"name": "adamw", "lr": LEARNING_RATE},
                 "training": {
                     "steps": steps,
                     "checkpoint_every": f"{steps} steps",
                     "precision": self.precision,
                     "max_grad_norm": MAX_GRAD_NORM,
+                    "compile": self.compiled,
                 },
                 "engine": engine,
                 "cluster": {"workers": 0, "gpus_per_worker": float(self.device.type == "cuda")},

@@ -58,6 +58,23 @@ def _meant(problem: Problem) -> Problem:
     )
 
 
+def compiled_at_low_stages(job: TrainJob) -> list[Problem]:
+    """Stage 3 gathers parameters between the layers, where a compiled model has no layers."""
+    in_process = job.engine == "auto" and job.cluster.max_workers == 0
+    if job.training.compile is None or job.engine == "local" or in_process:
+        return []
+    if settings_are_known(job) or job.deepspeed.get("zero_optimization", {}).get("stage", 0) != 3:
+        return []
+    return [
+        Problem(
+            "training.compile",
+            "a compiled model cannot gather its parameters layer by layer, as ZeRO stage 3 does",
+            True,
+            mend="use stage 2 or below, or leave out training.compile",
+        )
+    ]
+
+
 def stage_fits_offload(job: TrainJob) -> list[Problem]:
     """Offloading needs the stage that splits what is offloaded."""
     zero = job.deepspeed.get("zero_optimization", {})
@@ -100,5 +117,6 @@ DEEPSPEED_RULES = (
     keys_are_supported,
     settings_are_known,
     stage_fits_offload,
+    compiled_at_low_stages,
     partitions_divide_the_workers,
 )

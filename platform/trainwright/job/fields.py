@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from trainwright.job.compile_spec import CompileSpec
 from trainwright.job.forms import Form
 from trainwright.job.merging import EXTENDS
 from trainwright.job.models import HeldOut, Monitor, PluginSpec, Section, TrainJob
@@ -188,7 +189,12 @@ def _model_words(model: type[BaseModel]) -> str:
     keys = f"a section with the keys {one_of(keys_of(model), limit=20)}"
     if model is HeldOut:
         return f"a number > 0 and < 1, or {keys}"
-    short = {Monitor: "the name of a metric, or ", StreamingSpec: "true or false, or "}
+    switch = "true or false, or "
+    short = {
+        Monitor: "the name of a metric, or ",
+        StreamingSpec: switch,
+        CompileSpec: switch,
+    }
     return f"{short.get(model, '')}{keys}"
 
 

@@ -16,6 +16,11 @@ class Section(BaseModel):
     """Keys that change no number, and so do not enter the name of a run."""
 
 
+def from_switch(value: Any) -> Any:
+    """``true`` stands for a section's defaults, ``false`` for none."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class JobSection(Section):
     """The whole of a job file; one subclass for each kind of job."""
 

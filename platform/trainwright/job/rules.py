@@ -90,6 +90,27 @@ def fp16_has_a_gpu(job: TrainJob) -> list[Problem]:
     ]
 
 
+def backend_compiles(job: TrainJob) -> list[Problem]:
+    """The backend of ``torch.compile`` is one that torch knows; inductor alone has modes."""
+    spec = job.training.compile
+    if spec is None:
+        return []
+    if spec.mode != "default" and spec.backend != "inductor":
+        path, message = "training.compile.mode", f"is for inductor, and the backend {spec.backend}"
+        return [Problem(path, message, spec.mode, "default", mend="or leave out the backend")]
+    if spec.backend in ("inductor", "eager", "aot_eager"):  # to ask torch takes seconds
+        return []
+    from torch import _dynamo as dynamo
+
+    known = dynamo.list_backends(exclude_tags=None)
+    if spec.backend in known:
+        return []
+    usual = dynamo.list_backends()
+    path, message = "training.compile.backend", "is no backend of torch.compile"
+    near = nearest(spec.backend, known)
+    return [Problem(path, message, spec.backend, one_of([*usual, "eager", "aot_eager"]), near)]
+
+
 def local_engine_is_alone(job: TrainJob) -> list[Problem]:
     """The local engine trains in one process."""
     most = job.cluster.max_workers
@@ -187,6 +208,7 @@ RULES: tuple[Rule, ...] = (
     every_worker_gets_samples,
     micro_batch_fits_batch,
     fp16_has_a_gpu,
+    backend_compiles,
     local_engine_is_alone,
     deepspeed_runs_on_linux,
     strategies_differ,

@@ -146,6 +146,7 @@ def _accept_short_forms(definitions: dict[str, Any]) -> None:
         "HeldOut": fraction,
         "Monitor": {"type": "string"},
         "StreamingSpec": {"type": "boolean"},
+        "CompileSpec": {"type": "boolean"},
         "Goals": {"type": "string", "minLength": 1},
     }
     for name in ("GridSpec", "RandomSpec", "TpeSpec", "AshaSpec", "MedianSpec", "PbtSpec"):

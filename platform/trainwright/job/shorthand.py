@@ -13,7 +13,7 @@ _PLUGIN = re.compile(
     r"|federation\.(partition|aggregator|update_transforms\.\d+))"
 )
 _FRACTION = re.compile(_PREFIX + r"data\.(validation|test)")
-_STREAMING = re.compile(_PREFIX + r"data\.(sources\.[^.]+\.)?streaming")
+_SWITCH = re.compile(_PREFIX + r"(data\.(sources\.[^.]+\.)?streaming|training\.compile)")
 _MONITOR = re.compile(_PREFIX + r"training\.monitor")
 
 
@@ -35,7 +35,7 @@ def short_key(path: str, value: Any) -> str | None:
 
 def written_out(path: str, value: Any) -> Any:
     """``value`` as a mapping if it is a short form at ``path``, otherwise as it is."""
-    if value is True and _STREAMING.fullmatch(path):
+    if value is True and _SWITCH.fullmatch(path):
         return {}
     key = short_key(path, value)
     return value if key is None else {key: value}

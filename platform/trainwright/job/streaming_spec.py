@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from trainwright.job.plugin_spec import Section
+from trainwright.job.plugin_spec import Section, from_switch
 
 PositiveInt = Annotated[int, Field(gt=0)]
 
@@ -39,9 +39,5 @@ class StreamingSpec(Section):
     )
 
 
-def _from_switch(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
-
-
-Streaming = Annotated[StreamingSpec | None, BeforeValidator(_from_switch)]
+Streaming = Annotated[StreamingSpec | None, BeforeValidator(from_switch)]
 """``true`` stands for the defaults, ``false`` for none."""

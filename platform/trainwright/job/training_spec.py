@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from trainwright.durations import Duration
+from trainwright.job.compile_spec import Compile
 from trainwright.job.plugin_spec import Section
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -69,6 +70,11 @@ class TrainingSpec(Section):
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="number format of forward and backward; fp16 needs a GPU"
+    )
+    compile: Compile = Field(
+        None,
+        description="true to let torch.compile make one program of the model, or how it does; "
+        "the first updates take longer. Not at ZeRO stage 3",
     )
     max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
         None, description="the global gradient is scaled down to this L2 norm"

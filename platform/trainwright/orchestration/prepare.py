@@ -144,6 +144,7 @@ def _declared(assembly: Assembly) -> list[Problem]:
         spec.training.precision,
         all(hasattr(term.objective, "reduction") for term in assembly.terms),
         assembly.terms.unweightable,
+        is_compiled=spec.training.compile is not None,
     )
     return check_strategies(assembly.strategies, setting)
 

@@ -19,6 +19,7 @@ class Setting:
         precision: ``fp32``, ``bf16`` or ``fp16``.
         has_per_sample: whether every objective has a per-sample form.
         unweightable: why the objective cannot weight samples; None where it can.
+        is_compiled: whether the model is compiled by ``torch.compile``.
     """
 
     engine: str
@@ -26,6 +27,7 @@ class Setting:
     precision: str
     has_per_sample: bool
     unweightable: str | None = None
+    is_compiled: bool = False
 
 
 Rule = Callable[[str, str, Strategy, Setting], "Problem | None"]
@@ -89,9 +91,16 @@ def second_backward_is_possible(
     path: str, name: str, strategy: Strategy, setting: Setting
 ) -> Problem | None:
     """Stage 3 frees parameters after a backward pass, so that none can go through it again."""
-    if not strategy.declares.second_backward or setting.engine != "deepspeed":
+    if not strategy.declares.second_backward:
         return None
-    if setting.zero_stage != 3:
+    if setting.is_compiled:
+        return Problem(
+            path=path,
+            message=f"{name} differentiates gradients, which those of a compiled model do not "
+            "allow",
+            mend="leave out training.compile",
+        )
+    if setting.engine != "deepspeed" or setting.zero_stage != 3:
         return None
     return Problem(
         path=path,

@@ -25,6 +25,7 @@ from trainwright.tracking import JournalWriter
 from trainwright.tracking.system import SystemSampler
 from trainwright.training.assembling import assemble_in_parts
 from trainwright.training.assembly import Assembly
+from trainwright.training.compiling import compile_model
 from trainwright.training.guard import Guard, NumericsError, Rewind
 from trainwright.training.keeping import Keeper
 from trainwright.training.loop import Loop
@@ -156,6 +157,8 @@ def _attempt(
         world_size=context.world_size,
         deepspeed=job.deepspeed,
     )
+    if job.training.compile is not None:
+        compile_model(assembly.module.model.model, job.training.compile, context.device)
     engine = make_engine(job, assembly.module, assembly.optimizer, settings, deferred)
     start.remarks.extend([*remarks, *told[-1:]])
     with _journal(folder, start, context.rank, context.world_size) as journal:

@@ -147,6 +147,7 @@ MAY_BE_NULL = (
     "training.micro_batch_size",
     "training.evaluation_batch_size",
     "training.max_grad_norm",
+    "training.compile.dynamic",
     "training.monitor",
     "cluster.hang_timeout_s",
     "training.monitor.mode",

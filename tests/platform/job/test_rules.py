@@ -68,6 +68,9 @@ KEPT = [
     {"deepspeed": {"zero_optimization": {"stage": 3, "reduce_bucket_size": 5e8}}},
     {"deepspeed": {"zero_optimization": {"stage": 1, "offload_optimizer": {"device": "cpu"}}}},
     {"model": {"name": "m", "outputs": ["a", "b"]}},
+    {"training": {"compile": True}, "deepspeed": {"zero_optimization": {"stage": 2}}},
+    {"training": {"compile": {"backend": "ts", "dynamic": False}}},
+    {"training": {"compile": False}, "deepspeed": {"zero_optimization": {"stage": 3}}},
 ]
 
 _two = {"workers": 2}
@@ -85,6 +88,25 @@ BROKEN = [
         "training.micro_batch_size",
     ),
     ("fp16_has_a_gpu", {"training": {"precision": "fp16"}}, "training.precision"),
+    (
+        "compiled_at_low_stages",
+        {
+            "training": {"compile": True},
+            "engine": "deepspeed",
+            "deepspeed": {"zero_optimization": {"stage": 3}},
+        },
+        "training.compile",
+    ),
+    (
+        "backend_compiles",
+        {"training": {"compile": {"backend": "inducto"}}},
+        "training.compile.backend",
+    ),
+    (
+        "backend_compiles",
+        {"training": {"compile": {"backend": "eager", "mode": "max-autotune"}}},
+        "training.compile.mode",
+    ),
     ("local_engine_is_alone", {"engine": "local", "cluster": _two}, "engine"),
     ("strategies_differ", {"strategies": _twice}, "strategies.2"),
     ("strategies_differ", {"strategies": [{"name": "early_stopping"}] * 2}, "strategies.1.name"),

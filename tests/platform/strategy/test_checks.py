@@ -60,6 +60,14 @@ def test_stages_mean_nothing_on_the_local_engine() -> None:
     assert check_strategies({"mine": strategy}, local) == []
 
 
+def test_gradients_of_a_compiled_model_have_none_themselves() -> None:
+    compiled = dataclasses.replace(PLAIN, is_compiled=True)
+    assert check_strategies({"mine": declaring()}, compiled) == []
+    (problem,) = check_strategies({"mine": declaring(second_backward=True)}, compiled)
+    assert problem.path == "strategies.0"
+    assert problem.mend == "leave out training.compile"
+
+
 def test_several_problems_at_once_with_their_places() -> None:
     strategies = {
         "fine": declaring(),
