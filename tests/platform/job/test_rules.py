@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 
+import compiled_jobs
 import pytest
 import streaming_jobs
 
@@ -68,14 +69,13 @@ KEPT = [
     {"deepspeed": {"zero_optimization": {"stage": 3, "reduce_bucket_size": 5e8}}},
     {"deepspeed": {"zero_optimization": {"stage": 1, "offload_optimizer": {"device": "cpu"}}}},
     {"model": {"name": "m", "outputs": ["a", "b"]}},
-    {"training": {"compile": True}, "deepspeed": {"zero_optimization": {"stage": 2}}},
-    {"training": {"compile": {"backend": "ts", "dynamic": False}}},
-    {"training": {"compile": False}, "deepspeed": {"zero_optimization": {"stage": 3}}},
+    *compiled_jobs.RIGHT,
 ]
 
 _two = {"workers": 2}
 BROKEN = [
     *streaming_jobs.BROKEN,
+    *compiled_jobs.BROKEN,
     ("epochs_or_steps", {"training": {"epochs": 2, "steps": 3}}, "training.steps"),
     (
         "every_worker_gets_samples",
@@ -88,25 +88,6 @@ BROKEN = [
         "training.micro_batch_size",
     ),
     ("fp16_has_a_gpu", {"training": {"precision": "fp16"}}, "training.precision"),
-    (
-        "compiled_at_low_stages",
-        {
-            "training": {"compile": True},
-            "engine": "deepspeed",
-            "deepspeed": {"zero_optimization": {"stage": 3}},
-        },
-        "training.compile",
-    ),
-    (
-        "backend_compiles",
-        {"training": {"compile": {"backend": "inducto"}}},
-        "training.compile.backend",
-    ),
-    (
-        "backend_compiles",
-        {"training": {"compile": {"backend": "eager", "mode": "max-autotune"}}},
-        "training.compile.mode",
-    ),
     ("local_engine_is_alone", {"engine": "local", "cluster": _two}, "engine"),
     ("strategies_differ", {"strategies": _twice}, "strategies.2"),
     ("strategies_differ", {"strategies": [{"name": "early_stopping"}] * 2}, "strategies.1.name"),

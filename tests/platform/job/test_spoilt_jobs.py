@@ -58,7 +58,7 @@ def check_all(seeds: range, texts: list[str], folder: Path) -> None:
 
 
 def test_checked_without_a_crash(folder: Path) -> None:
-    check_all(range(250), QUICK, folder)
+    check_all(range(120), QUICK, folder)
 
 
 @pytest.mark.slow
