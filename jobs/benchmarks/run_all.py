@@ -18,7 +18,7 @@ from typing import Any
 
 from classes.benchmark import BENCHMARK as CLASSES
 from common import report
-from common.benchmark import Benchmark
+from common.benchmark import Benchmark, Judged
 from common.peers import PEERS
 from common.plots import plot_ratios
 from costs.benchmark import BENCHMARK as COSTS
@@ -77,10 +77,10 @@ def measured(benchmark: Benchmark, pairs: int, quick: bool) -> dict[str, Any]:
 def publish(records: Sequence[dict[str, Any]]) -> str:
     """Draw the figures and write RESULTS.md from the records of some benchmarks; its text.
 
-    What RESULTS.md has of other benchmarks stays, and then the common figure does too.
+    What RESULTS.md and the common figure have of other benchmarks stays.
     """
     FIGURES.mkdir(exist_ok=True)
-    results, ratios = HERE / "RESULTS.md", FIGURES / "ratios.svg"
+    results = HERE / "RESULTS.md"
     kept = report.sections_of(results.read_text()) if results.exists() else {}
     figures = {}
     for record in records:
@@ -89,16 +89,28 @@ def publish(records: Sequence[dict[str, Any]]) -> str:
         if benchmark.draw is not None:
             benchmark.draw(record["results"], FIGURES / f"{benchmark.name}.svg")
             figures[benchmark.name] = f"figures/{benchmark.name}.svg"
-    rows = [row for record in records for row in NAMED[record["name"]].ratios(record["results"])]
-    if rows and not kept:
-        plot_ratios(rows, ratios)
-    elif kept:
-        print(f"not measured in this checkout, left as they were: {', '.join(kept)}, {ratios.name}")
-    if ratios.exists():
-        figures["ratios"] = f"figures/{ratios.name}"
+    if kept:
+        print(f"not measured in this checkout, left as they were: {', '.join(kept)}")
+    if rows := _judged(records):
+        plot_ratios(rows, FIGURES / "ratios.svg")
+        figures["ratios"] = "figures/ratios.svg"
     text = report.document(BENCHMARKS, records, figures, kept)
     results.write_text(text)
     return text
+
+
+def _judged(records: Sequence[dict[str, Any]]) -> list[Judged]:
+    """All ratios with a goal, those of other benchmarks from ``figures/ratios.json``."""
+    file = FIGURES / "ratios.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for record in records:
+        found[record["name"]] = [
+            [label, {key: round(ratio[key], 4) for key in ("median", "low", "high")}, goal]
+            for label, ratio, goal in NAMED[record["name"]].ratios(record["results"])
+        ]
+    ordered = {name: found[name] for name in NAMED if found.get(name)}
+    file.write_text(json.dumps(ordered, indent=1) + "\n")
+    return [(label, ratio, goal) for rows in ordered.values() for label, ratio, goal in rows]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -190,14 +191,16 @@ def test_what_was_measured_elsewhere_stays(
     monkeypatch.setattr(run_all, "FIGURES", tmp_path / "figures")
     whole = run_all.publish([record("loop", LOOP), record("recovery", RECOVERY)])
     assert capsys.readouterr().out == ""
-    figure = (tmp_path / "figures" / "ratios.svg").read_bytes()
     added = run_all.publish([record("memory", MEMORY)])
-    assert capsys.readouterr().out.endswith("as they were: loop, recovery, ratios.svg\n")
-    assert (tmp_path / "figures" / "ratios.svg").read_bytes() == figure
-    assert "This figure is older than the numbers of `memory`.\n\n## loop" in added
+    assert capsys.readouterr().out.endswith("as they were: loop, recovery\n")
     sections = report.sections_of(added)
     assert list(sections) == ["loop", "memory", "recovery"]
     assert sections["loop"].strip() in whole
+    drawn = json.loads((tmp_path / "figures" / "ratios.json").read_text())
+    assert list(drawn) == ["loop", "memory"], "in the order of the sections; recovery has none"
+    figure = (tmp_path / "figures" / "ratios.svg").read_text()
+    for rows in drawn.values():
+        assert all(label in figure for label, _, _ in rows)
     assert run_all.publish([record("memory", MEMORY)]) == added
     both = [record("loop", LOOP), record("memory", MEMORY), record("recovery", RECOVERY)]
     assert report.sections_of(run_all.publish(both)) == sections

@@ -92,9 +92,6 @@ def document(
     sections = [HEAD]
     if "ratios" in figures:
         sections.append(f"![All ratios with a goal]({figures['ratios']})")
-        if kept:
-            newer = ", ".join(f"`{record['name']}`" for record in records)
-            sections.append(f"This figure is older than the numbers of {newer}.")
     sections += [texts[name] for name in named if name in texts]
     return "\n".join(section.rstrip() + "\n" for section in sections)
 
