@@ -22,8 +22,12 @@ def compile_model(model: nn.Module, spec: CompileSpec, device: torch.device) -> 
     Raises:
         JobError: nothing here can compile it.
     """
+    from torch._dynamo import config
+
     if spec.backend == "inductor" and device.type == "cpu":
         _needs_a_compiler()
+    # Otherwise hooks that come and go, as a probe's do, are not noticed once there is a program.
+    config.skip_nnmodule_hook_guards = False
     model.compile(backend=spec.backend, mode=spec.mode, dynamic=spec.dynamic)
 
 

@@ -52,6 +52,15 @@ def test_training_in_process(backend: str, rig: Rig) -> None:
     assert torch._dynamo.utils.counters["frames"]["ok"] > 0
 
 
+def test_hooks_that_come_and_go_are_met(rig: Rig) -> None:
+    """A probe listens to a layer in each evaluation, and is another object each time."""
+    probed = {"strategies": [{"name": "neural_collapse"}]}
+    jobs = [{**job(c, epochs=3), **probed} for c in (False, {"backend": "eager"})]
+    plain, ours = map(rig.train, jobs)
+    assert len(plain.metrics) > len(rig.train(job(False, epochs=3)).metrics)
+    assert ours.metrics == pytest.approx(plain.metrics, rel=1e-4, abs=1e-6)
+
+
 def test_training_by_deepspeed(rig: Rig) -> None:
     same(rig, {"backend": "aot_eager"}, Setup("deepspeed", 2, 2))
 
