@@ -74,7 +74,8 @@ class TrainingSpec(Section):
     compile: Compile = Field(
         None,
         description="true to let torch.compile make one program of the model, or how it does; "
-        "the first updates take longer. Not at ZeRO stage 3",
+        "the first updates take longer. Numbers differ by rounding, and by what the model draws at "
+        "random. Not at ZeRO stage 3",
     )
     max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
         None, description="the global gradient is scaled down to this L2 norm"
