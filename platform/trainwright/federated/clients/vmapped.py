@@ -12,7 +12,7 @@ from trainwright.objective import WeightedSum
 def adapt(terms: WeightedSum) -> None:
     """Put other forms in the places of objectives that ``torch.vmap`` takes apart in Python.
 
-    Values and gradients stay the same, bit for bit.
+    Values and gradients stay the same, but for rounding in the mean.
     """
     for term in terms:
         found = term.objective
