@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from common.pairs import Ratio, Side
 from scaling import bottlenecks, measure, predict
 from scaling.benchmark import BENCHMARK
 from scaling.cases import Case, cases_of, numbers_of_workers
+from scaling.group import groups_of
 from scaling.links import Line, line_through
 from scaling.machines import ASSUMED
 from scaling.measured import network_here, validation, workload_of
@@ -216,6 +218,17 @@ def test_losses_that_differ_are_noticed() -> None:
     case = Case("mlp", 0, 1, "weak", 3)
     with pytest.raises(AssertionError, match=r"the losses differ by 5.00e-01"):
         measure._scaled({1: Stubborn()}, [case])  # type: ignore[dict-item]
+
+
+def test_a_worker_that_is_no_more_is_noticed(tmp_path: Path) -> None:
+    """The others would wait for it for ever."""
+    with groups_of([2], tmp_path) as groups:
+        killed = groups[2]._processes[1]
+        killed.kill()
+        killed.join()
+        message = r"worker 1 of 2 ended with status -9: was there too little memory\?"
+        with pytest.raises(RuntimeError, match=message):
+            groups[2].ask("links", [8], 1)
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import multiprocessing as mp
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,37 @@ class Group:
         self.ask("begin")
 
     def ask(self, what: str, *arguments: Any) -> Any:
-        """Have all workers do something; the answer of worker 0."""
+        """Have all workers do something; the answer of worker 0.
+
+        Raises:
+            RuntimeError: one of them failed, or is no more.
+        """
         for line in self._lines:
-            line.send((what, *arguments))
-        answers = [line.recv() for line in self._lines]
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise RuntimeError(f"a worker of {self.workers} failed") from answer
+            with suppress(BrokenPipeError):  # reading from it tells
+                line.send((what, *arguments))
+        answers: dict[int, Any] = {}
+        while len(answers) < self.workers:
+            left = [line for rank, line in enumerate(self._lines) if rank not in answers]
+            for line in wait(left):
+                rank = self._lines.index(line)
+                answers[rank] = self._answer(rank)
         return answers[0]
+
+    def _answer(self, rank: int) -> Any:
+        try:
+            answer = self._lines[rank].recv()
+        except EOFError:
+            self._processes[rank].join(END_S)
+            status = self._processes[rank].exitcode
+            for process in self._processes:  # they would wait for it
+                process.kill()
+            raise RuntimeError(
+                f"worker {rank} of {self.workers} ended with status {status}"
+                f"{': was there too little memory?' if status == -9 else ''}"
+            ) from None
+        if isinstance(answer, Exception):
+            raise RuntimeError(f"a worker of {self.workers} failed") from answer
+        return answer
 
     def close(self) -> None:
         """End the processes."""

@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from trainwright.data import Table, sources
+from trainwright.data.sources import synthetic
 
 
 @pytest.fixture(autouse=True)
@@ -177,3 +178,13 @@ def test_conditionals_are_drawn_as_often_as_is_probable() -> None:
     even = sources.synthetic_conditionals(sharpness=0.0, num_draws=400)
     assert torch.bincount(even.tensors["target"]).float().std() < 1
     assert (even.tensors["probabilities"] == 0.25).all()
+
+
+def test_images_are_the_same_however_many_are_drawn_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All at once, their random numbers would take nine times the memory of the images."""
+    options = {"num_samples": 50, "image_size": 8, "seed": 5}
+    whole = synthetic.synthetic_images(**options).tensors["image"]
+    monkeypatch.setattr(synthetic, "_BLOCK", 7 * 3 * 8 * 8)
+    assert synthetic.synthetic_images(**options).tensors["image"].equal(whole)

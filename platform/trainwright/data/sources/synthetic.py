@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -12,6 +13,8 @@ from trainwright.data.table import Table
 
 _Count = Annotated[int, Field(gt=0)]
 _Spread = Annotated[float, Field(ge=0)]
+_BLOCK = 1 << 20
+"""Numbers that are drawn at a time, where there may be very many."""
 
 
 def synthetic_classification(
@@ -103,10 +106,14 @@ def synthetic_images(
     patterns = normal(key("images", seed, "patterns"), torch.arange(num_classes), shape)
     shift = integers(key("images", seed, "shifts"), rows, 0, image_size, (2,))
     line = torch.arange(image_size)
-    y = ((line + shift[:, :1]) % image_size)[:, :, None]
-    x = ((line + shift[:, 1:]) % image_size)[:, None, :]
-    shifted = patterns.permute(0, 2, 3, 1)[target[:, None, None], y, x].permute(0, 3, 1, 2)
-    images = shifted + noise * normal(key("images", seed, "noise"), rows, shape)
+    images = torch.empty((num_samples, *shape))
+    # Random numbers are wide before they are numbers: of all at once, nine times the images.
+    for some in torch.split(rows, max(1, _BLOCK // math.prod(shape))):
+        y = ((line + shift[some, :1]) % image_size)[:, :, None]
+        x = ((line + shift[some, 1:]) % image_size)[:, None, :]
+        places = target[some, None, None], y, x
+        shifted = patterns.permute(0, 2, 3, 1)[places].permute(0, 3, 1, 2)
+        images[some] = shifted + noise * normal(key("images", seed, "noise"), some, shape)
     return Table.from_arrays(
         {"image": images, "target": target}, {"image": "image", "target": "class"}
     )
