@@ -244,7 +244,7 @@ def test_the_figure(tmp_path: Path) -> None:
         ("memory, 64 samples", 1.0),
         ("saving, local", 1.1),
         ("lists: scan", 1.1),
-        ("ours, 2 actors", 1 / 1.4),
+        ("federated, ours, 2 actors", 1 / 1.4),
         (f"paths, {PATHS[0]['name']}", 1.05),
     ]
     plot_ratios(rows, tmp_path / "ratios.png")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from common.benchmark import Judged
+
+LEAST, MOST = 0.24, 2.2
+"""Ratios that the common figure has room for."""
 
 
 @contextmanager
@@ -38,13 +41,26 @@ def plot_ratios(rows: Sequence[Judged], file: Path) -> None:
     """
     with figure(file, height=1 + 0.22 * len(rows)) as drawn:
         axes = drawn.subplots()
-        for place, (_, ratio, goal) in enumerate(rows):
-            color = "tab:blue" if ratio["high"] <= goal else "tab:red"
-            axes.plot([ratio["low"], ratio["high"]], [place, place], color=color)
-            axes.plot(ratio["median"], place, "o", color=color, markersize=4)
-            axes.plot([goal, goal], [place - 0.4, place + 0.4], color="black", linewidth=1)
-        axes.axvline(1.0, color="grey", linewidth=0.5)
         axes.set_xscale("log")
+        axes.axvline(1.0, color="grey", linewidth=0.5)
+        for place, (_, ratio, goal) in enumerate(rows):
+            _draw_ratio(axes, place, ratio, goal)
+        axes.set_xlim(LEAST, MOST)
+        axes.set_xticks([0.25, 0.5, 1, 2], ["1/4", "1/2", "1", "2"])
+        axes.set_xticks([], minor=True)
         axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
-        axes.invert_yaxis()
-        axes.set_xlabel("ours / the other: median and 95 % interval; black: goal")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel("ours / the other: median, 95 % interval\nblack: goal; red: not met")
+
+
+def _draw_ratio(axes: Any, place: int, ratio: Mapping[str, Any], goal: float) -> None:
+    """One ratio; those far below the others are told, lest these have no room."""
+    color = "tab:blue" if ratio["high"] <= goal else "tab:red"
+    if ratio["median"] < LEAST:
+        text = f"{ratio['median']:.2g}, goal {goal:.3g}"
+        axes.plot(LEAST, place, "<", color=color, markersize=6, clip_on=False)
+        axes.annotate(text, (LEAST * 1.04, place), va="center", fontsize=7)
+        return
+    axes.plot([ratio["low"], ratio["high"]], [place, place], color=color)
+    axes.plot(ratio["median"], place, "o", color=color, markersize=4)
+    axes.plot([goal, goal], [place - 0.4, place + 0.4], color="black", linewidth=1)

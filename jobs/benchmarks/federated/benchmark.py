@@ -100,7 +100,7 @@ def _costs(rows: list[Mapping[str, Any]]) -> list[str]:
 def ratios(results: Mapping[str, Any]) -> list[Judged]:
     """For the common figure."""
     judged = [row for row in results["rows"] if row["goal"] is not None]
-    return [(row["name"], row["bare"], row["goal"]) for row in judged]
+    return [(f"federated, {row['name']}", row["bare"], row["goal"]) for row in judged]
 
 
 BENCHMARK = Benchmark("federated", 40, 4, run, tables, ratios, peers={"flower": ("flwr", "torch")})
